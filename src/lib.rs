@@ -1,0 +1,10 @@
+//! Placement compiler for large models.
+pub mod error;
+pub mod hardware;
+pub mod memory;
+pub mod model;
+pub mod placement;
+pub mod plan;
+pub mod problem;
+pub mod quant;
+pub mod units;

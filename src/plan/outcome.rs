@@ -1,0 +1,138 @@
+//! What planning can answer, saying no more than is known.
+
+use crate::placement::Placement;
+use crate::problem::ObjectiveKind;
+use crate::units::Ratio;
+
+/// Which formulation states the program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Formulation {
+    /// Identical things counted; the default.
+    #[default]
+    Counts,
+    /// One binary per (component, device): the reference.
+    Textbook,
+}
+
+/// How to plan; nothing here changes what is optimal.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Which formulation states the program.
+    pub formulation: Formulation,
+    /// Branch-and-bound nodes each integer program may use.
+    pub node_limit: u64,
+    /// Wall clock for the whole plan; with it the same input need not give the same output.
+    pub time_limit: Option<std::time::Duration>,
+}
+
+/// The value of an objective, exact.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ObjectiveValue {
+    /// Bytes.
+    Bytes(u64),
+    /// A ratio: peak utilization, or transfers per token over the traffic denominator.
+    Ratio(Ratio),
+}
+
+impl ObjectiveValue {
+    /// For JSON and people.
+    #[expect(clippy::cast_precision_loss, reason = "leaves exact arithmetic on purpose")]
+    pub fn as_f64(self) -> f64 {
+        match self {
+            Self::Bytes(bytes) => bytes as f64,
+            Self::Ratio(ratio) => ratio.as_f64(),
+        }
+    }
+}
+
+/// What is known about one objective.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StageReport {
+    /// Which objective.
+    pub kind: ObjectiveKind,
+    /// Its value in the returned placement.
+    pub value: ObjectiveValue,
+    /// The best value found when it was the one being minimised.
+    pub optimum: ObjectiveValue,
+    /// Proven: no placement that respects the earlier stages' caps is below it.
+    pub bound: ObjectiveValue,
+    /// What the later stages were allowed.
+    pub cap: ObjectiveValue,
+    /// The stated tolerance.
+    pub tolerance: Ratio,
+    /// Whether `optimum` and `bound` are within the objective's gap limit (1e-4 for peak, else 0).
+    pub proven: bool,
+}
+
+impl StageReport {
+    /// (optimum - bound) / optimum; 0 when both are 0.
+    pub fn gap(&self) -> f64 {
+        let optimum = self.optimum.as_f64();
+        if optimum <= 0.0 { 0.0 } else { ((optimum - self.bound.as_f64()) / optimum).max(0.0) }
+    }
+}
+
+/// What stopped an unfinished proof.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LimitReached {
+    /// The node budget.
+    Nodes,
+    /// The wall clock.
+    Time,
+}
+
+/// How the answer was found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SolverReport {
+    /// E.g. `microlp`.
+    pub name: &'static str,
+    /// Branch-and-bound nodes over all programs.
+    pub nodes: u64,
+    /// Integer programs solved.
+    pub programs: u64,
+}
+
+/// A placement with what is proven about it.
+#[derive(Clone, Debug)]
+pub struct Solved {
+    /// Where everything lives. Already passed [`crate::verify`].
+    pub placement: Placement,
+    /// One per objective, in order.
+    pub stages: Vec<StageReport>,
+    /// How it was found.
+    pub solver: SolverReport,
+    /// `None` when every stage is proven, i.e. the placement is optimal.
+    pub limit: Option<LimitReached>,
+}
+
+/// Missing bytes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Shortfall {
+    /// Device index.
+    pub device: usize,
+    /// Bytes beyond its capacity in the placement that misses the least in total.
+    pub missing_bytes: u64,
+}
+
+/// Why there is no placement.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Infeasibility {
+    /// The fewest bytes missing in total, and one way they can be divided among devices.
+    pub shortfalls: Vec<Shortfall>,
+    /// Indices into [`crate::problem::Problem::rules`]: rules that conflict with the capacities; without
+    /// any one of them the rest of this set is satisfiable. Empty when capacity alone is the reason.
+    pub conflicting_rules: Vec<usize>,
+    /// Whether releasing the default pins alone makes it feasible.
+    pub default_pins_alone: bool,
+}
+
+/// The answer.
+#[derive(Clone, Debug)]
+pub enum Outcome {
+    /// A verified placement: optimal when [`Solved::limit`] is `None`, else feasible with gaps.
+    Solved(Solved),
+    /// Proven: no placement satisfies the constraints.
+    Infeasible(Infeasibility),
+    /// A limit was reached before anything was known.
+    Unknown(LimitReached),
+}

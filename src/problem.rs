@@ -1,0 +1,164 @@
+//! The placement problem: the one value that [`crate::plan`] solves and [`crate::verify`] checks.
+//!
+//! It is plain data, complete and checked once: components with their demands, devices, where each
+//! component may live, which components live together, what to minimise. Neither models nor
+//! quantizations nor files reach past this point.
+
+use crate::hardware::{Device, DeviceKind};
+use crate::memory::{ComponentDemand, Workspace};
+use crate::model::{ComponentId, ComponentKind};
+use crate::units::Ratio;
+
+/// A set of devices, as bits over [`Problem::devices`].
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Hash)]
+pub struct DeviceSet(pub u64);
+
+impl DeviceSet {
+    /// The most devices a problem may have.
+    pub const DEVICES_MAX: usize = 64;
+
+    /// The first `n` devices.
+    pub fn first(n: usize) -> Self {
+        if n >= 64 { Self(u64::MAX) } else { Self((1 << n) - 1) }
+    }
+
+    /// Only this one.
+    pub fn only(device: usize) -> Self {
+        Self(1 << device)
+    }
+
+    /// Whether `device` is in it.
+    pub fn contains(self, device: usize) -> bool {
+        self.0 >> device & 1 == 1
+    }
+
+    /// Both sets' members.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        Self(self.0 & other.0)
+    }
+
+    /// Those not in `other`.
+    #[must_use]
+    pub fn without(self, other: Self) -> Self {
+        Self(self.0 & !other.0)
+    }
+
+    /// Whether nothing is left.
+    pub fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    /// The members, ascending.
+    pub fn iter(self) -> impl Iterator<Item = usize> {
+        (0..64).filter(move |&d| self.contains(d))
+    }
+}
+
+/// A component as the problem sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Component {
+    /// What it needs.
+    pub demand: ComponentDemand,
+    /// Where it may live.
+    pub allowed: DeviceSet,
+    /// The component whose device it shares (router: its layer's attention; final norm: the output
+    /// head, or the embedding when the head is tied); itself when free.
+    pub lives_with: ComponentId,
+    /// How often a token visits it, in units of 1 / [`Problem::traffic_denominator`]: the denominator
+    /// itself for what every token passes, `experts_per_token` for an expert; 0 for what is on the
+    /// chain of hand-overs (embedding, attention, router, final norm, head).
+    pub visits: u64,
+}
+
+/// A rule the user or a default put on components, for messages and for release.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rule {
+    /// As it would be typed, e.g. `--pin layers.0.experts.*=gpu0`.
+    pub text: String,
+    /// Whether it is one of the default pins.
+    pub default: bool,
+    /// The devices it leaves to what it matches.
+    pub devices: DeviceSet,
+    /// Indices into [`Problem::components`].
+    pub components: Vec<usize>,
+}
+
+/// What can be minimised.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ObjectiveKind {
+    /// Weights and KV cache bytes on CPU devices.
+    SpillBytes,
+    /// The largest required / capacity over GPUs.
+    PeakUtilization,
+    /// Expected activation transfers per token.
+    Traffic,
+}
+
+impl ObjectiveKind {
+    /// The name in files, JSON and on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::SpillBytes => "spill_bytes",
+            Self::PeakUtilization => "peak_utilization",
+            Self::Traffic => "traffic",
+        }
+    }
+}
+
+/// One stage of the lexicographic order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Objective {
+    /// What is minimised.
+    pub kind: ObjectiveKind,
+    /// How far later stages may go beyond the optimum, relative, as an exact fraction (1 % = 1/100).
+    pub tolerance: Ratio,
+}
+
+/// Everything the planner and the verifier need to know.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// In canonical order, each id once.
+    pub components: Vec<Component>,
+    /// GPUs in listed order, then CPUs.
+    pub devices: Vec<Device>,
+    /// Workspace per kind of work.
+    pub workspace: Workspace,
+    /// Staged in host memory while loading, wherever the weights go: part of what a CPU device needs.
+    pub host_staging_bytes: u64,
+    /// Whether the head is the embedding matrix, so the chain returns to the embedding's device.
+    pub tied_head: bool,
+    /// Traffic is counted in units of one over this (the number of experts, or 1).
+    pub traffic_denominator: u64,
+    /// Pins and forbidden places in force, already applied to `allowed`.
+    pub rules: Vec<Rule>,
+    /// Lexicographic order, first is most important.
+    pub objectives: Vec<Objective>,
+}
+
+impl Problem {
+    /// The index of a component.
+    pub fn index_of(&self, id: ComponentId) -> Option<usize> {
+        self.components.binary_search_by(|c| c.demand.id.cmp(&id)).ok()
+    }
+
+    /// Number of decoder layers.
+    pub fn layers(&self) -> u32 {
+        self.components
+            .iter()
+            .filter(|c| c.demand.id.kind() == ComponentKind::Attention)
+            .count()
+            .try_into()
+            .unwrap_or(u32::MAX)
+    }
+
+    /// Indices of the GPUs.
+    pub fn gpus(&self) -> impl Iterator<Item = usize> {
+        (0..self.devices.len()).filter(|&d| self.devices[d].kind == DeviceKind::Gpu)
+    }
+
+    /// Indices of the CPU devices.
+    pub fn cpus(&self) -> impl Iterator<Item = usize> {
+        (0..self.devices.len()).filter(|&d| self.devices[d].kind == DeviceKind::Cpu)
+    }
+}
