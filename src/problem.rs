@@ -106,6 +106,26 @@ impl ObjectiveKind {
     }
 }
 
+/// The value of an objective, exact.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ObjectiveValue {
+    /// Bytes.
+    Bytes(u64),
+    /// A ratio: peak utilization, or transfers per token over the traffic denominator.
+    Ratio(Ratio),
+}
+
+impl ObjectiveValue {
+    /// For JSON and people.
+    #[expect(clippy::cast_precision_loss, reason = "leaves exact arithmetic on purpose")]
+    pub fn as_f64(self) -> f64 {
+        match self {
+            Self::Bytes(bytes) => bytes as f64,
+            Self::Ratio(ratio) => ratio.as_f64(),
+        }
+    }
+}
+
 /// One stage of the lexicographic order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Objective {
@@ -150,6 +170,38 @@ impl Problem {
             .count()
             .try_into()
             .unwrap_or(u32::MAX)
+    }
+
+    /// The same problem with only these of its rules in force (indices into `rules`).
+    #[must_use]
+    pub fn with_rules(&self, rules: &[usize]) -> Self {
+        let mut problem = self.clone();
+        problem.rules = rules.iter().map(|&r| self.rules[r].clone()).collect();
+        problem.apply_rules();
+        problem
+    }
+
+    /// Sets every component's `allowed` from the rules: what all rules that match it, or match something
+    /// it must live with, leave.
+    pub fn apply_rules(&mut self) {
+        let everywhere = DeviceSet::first(self.devices.len());
+        for component in &mut self.components {
+            component.allowed = everywhere;
+        }
+        for rule in &self.rules {
+            for &c in &rule.components {
+                self.components[c].allowed = self.components[c].allowed.and(rule.devices);
+            }
+        }
+        // Followers narrow their leader, then take over what is left of it.
+        for pass in 0..2 {
+            for follower in 0..self.components.len() {
+                let Some(leader) = self.index_of(self.components[follower].lives_with) else { continue };
+                let both = self.components[follower].allowed.and(self.components[leader].allowed);
+                let target = if pass == 0 { leader } else { follower };
+                self.components[target].allowed = both;
+            }
+        }
     }
 
     /// Indices of the GPUs.

@@ -1,6 +1,7 @@
 //! What planning can answer, saying no more than is known.
 
 use crate::placement::Placement;
+pub use crate::problem::ObjectiveValue;
 use crate::problem::ObjectiveKind;
 use crate::units::Ratio;
 
@@ -14,6 +15,10 @@ pub enum Formulation {
     Textbook,
 }
 
+/// The default node budget of each integer program: seconds on the largest machines, never reached on two
+/// or three GPUs.
+pub const NODE_LIMIT: u64 = 2_000;
+
 /// How to plan; nothing here changes what is optimal.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -25,23 +30,9 @@ pub struct Options {
     pub time_limit: Option<std::time::Duration>,
 }
 
-/// The value of an objective, exact.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum ObjectiveValue {
-    /// Bytes.
-    Bytes(u64),
-    /// A ratio: peak utilization, or transfers per token over the traffic denominator.
-    Ratio(Ratio),
-}
-
-impl ObjectiveValue {
-    /// For JSON and people.
-    #[expect(clippy::cast_precision_loss, reason = "leaves exact arithmetic on purpose")]
-    pub fn as_f64(self) -> f64 {
-        match self {
-            Self::Bytes(bytes) => bytes as f64,
-            Self::Ratio(ratio) => ratio.as_f64(),
-        }
+impl Default for Options {
+    fn default() -> Self {
+        Self { formulation: Formulation::Counts, node_limit: NODE_LIMIT, time_limit: None }
     }
 }
 
