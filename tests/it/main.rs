@@ -1,5 +1,8 @@
 //! The integration tests: one crate, one module per promise.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests may panic like the tests themselves")]
+
+mod accelerate;
 mod baselines;
 mod remedies;
 mod support;

@@ -2,12 +2,13 @@
 
 use apportion::hardware::DeviceKind;
 use apportion::memory::Workspace;
+use apportion::model::ComponentId;
 use apportion::placement::Placement;
 use apportion::problem::{ObjectiveKind, ObjectiveValue, Problem};
 use apportion::units::Ratio;
 use apportion::verify::{DeviceUse, Measured, Violation, measure, verify};
 
-use crate::support::{Random, Tiny, enumerate, place};
+use crate::support::{self, Random, Tiny, enumerate, place};
 
 /// Two layers of two experts on two GPUs, with every kind of byte.
 fn two_layers() -> Tiny {
@@ -119,6 +120,23 @@ fn a_tied_head_pays_its_workspace_and_its_way_back_at_the_embedding() {
 }
 
 #[test]
+fn remote_components_cost_what_they_are_visited() {
+    let tiny = Tiny::new(1, 4).with(|tiny| tiny.shared_expert = true).gpus(2, 100);
+    let problem = tiny.visit("layers.0.experts.2", 3).weigh("layers.0.experts.3", 40).problem();
+    for (remote, units) in [
+        ("layers.0.experts.0", 2),
+        ("layers.0.experts.2", 6),
+        // Every token passes the shared expert: once there and once back, in quarters.
+        ("layers.0.shared_expert", 8),
+    ] {
+        let traffic = measure(&problem, &place(&problem, &[(remote, 1)])).unwrap().traffic;
+        assert_eq!((traffic.hand_overs, traffic.remote_experts, traffic.units), (0, 1, units));
+    }
+    let heavy = measure(&problem, &place(&problem, &[("layers.0.experts.3", 1)])).unwrap();
+    assert_eq!(heavy.devices[1].weights_bytes, 40);
+}
+
+#[test]
 fn objectives_are_read_from_what_was_measured() {
     let problem = two_layers().problem();
     let measured = verify(&problem, &place(&problem, &SECOND_HALF)).unwrap();
@@ -181,6 +199,12 @@ fn a_component_away_from_its_partner_is_named_with_it() {
     assert_eq!(
         only_violation(&problem, &place(&problem, &[("output_head", 1)])),
         "final_norm: expected on the device of output_head, which is gpu1, found on gpu0"
+    );
+    let mut torn = problem;
+    torn.components.retain(|component| component.demand.id != ComponentId::OutputHead);
+    assert_eq!(
+        only_violation(&torn, &place(&torn, &[])),
+        "final_norm: expected on the device of output_head, which does not exist, found on gpu0"
     );
 }
 
@@ -326,8 +350,8 @@ fn moving_a_component_moves_its_bytes() {
 fn verify_accepts_exactly_what_measures_within_capacity_among_the_enumerated() {
     let mut accepted = 0;
     for seed in 0..40 {
-        let problem = Random::new(seed).tiny().problem();
-        for placement in enumerate(&problem).take(3000) {
+        let problem = Random::new(seed).enumerable(3000);
+        for placement in enumerate(&problem) {
             let measured = measure(&problem, &placement).unwrap();
             let fits = measured.devices.iter().all(|d| d.used_bytes <= d.capacity_bytes);
             assert_eq!(verify(&problem, &placement).is_ok(), fits);
@@ -342,7 +366,7 @@ fn the_enumeration_has_every_placement_once() {
     let problem = Tiny::new(1, 2).gpus(3, 100).pin(&["embedding"], 2).problem();
     let mut placements: Vec<Placement> = enumerate(&problem).collect();
     // Attention with router, two experts, head with norm: four free choices of three.
-    assert_eq!(placements.len(), 81);
+    assert_eq!((placements.len(), support::placements(&problem)), (81, 81));
     placements.sort();
     placements.dedup();
     assert_eq!(placements.len(), 81);
