@@ -105,6 +105,20 @@ fn our_accelerate_caps_and_maps_are_accelerates_own() {
     assert_eq!((caps_checked, maps_checked), (80, 120));
 }
 
+#[test]
+fn the_margin_is_the_mean_final_module_when_that_is_larger_than_a_layer() {
+    let layer = |name: &str| Module::layer(name, 10, 2);
+    let layers = Module::parent("layers", vec![layer("layers.0"), layer("layers.1")]);
+    let modules = [Module::leaf("embed", 1000), layers, Module::leaf("head", 1000)];
+    let caps = |gpus: Vec<u64>| balanced_caps(&modules, &MaxMemory { gpus, cpu: None }).gpus;
+    // Half of 2020, and 5/4 of floor(2020 / 6), both floored.
+    assert_eq!(caps(vec![5000, 5000]), [1010 + 420, 5000]);
+    assert_eq!(caps(vec![700, 5000]), [700, 5000]);
+    // A GPU without memory takes no share and no cap.
+    assert_eq!(caps(vec![5000, 0, 5000, 0]), [1430, 0, 5000, 0]);
+    assert_eq!(caps(vec![5000]), [5000]);
+}
+
 /// The machine of a recorded case.
 fn machine(tiny: Tiny, case: &Value) -> Tiny {
     let MaxMemory { gpus, cpu } = offered(case);

@@ -127,6 +127,15 @@ fn bytes_are_the_fewest_on_one_device_or_on_each() {
 }
 
 #[test]
+fn equal_devices_are_offered_once() {
+    let case = Fake::new(dense().gpus(2, 8 * MIB).gpu(4 * MIB));
+    let found = case.remedies();
+    let devices: Vec<&Remedy> =
+        found.iter().filter(|remedy| matches!(remedy, Remedy::AddDevice { .. })).collect();
+    assert_eq!(devices, [&Remedy::AddDevice { like: 0 }]);
+}
+
+#[test]
 fn amounts_are_enough_and_a_mebibyte_less_is_not() {
     for capacities in [[8, 9], [3, 12], [10, 10], [1, 20]] {
         let [first, second] = capacities.map(|mib| mib * MIB + 12_345);
@@ -157,6 +166,9 @@ fn the_largest_context_that_fits_is_found() {
     assert_eq!(case.remedies()[0], Remedy::Context { tokens: 1024 });
     case.context = 1300;
     assert_eq!(case.remedies()[0], Remedy::Context { tokens: 1024 });
+    // The last whole step below an odd context counts too.
+    case.tiny.devices[0].capacity_bytes = 27 * MIB;
+    assert_eq!(case.remedies()[0], Remedy::Context { tokens: 1280 });
     case.tiny.devices[0].capacity_bytes = 22 * MIB + 1;
     assert!(!matches!(case.remedies()[0], Remedy::Context { .. }));
     case.context = 256;

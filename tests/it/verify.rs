@@ -68,6 +68,30 @@ fn staging_counts_only_beyond_kv_cache_and_workspace() {
 }
 
 #[test]
+fn workspace_is_the_largest_of_the_kinds_a_device_hosts() {
+    let problem = two_layers().problem();
+    for (moved, workspace) in [
+        (&["embedding"][..], 1),
+        (&["layers.0.attention"], 4),
+        (&["layers.0.router"], 4),
+        (&["layers.0.experts.0"], 3),
+        (&["output_head"], 7),
+        (&["final_norm"], 0),
+        (&["final_norm", "layers.0.experts.0", "embedding"], 3),
+    ] {
+        let elsewhere: Vec<(&str, usize)> = moved.iter().map(|&id| (id, 1)).collect();
+        let measured = measure(&problem, &place(&problem, &elsewhere)).unwrap();
+        assert_eq!(measured.devices[1].workspace_bytes, workspace, "{moved:?}");
+    }
+    let dense = two_layers().with(|tiny| (tiny.dense_layers, tiny.shared_expert) = (1, true));
+    let problem = dense.problem();
+    for moved in ["layers.0.mlp", "layers.1.shared_expert"] {
+        let measured = measure(&problem, &place(&problem, &[(moved, 1)])).unwrap();
+        assert_eq!(measured.devices[1].workspace_bytes, 3, "{moved}");
+    }
+}
+
+#[test]
 fn a_device_that_hosts_nothing_needs_nothing() {
     let problem = Tiny::new(1, 0).gpu(100).device(DeviceKind::Gpu, 1, 50).problem();
     let measured = verify(&problem, &place(&problem, &[])).unwrap();
@@ -172,7 +196,10 @@ fn structural_violations_stop_both_checks() {
 
 #[test]
 fn a_component_where_it_may_not_be_names_the_rule() {
-    let tiny = two_layers().forbid(&["embedding"], 1).pin(&["layers.0.experts.0"], 0);
+    let tiny = two_layers()
+        .forbid(&["embedding"], 1)
+        .forbid(&["layers.0.experts.0", "layers.0.experts.1"], 7)
+        .pin(&["layers.0.experts.0"], 0);
     let problem = tiny.problem();
     let placement = place(&problem, &[("layers.0.experts.0", 1)]);
     assert_eq!(
