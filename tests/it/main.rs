@@ -7,3 +7,4 @@ mod baselines;
 mod remedies;
 mod support;
 mod verify;
+mod verify_properties;
