@@ -1,4 +1,5 @@
 //! Placement compiler for large models.
+pub mod baseline;
 pub mod error;
 pub mod hardware;
 pub mod memory;
@@ -7,4 +8,6 @@ pub mod placement;
 pub mod plan;
 pub mod problem;
 pub mod quant;
+pub mod remedy;
 pub mod units;
+pub mod verify;

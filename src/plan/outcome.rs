@@ -1,8 +1,8 @@
 //! What planning can answer, saying no more than is known.
 
 use crate::placement::Placement;
-pub use crate::problem::ObjectiveValue;
 use crate::problem::ObjectiveKind;
+pub use crate::problem::ObjectiveValue;
 use crate::units::Ratio;
 
 /// Which formulation states the program.

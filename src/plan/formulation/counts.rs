@@ -4,7 +4,7 @@
 //! It is exact for memory. For traffic it is exact once the homes of the layers are fixed, and a lower
 //! bound while they are free, because any order of the layers is then thought possible.
 
-use super::memory::{self, Occupant};
+use super::memory::{self, Forced, Occupant};
 use super::traffic::{self, FixedChain};
 use super::{Goal, PerDevice, times};
 use crate::plan::classes::{Classes, ItemClass, Profile};
@@ -48,17 +48,19 @@ pub(in crate::plan) struct CountSolution {
 }
 
 impl Counts {
-    /// States the program for `goal` under `caps`.
+    /// States the program for `goal` under `caps`; `forced` is what [`presolve`](crate::plan::presolve)
+    /// knows of every device.
     pub(in crate::plan) fn state(
         problem: &Problem,
         classes: &Classes,
         caps: &Caps,
         goal: Goal,
         homes: Homes<'_>,
+        forced: &Forced,
     ) -> Self {
         let mut counts = Self::variables(problem, classes, homes);
         let occupants = counts.occupants(problem, classes);
-        memory::add(&mut counts.program, problem, &occupants, caps, goal);
+        memory::add(&mut counts.program, problem, &occupants, forced, caps, goal);
         if goal == Goal::Objective(ObjectiveKind::Traffic) || caps.traffic.is_some() {
             counts.add_traffic(problem, classes, caps, goal, homes);
         }
