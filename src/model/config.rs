@@ -159,9 +159,11 @@ fn typed(key: &Key, json: &Json) -> Result<Value, String> {
         }
         KeyKind::Text => json
             .as_str()
-            .filter(|text| text.chars().count() <= TEXT_CHARS_MAX)
+            .filter(|text| text.len() <= TEXT_CHARS_MAX && text.chars().all(is_word))
             .map(|text| Value::Text(text.to_owned()))
-            .ok_or_else(|| format!("text of at most {TEXT_CHARS_MAX} characters")),
+            .ok_or_else(|| {
+                format!("a word of at most {TEXT_CHARS_MAX} letters, digits, `.`, `_` or `-`")
+            }),
         KeyKind::Integers => json
             .as_array()
             .filter(|list| list.len() <= LIST_ITEMS_MAX)
@@ -174,6 +176,10 @@ fn typed(key: &Key, json: &Json) -> Result<Value, String> {
                 )
             }),
     }
+}
+
+fn is_word(c: char) -> bool {
+    c.is_ascii_alphanumeric() || "._-".contains(c)
 }
 
 /// Defaults may build on other defaults, so they are filled in until nothing changes any more.

@@ -1,1 +1,2 @@
 //! The integration tests: one crate, one module per promise.
+mod facts;
