@@ -14,6 +14,9 @@ use crate::strict::{TEXT_BYTES_MAX, UniqueKeys};
 /// Lists and maps in brackets may be nested this deep.
 const FLOW_DEPTH_MAX: usize = 64;
 
+/// The library keeps every token in memory; a placement of 50 thousand components has fewer than these.
+const TOKENS_MAX: usize = 500_000;
+
 /// Reads one value from YAML text.
 ///
 /// `operation` completes "cannot ..." and `source` names the text in messages.
@@ -95,11 +98,14 @@ impl<'a> Scan<'a> {
         if let Some(at) = self.text.find(['\u{85}', '\u{2028}', '\u{2029}', '\u{feff}']) {
             return Err(Refused { at, what: "an invisible character".to_owned() });
         }
-        while self.skip_blanks() {
+        for _ in 0..TOKENS_MAX {
+            if !self.skip_blanks() {
+                return Ok(());
+            }
             self.token()?;
             self.broken = false;
         }
-        Ok(())
+        self.refuse("more than 500 thousand values and marks")
     }
 
     fn peek(&self, ahead: usize) -> u8 {
@@ -333,6 +339,7 @@ mod tests {
         assert!(read(&"[".repeat(1000)).is_err(), "deep brackets");
         assert!(read(&"- ".repeat(100_000)).is_err(), "deep lists");
         assert!(read(&" ".repeat(5 << 20)).is_err(), "too large");
+        assert!(read(&format!("[{}0]", "0,".repeat(1 << 20))).is_err(), "too many");
     }
 
     #[test]

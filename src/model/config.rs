@@ -30,7 +30,11 @@ pub(super) fn parse(text: &str, source: &str) -> Result<Map<String, Json>, Error
         return Err(refuse().expected("a JSON object").found("an empty file"));
     }
     let describe = |error: serde_json::Error| {
-        refuse().place(format!("line {}:{}", error.line(), error.column())).found(error.to_string())
+        let (line, column) = (error.line(), error.column());
+        let message = error.to_string();
+        let suffix = format!(" at line {line} column {column}");
+        let message = message.strip_suffix(&suffix).unwrap_or(&message);
+        refuse().place(format!("line {line}:{column}")).found(message)
     };
     serde_json::from_str::<UniqueKeys>(text).map_err(describe)?;
     match serde_json::from_str(text).map_err(describe)? {

@@ -2,7 +2,7 @@
 //!
 //! The known answers come from published implementations and files, named in tests/data/SOURCES.md.
 
-#![expect(clippy::unwrap_used, reason = "a helper of a test fails the test")]
+#![expect(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
 
 mod demand;
 mod hostile;
