@@ -11,3 +11,7 @@ pub mod quant;
 pub mod remedy;
 pub mod units;
 pub mod verify;
+pub mod yaml;
+
+mod nearest;
+mod strict;

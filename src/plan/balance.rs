@@ -51,7 +51,8 @@ pub(super) fn balance(
         let Some(exchange) = best else { return };
         apply(solution, &exchange, from);
         let (give, take) = (kinds[exchange.give.0].bytes(), kinds[exchange.take.0].bytes());
-        let moved = to_f64(give) * count_f64(exchange.give.1) - to_f64(take) * count_f64(exchange.take.1);
+        let moved =
+            to_f64(give) * count_f64(exchange.give.1) - to_f64(take) * count_f64(exchange.take.1);
         required[from] -= moved;
         required[exchange.to] += moved;
     }
@@ -70,7 +71,8 @@ impl Pair<'_> {
     fn best(&self, kinds: &[Profile], counts: &[&Vec<usize>]) -> Option<Exchange> {
         let (here, there) = (self.capacity[self.from], self.capacity[self.to]);
         let now = self.required[self.from] / here;
-        let level = (self.required[self.from] * there - self.required[self.to] * here) / (here + there);
+        let level =
+            (self.required[self.from] * there - self.required[self.to] * here) / (here + there);
         let mut best: Option<Exchange> = None;
         for (i, give) in kinds.iter().enumerate() {
             if !give.allowed.contains(self.to) {

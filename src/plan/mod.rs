@@ -143,7 +143,11 @@ fn polish<B: Backend>(
     Ok(best)
 }
 
-fn solved<B: Backend>(search: &Search<'_, B>, stages: Vec<StageReport>, best: &Candidate) -> Solved {
+fn solved<B: Backend>(
+    search: &Search<'_, B>,
+    stages: Vec<StageReport>,
+    best: &Candidate,
+) -> Solved {
     let finished = |mut stage: StageReport| {
         stage.value = value::of(search.problem, &best.cost, stage.kind);
         stage

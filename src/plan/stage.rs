@@ -11,11 +11,11 @@ use super::classes::Classes;
 use super::decode;
 use super::evaluate::{Assignment, Cost};
 use super::formulation::Goal;
-use super::formulation::memory::Forced;
-use super::presolve;
 use super::formulation::counts::{CountSolution, Counts, Homes};
+use super::formulation::memory::Forced;
 use super::formulation::textbook::Textbook;
 use super::outcome::{Formulation, LimitReached, Options};
+use super::presolve;
 use super::solver::{Backend, Limits, Run};
 use super::value::{self, GAP_PEAK};
 use crate::error::Error;
@@ -162,7 +162,8 @@ impl<'a, B: Backend> Search<'a, B> {
     fn balance(&self, caps: &Caps, solution: &CountSolution, best: &mut Option<Candidate>) {
         let kind = ObjectiveKind::PeakUtilization;
         let mut here = None;
-        let anywhere = Caps { device_bytes: vec![u64::MAX; caps.device_bytes.len()], ..caps.clone() };
+        let anywhere =
+            Caps { device_bytes: vec![u64::MAX; caps.device_bytes.len()], ..caps.clone() };
         self.arrange(kind, &anywhere, solution, &mut here);
         if let Some(Candidate { cost, .. }) = here {
             let mut even = solution.clone();

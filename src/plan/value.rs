@@ -85,9 +85,14 @@ pub(super) fn cap(optimum: ObjectiveValue, tolerance: Ratio) -> ObjectiveValue {
         ObjectiveValue::Bytes(bytes) => {
             ObjectiveValue::Bytes(bytes.saturating_add(tolerance.floor_of(bytes)))
         }
-        ObjectiveValue::Ratio(r) => ObjectiveValue::Ratio(exact_cap(r, tolerance).unwrap_or_else(|| {
-            Ratio::new(r.numerator.saturating_add(tolerance.floor_of(r.numerator)), r.denominator)
-        })),
+        ObjectiveValue::Ratio(r) => {
+            ObjectiveValue::Ratio(exact_cap(r, tolerance).unwrap_or_else(|| {
+                Ratio::new(
+                    r.numerator.saturating_add(tolerance.floor_of(r.numerator)),
+                    r.denominator,
+                )
+            }))
+        }
     }
 }
 

@@ -6,6 +6,7 @@ mod accelerate;
 mod baselines;
 /// The planner agrees with complete enumeration, on every objective and bound.
 mod enumeration;
+mod facts;
 mod remedies;
 mod support;
 mod verify;

@@ -181,7 +181,15 @@ impl Counts {
         let end = |layer: Option<&crate::plan::classes::Layer>| layer.map_or(0, |l| l.class);
         let ends = (end(classes.layers.first()), end(classes.layers.last()));
         let chain_ends = (&self.embedding, &self.head);
-        traffic::closed_walk(&mut self.program, &ids, &self.homes, &sizes, ends, chain_ends, returning)
+        traffic::closed_walk(
+            &mut self.program,
+            &ids,
+            &self.homes,
+            &sizes,
+            ends,
+            chain_ends,
+            returning,
+        )
     }
 
     /// `C13`: items at home. Of the items on a device at most as many are at home as there are places in
@@ -191,7 +199,9 @@ impl Counts {
         let per_layer = i64::try_from(item.per_layer).unwrap_or(i64::MAX);
         let mut local: PerDevice = vec![None; problem.devices.len()];
         for (d, device) in problem.devices.iter().enumerate() {
-            let (Some(home), Some(here)) = (self.homes[c][d], self.items[c][j][d]) else { continue };
+            let (Some(home), Some(here)) = (self.homes[c][d], self.items[c][j][d]) else {
+                continue;
+            };
             let id = &device.id;
             let var = self.program.continuous(format!("local{c}_{j}_{id}"), None);
             self.program.at_most(format!("local_here{c}_{j}_{id}"), vec![(var, 1), (here, -1)], 0);
