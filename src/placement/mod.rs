@@ -1,4 +1,15 @@
-//! The map: which device each component lives on.
+//! The map: which device each component lives on, in memory and on disk.
+
+mod check;
+mod emit;
+mod ranges;
+mod read;
+mod record;
+mod write;
+
+pub use check::{Difference, differences};
+pub use ranges::{Line, expand, lines};
+pub use record::{DeviceRecord, ObjectiveRecord, Record, Status, TrafficRecord};
 
 /// A complete assignment: one device index per component of a [`crate::problem::Problem`], in its order.
 ///
