@@ -9,6 +9,7 @@ mod write;
 
 pub use check::{Difference, differences};
 pub use ranges::{Line, expand, lines};
+pub(crate) use record::limit_name;
 pub use record::{DeviceRecord, ObjectiveRecord, Record, Status, TrafficRecord};
 
 /// A complete assignment: one device index per component of a [`crate::problem::Problem`], in its order.

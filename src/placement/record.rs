@@ -6,8 +6,8 @@
 use crate::error::Error;
 use crate::model::ComponentId;
 use crate::placement::Placement;
-use crate::plan::{LimitReached, ObjectiveValue, Solved, StageReport};
-use crate::problem::{Objective, ObjectiveKind, Problem};
+use crate::plan::{LimitReached, Solved, StageReport};
+use crate::problem::{Objective, ObjectiveKind, ObjectiveValue, Problem};
 use crate::scenario::Scenario;
 use crate::units::Ratio;
 use crate::verify::{DeviceUse, Measured};
@@ -188,6 +188,6 @@ pub(super) fn traffic_record(measured: &Measured) -> TrafficRecord {
     TrafficRecord {
         hand_overs: measured.traffic.hand_overs,
         remote_experts: measured.traffic.remote_experts,
-        expected: measured.traffic.expected,
+        expected: measured.traffic.expected_transfers_per_token(),
     }
 }

@@ -6,7 +6,7 @@ use super::emit::{Emitter, flow, quoted, text};
 use super::ranges::lines;
 use super::record::{DeviceRecord, ObjectiveRecord, Record, Status, limit_name};
 use crate::hardware::Device;
-use crate::plan::ObjectiveValue;
+use crate::problem::ObjectiveValue;
 use crate::scenario::{Constraint, ConstraintKind};
 use crate::units::Ratio;
 

@@ -1,0 +1,72 @@
+//! Today's habits beside the optimum.
+
+use super::{Align, Table, decimal, percent, plural};
+use crate::baseline::{Misfit, Row, RowOutcome};
+use crate::error::printable;
+use crate::problem::Problem;
+use crate::units::format_bytes;
+use crate::verify::Measured;
+
+/// The optimum (when there is one) and every baseline, then why some do not fit.
+pub fn comparison(problem: &Problem, optimum: Option<(&str, &Measured)>, rows: &[Row]) -> String {
+    let mut table = Table::new(&[
+        ("placement", Align::Left),
+        ("fits", Align::Left),
+        ("peak", Align::Right),
+        ("hand-overs", Align::Right),
+        ("remote", Align::Right),
+        ("transfers/token", Align::Right),
+    ]);
+    if let Some((status, measured)) = optimum {
+        table.row(measured_cells(&format!("apportion ({status})"), "yes", measured));
+    }
+    for row in rows {
+        match &row.outcome {
+            RowOutcome::Fits(measured) => table.row(measured_cells(row.name, "yes", measured)),
+            RowOutcome::DoesNotFit { measured, .. } => {
+                table.row(measured_cells(row.name, "no", measured));
+            }
+            RowOutcome::NotApplicable(_) => {
+                table.row([row.name.to_owned(), "-".to_owned()]);
+            }
+        }
+    }
+    let mut text = table.render();
+    text.push('\n');
+    for row in rows {
+        text.push_str(&format!("{}: {}\n", row.name, row.description));
+        if let Some(why) = why_not(problem, &row.outcome) {
+            text.push_str(&format!("  {why}\n"));
+        }
+    }
+    text
+}
+
+fn measured_cells(name: &str, fits: &str, measured: &Measured) -> [String; 6] {
+    [
+        name.to_owned(),
+        fits.to_owned(),
+        percent(measured.peak),
+        measured.traffic.hand_overs.to_string(),
+        plural(measured.traffic.remote_experts, "expert"),
+        decimal(measured.traffic.expected_transfers_per_token()),
+    ]
+}
+
+fn why_not(problem: &Problem, outcome: &RowOutcome) -> Option<String> {
+    match outcome {
+        RowOutcome::Fits(_) => None,
+        RowOutcome::DoesNotFit { misfit, .. } => Some(misfit_text(problem, misfit)),
+        RowOutcome::NotApplicable(why) => Some(format!("not applicable: {}", printable(why))),
+    }
+}
+
+fn misfit_text(problem: &Problem, misfit: &Misfit) -> String {
+    format!(
+        "does not fit: with {} {} needs {} and has {}",
+        misfit.component,
+        printable(&problem.devices[misfit.device].id),
+        format_bytes(misfit.required_bytes),
+        format_bytes(misfit.capacity_bytes)
+    )
+}

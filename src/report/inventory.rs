@@ -1,0 +1,141 @@
+//! What `inspect` prints: components and tensors with their bytes.
+
+use super::{Align, Table};
+use crate::error::printable;
+use crate::memory::Demand;
+use crate::model::{ComponentId, ComponentKind};
+use crate::scenario::Scenario;
+use crate::units::format_bytes;
+
+/// The totals, the components by kind, and what a device needs beside them.
+pub fn inventory(scenario: &Scenario, demand: &Demand) -> String {
+    let model = &scenario.model;
+    let weights: u64 = demand.components.iter().map(|c| c.weights_bytes).sum();
+    let kv_cache: u64 = demand.components.iter().map(|c| c.kv_cache_bytes).sum();
+    let mut text = format!(
+        "{} ({}), {} parameters, {}\n",
+        printable(&model.name),
+        model.family,
+        model.parameters(),
+        scenario.scheme.name()
+    );
+    text.push_str(&format!(
+        "weights {} ({weights} bytes), KV cache {} ({kv_cache} bytes) for context {} x batch {} in {}\n\n",
+        format_bytes(weights),
+        format_bytes(kv_cache),
+        scenario.load.context,
+        scenario.load.batch,
+        scenario.load.kv_type.name()
+    ));
+    text.push_str(&components(demand));
+    text.push('\n');
+    text.push_str(&terms(demand));
+    text
+}
+
+/// A line per run of like components: equal kind and bytes in consecutive layers.
+pub fn components(demand: &Demand) -> String {
+    let mut table = Table::new(&[
+        ("components", Align::Left),
+        ("count", Align::Right),
+        ("weights", Align::Right),
+        ("KV cache", Align::Right),
+        ("total", Align::Right),
+    ]);
+    for run in runs(demand) {
+        let count = run.count;
+        let each = run.weights_bytes.saturating_add(run.kv_cache_bytes);
+        table.row([
+            run.name(),
+            count.to_string(),
+            format_bytes(run.weights_bytes),
+            if run.kv_cache_bytes > 0 { format_bytes(run.kv_cache_bytes) } else { "-".to_owned() },
+            format_bytes(each.saturating_mul(count)),
+        ]);
+    }
+    table.render()
+}
+
+/// Components of one kind with equal bytes, in layers `first..=last`.
+struct Run {
+    id: ComponentId,
+    last_layer: u32,
+    count: u64,
+    weights_bytes: u64,
+    kv_cache_bytes: u64,
+}
+
+impl Run {
+    fn name(&self) -> String {
+        let Some(first) = self.id.layer() else { return self.id.to_string() };
+        let layers =
+            if first == self.last_layer { first.to_string() } else { format!("{first}-{}", self.last_layer) };
+        match self.id.kind() {
+            ComponentKind::Expert => format!("layers.{layers}.experts.*"),
+            kind => format!("layers.{layers}.{}", kind.name()),
+        }
+    }
+}
+
+fn runs(demand: &Demand) -> Vec<Run> {
+    let mut by_kind: Vec<_> = demand.components.iter().collect();
+    // Stable: within a kind the layers stay in order.
+    by_kind.sort_by_key(|c| c.id.kind());
+    let mut runs: Vec<Run> = Vec::new();
+    for component in by_kind {
+        let layer = component.id.layer().unwrap_or(0);
+        let bytes = (component.weights_bytes, component.kv_cache_bytes);
+        match runs.last_mut() {
+            Some(run)
+                if run.id.kind() == component.id.kind()
+                    && (run.weights_bytes, run.kv_cache_bytes) == bytes
+                    && layer - run.last_layer <= 1 =>
+            {
+                run.last_layer = layer;
+                run.count += 1;
+            }
+            _ => runs.push(Run {
+                id: component.id,
+                last_layer: layer,
+                count: 1,
+                weights_bytes: bytes.0,
+                kv_cache_bytes: bytes.1,
+            }),
+        }
+    }
+    runs
+}
+
+/// The named terms of the estimate with their sources.
+fn terms(demand: &Demand) -> String {
+    let mut text = String::new();
+    for term in &demand.terms {
+        text.push_str(&format!(
+            "{}: {}\n  {}\n",
+            term.name,
+            format_bytes(term.bytes),
+            printable(&term.source)
+        ));
+    }
+    text
+}
+
+/// A line per tensor.
+pub fn tensors(scenario: &Scenario, demand: &Demand) -> String {
+    let mut table = Table::new(&[
+        ("tensor", Align::Left),
+        ("shape", Align::Left),
+        ("type", Align::Left),
+        ("bytes", Align::Right),
+    ]);
+    for (tensor, stored) in scenario.model.tensors.iter().zip(&demand.stored) {
+        let shape: Vec<String> = tensor.shape.iter().map(u64::to_string).collect();
+        table.row([
+            printable(&tensor.name),
+            shape.join(" x "),
+            stored.type_name.to_owned(),
+            stored.bytes.to_string(),
+        ]);
+    }
+    table.render()
+}
