@@ -2,30 +2,28 @@
 
 use super::{Align, Table};
 use crate::error::printable;
-use crate::memory::Demand;
-use crate::model::{ComponentId, ComponentKind};
-use crate::scenario::Scenario;
+use crate::memory::{Demand, Load};
+use crate::model::{ComponentId, ComponentKind, Model};
+use crate::quant::Scheme;
 use crate::units::format_bytes;
 
 /// The totals, the components by kind, and what a device needs beside them.
-pub fn inventory(scenario: &Scenario, demand: &Demand) -> String {
-    let model = &scenario.model;
-    let weights: u64 = demand.components.iter().map(|c| c.weights_bytes).sum();
-    let kv_cache: u64 = demand.components.iter().map(|c| c.kv_cache_bytes).sum();
+pub fn inventory(model: &Model, scheme: Scheme, load: &Load, demand: &Demand) -> String {
+    let (weights, kv_cache) = (demand.weights_bytes(), demand.kv_cache_bytes());
     let mut text = format!(
         "{} ({}), {} parameters, {}\n",
         printable(&model.name),
         model.family,
         model.parameters(),
-        scenario.scheme.name()
+        scheme.name()
     );
     text.push_str(&format!(
         "weights {} ({weights} bytes), KV cache {} ({kv_cache} bytes) for context {} x batch {} in {}\n\n",
         format_bytes(weights),
         format_bytes(kv_cache),
-        scenario.load.context,
-        scenario.load.batch,
-        scenario.load.kv_type.name()
+        load.context,
+        load.batch,
+        load.kv_type.name()
     ));
     text.push_str(&components(demand));
     text.push('\n');
@@ -111,24 +109,25 @@ fn terms(demand: &Demand) -> String {
     let mut text = String::new();
     for term in &demand.terms {
         text.push_str(&format!(
-            "{}: {}\n  {}\n",
+            "{}: {} = {}\n  {}\n",
             term.name,
             format_bytes(term.bytes),
-            printable(&term.source)
+            term.formula,
+            term.source
         ));
     }
     text
 }
 
 /// A line per tensor.
-pub fn tensors(scenario: &Scenario, demand: &Demand) -> String {
+pub fn tensors(model: &Model, demand: &Demand) -> String {
     let mut table = Table::new(&[
         ("tensor", Align::Left),
         ("shape", Align::Left),
         ("type", Align::Left),
         ("bytes", Align::Right),
     ]);
-    for (tensor, stored) in scenario.model.tensors.iter().zip(&demand.stored) {
+    for (tensor, stored) in model.tensors.iter().zip(&demand.stored) {
         let shape: Vec<String> = tensor.shape.iter().map(u64::to_string).collect();
         table.row([
             printable(&tensor.name),

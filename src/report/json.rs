@@ -8,11 +8,11 @@ use super::infeasible::remedy_text;
 use super::Solution;
 use crate::baseline::{Misfit, Row, RowOutcome};
 use crate::memory::Demand;
+use crate::model::Model;
 use crate::placement::{Status, limit_name};
 use crate::plan::{Infeasibility, LimitReached, SolverReport, StageReport};
 use crate::problem::{ObjectiveValue, Problem};
 use crate::remedy::Remedy;
-use crate::scenario::Scenario;
 use crate::verify::{Measured, Traffic};
 
 /// `solve`, when there is a placement.
@@ -61,7 +61,7 @@ pub fn infeasible(problem: &Problem, why: &Infeasibility, remedies: &[Remedy]) -
 }
 
 /// `inspect`.
-pub fn inventory(scenario: &Scenario, demand: &Demand) -> Value {
+pub fn inventory(model: &Model, demand: &Demand) -> Value {
     let components: Vec<Value> = demand
         .components
         .iter()
@@ -76,7 +76,7 @@ pub fn inventory(scenario: &Scenario, demand: &Demand) -> Value {
             })
         })
         .collect();
-    let stored = scenario.model.tensors.iter().zip(&demand.stored);
+    let stored = model.tensors.iter().zip(&demand.stored);
     let tensors: Vec<Value> = stored
         .map(|(tensor, stored)| {
             json!({
@@ -88,9 +88,9 @@ pub fn inventory(scenario: &Scenario, demand: &Demand) -> Value {
         })
         .collect();
     json!({
-        "parameters": scenario.model.parameters(),
-        "weights_bytes": demand.components.iter().map(|c| c.weights_bytes).sum::<u64>(),
-        "kv_cache_bytes": demand.components.iter().map(|c| c.kv_cache_bytes).sum::<u64>(),
+        "parameters": model.parameters(),
+        "weights_bytes": demand.weights_bytes(),
+        "kv_cache_bytes": demand.kv_cache_bytes(),
         "components": components,
         "tensors": tensors,
     })

@@ -17,7 +17,7 @@ pub use comparison::comparison;
 pub use infeasible::infeasible;
 pub use inventory::{components, inventory, tensors};
 pub use map::map;
-pub use solution::{Solution, solution};
+pub use solution::{Solution, holdings, solution};
 pub use table::{Align, Table};
 
 use crate::problem::{ObjectiveKind, ObjectiveValue};

@@ -33,7 +33,7 @@ pub fn solution(solution: &Solution<'_>, width: usize) -> String {
 }
 
 /// Bars, map and traffic: what can be said about any measured placement.
-pub(super) fn holdings(
+pub fn holdings(
     problem: &Problem,
     placement: &Placement,
     measured: &Measured,

@@ -34,7 +34,14 @@ impl Case for Scenario {
     }
 
     fn alternative_schemes(&self) -> Vec<String> {
-        self.scheme.alternatives().iter().map(|scheme| scheme.name().to_owned()).collect()
+        let bytes = |scheme| {
+            let scenario = Self { scheme, ..self.clone() };
+            scenario.demand().ok().map(|demand| demand.weights_bytes())
+        };
+        let Some(asked) = bytes(self.scheme) else { return Vec::new() };
+        let lighter = |&&scheme: &&Scheme| bytes(scheme).is_some_and(|bytes| bytes < asked);
+        let schemes = self.scheme.alternatives().iter().filter(lighter);
+        schemes.map(|scheme| scheme.name().to_owned()).collect()
     }
 
     fn context(&self) -> u64 {
