@@ -64,7 +64,7 @@ pub struct SolveArgs {
     #[command(flatten)]
     pub question: QuestionArgs,
     /// Write the placement to this file
-    #[arg(short, long, value_name = "FILE")]
+    #[arg(short, long = "output", value_name = "FILE")]
     pub output_file: Option<PathBuf>,
     #[command(flatten)]
     pub output: OutputArgs,
