@@ -8,3 +8,7 @@ pub mod plan;
 pub mod problem;
 pub mod quant;
 pub mod units;
+pub mod yaml;
+
+mod nearest;
+mod strict;

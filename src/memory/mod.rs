@@ -1,6 +1,17 @@
 //! What each component and each device needs: weights, KV cache, workspace, staging.
 
-use crate::model::ComponentId;
+mod kv;
+mod load;
+mod workspace;
+
+use crate::error::Error;
+use crate::model::{ComponentId, ComponentKind, Model};
+use crate::quant::{Scheme, StoredTensor};
+use crate::units::BYTES_MAX;
+
+pub use crate::quant::Staging;
+pub use kv::KvType;
+pub use load::Load;
 
 /// Bytes one component needs wherever it lives.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,4 +38,166 @@ pub struct Workspace {
     pub feed_forward_bytes: u64,
     /// Hosting the output head (or the embedding it is tied to).
     pub head_bytes: u64,
+}
+
+/// One figure of the estimate and where it comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Term {
+    /// What it is, e.g. `kv_cache_per_layer` or `workspace.attention`.
+    pub name: &'static str,
+    /// Its value.
+    pub bytes: u64,
+    /// The formula with its numbers filled in.
+    pub formula: String,
+    /// Why the formula is right.
+    pub source: &'static str,
+}
+
+/// Everything a model needs under a scheme and a load, component by component.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Demand {
+    /// Each component's bytes, in canonical order.
+    pub components: Vec<ComponentDemand>,
+    /// Each tensor's bytes, in the order of [`Model::tensors`].
+    pub stored: Vec<StoredTensor>,
+    /// What a device needs beside what lives on it.
+    pub workspace: Workspace,
+    /// Staged in host memory while loading; 0 unless staging is on the host.
+    pub host_staging_bytes: u64,
+    /// Where quantizing stages: the load's choice, or the scheme's.
+    pub staging: Staging,
+    /// The figures that are not weights.
+    pub terms: Vec<Term>,
+}
+
+impl Demand {
+    /// The demand of a model.
+    ///
+    /// A tied head is no component: its matrix is the embedding's. Staging is the largest matrix
+    /// quantized at a time, because loaders quantize one matrix after the other.
+    ///
+    /// # Errors
+    /// A context or batch out of bounds, a KV type that does not fit the heads, or sums beyond
+    /// [`BYTES_MAX`].
+    ///
+    /// ```
+    /// use apportion::{memory::{Demand, Load}, model::Model, quant::Scheme};
+    /// let model = Model::from_catalogue("mixtral-8x7b").unwrap();
+    /// let demand = Demand::of(&model, Scheme::Nf4, &Load::default()).unwrap();
+    /// assert_eq!(demand.weights_bytes(), 26_647_595_008);
+    /// ```
+    pub fn of(model: &Model, scheme: Scheme, load: &Load) -> Result<Self, Error> {
+        load.check()?;
+        let stored = scheme.store(model)?;
+        let staging = load.staging.unwrap_or_else(|| scheme.default_staging());
+        let (kv_bytes, kv_formula) = kv::layer_bytes(&model.geometry, load)?;
+        let kv_bytes = bounded("kv_cache_per_layer", kv_bytes)?;
+        // All layers together must stay in bounds too.
+        bounded("kv_cache", u128::from(kv_bytes) * u128::from(model.geometry.layers))?;
+        let components = components(model, &stored, kv_bytes, staging);
+        check_total(&components)?;
+        let largest = stored.iter().map(|t| t.staged_bytes).max().unwrap_or(0);
+        let mut terms = vec![Term {
+            name: "kv_cache_per_layer",
+            bytes: kv_bytes,
+            formula: kv_formula,
+            source: "keys and values of every token; no padding, no window",
+        }];
+        let workspace = workspace(model, load, &mut terms)?;
+        terms.push(staging_term(staging, largest));
+        let host_staging_bytes = if staging == Staging::Host { largest } else { 0 };
+        Ok(Self { components, stored, workspace, host_staging_bytes, staging, terms })
+    }
+
+    /// Weights of all components.
+    pub fn weights_bytes(&self) -> u64 {
+        self.components.iter().map(|c| c.weights_bytes).sum()
+    }
+
+    /// KV cache of all layers.
+    pub fn kv_cache_bytes(&self) -> u64 {
+        self.components.iter().map(|c| c.kv_cache_bytes).sum()
+    }
+}
+
+fn components(
+    model: &Model,
+    stored: &[StoredTensor],
+    kv_bytes: u64,
+    staging: Staging,
+) -> Vec<ComponentDemand> {
+    let mut components: Vec<ComponentDemand> = Vec::new();
+    // Tensors come in component order, so a component's tensors are next to each other.
+    for (tensor, stored) in model.tensors.iter().zip(stored) {
+        let staged = if staging == Staging::Device { stored.staged_bytes } else { 0 };
+        match components.last_mut().filter(|last| last.id == tensor.component) {
+            Some(component) => {
+                component.weights_bytes += stored.bytes;
+                component.staging_bytes = component.staging_bytes.max(staged);
+            }
+            None => {
+                let id = tensor.component;
+                let attention = id.kind() == ComponentKind::Attention;
+                components.push(ComponentDemand {
+                    id,
+                    weights_bytes: stored.bytes,
+                    kv_cache_bytes: if attention { kv_bytes } else { 0 },
+                    staging_bytes: staged,
+                });
+            }
+        }
+    }
+    components
+}
+
+fn workspace(model: &Model, load: &Load, terms: &mut Vec<Term>) -> Result<Workspace, Error> {
+    let [embedding, attention, feed_forward, head] = workspace::sizes(&model.geometry, load);
+    let mut add = |sized: workspace::Sized| {
+        let bytes = bounded(sized.name, sized.bytes)?;
+        terms.push(Term {
+            name: sized.name,
+            bytes,
+            formula: sized.formula,
+            source: "the reference runtime: f32 activations, 512 tokens of a prompt at once",
+        });
+        Ok::<u64, Error>(bytes)
+    };
+    Ok(Workspace {
+        embedding_bytes: add(embedding)?,
+        attention_bytes: add(attention)?,
+        feed_forward_bytes: add(feed_forward)?,
+        head_bytes: add(head)?,
+    })
+}
+
+fn staging_term(staging: Staging, largest: u64) -> Term {
+    let (name, bytes, formula) = match staging {
+        Staging::Device => {
+            ("staging.device", largest, "largest 16-bit matrix a device quantizes, at most")
+        }
+        Staging::Host => ("staging.host", largest, "largest 16-bit matrix of the model"),
+        Staging::None => ("staging.none", 0, "nothing is quantized while loading"),
+    };
+    Term {
+        name,
+        bytes,
+        formula: format!("{formula}: {bytes} B"),
+        source: "matrices are quantized one after the other, each from 2 bytes per weight",
+    }
+}
+
+fn check_total(components: &[ComponentDemand]) -> Result<(), Error> {
+    let total =
+        components.iter().map(|c| u128::from(c.weights_bytes) + u128::from(c.kv_cache_bytes)).sum();
+    bounded("weights and KV cache", total).map(|_| ())
+}
+
+fn bounded(name: &str, bytes: u128) -> Result<u64, Error> {
+    u64::try_from(bytes).ok().filter(|&bytes| bytes < BYTES_MAX).ok_or_else(|| {
+        Error::new("size the memory")
+            .place(name)
+            .expected("less than 1024 PiB")
+            .found(format!("{bytes} bytes"))
+            .hint("reduce the context or the batch")
+    })
 }

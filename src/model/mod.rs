@@ -2,9 +2,17 @@
 //!
 //! Facts only: no bytes (those need a quantization, [`crate::quant`]), no devices.
 
+mod catalogue;
 mod component;
+mod config;
+mod derive;
+mod expression;
+mod family;
+mod resolve;
 
+pub use catalogue::{CatalogueEntry, catalogue};
 pub use component::{ComponentId, ComponentKind};
+pub use family::{Family, families, family};
 
 /// One weight tensor as a checkpoint would name it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,7 +35,8 @@ impl Tensor {
 }
 
 /// What a tensor does; the vocabulary of every quantization recipe.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
 #[expect(missing_docs, reason = "each name says it")]
 pub enum TensorRole {
     TokenEmbedding,
@@ -44,6 +53,27 @@ pub enum TensorRole {
     FfnDown,
     /// Rotary frequencies that only GGUF files store; always f32.
     RopeFrequencies,
+}
+
+impl TensorRole {
+    /// The name used in family templates and fingerprints.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::TokenEmbedding => "token_embedding",
+            Self::Output => "output",
+            Self::Norm => "norm",
+            Self::Bias => "bias",
+            Self::AttnQ => "attn_q",
+            Self::AttnK => "attn_k",
+            Self::AttnV => "attn_v",
+            Self::AttnOutput => "attn_output",
+            Self::Router => "router",
+            Self::FfnGate => "ffn_gate",
+            Self::FfnUp => "ffn_up",
+            Self::FfnDown => "ffn_down",
+            Self::RopeFrequencies => "rope_frequencies",
+        }
+    }
 }
 
 /// The sizes that demand and cost formulas need beside the tensors.
@@ -74,7 +104,7 @@ pub struct Geometry {
 }
 
 /// A model: a family's template filled in with one config.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Model {
     /// The catalogue name when the facts are those of a catalogue model, otherwise what the file says.
     pub name: String,
@@ -93,7 +123,6 @@ pub struct Model {
 impl Model {
     /// Number of parameters a published checkpoint holds (GGUF-only tensors do not count).
     pub fn parameters(&self) -> u64 {
-        let stored = |t: &&Tensor| t.role != TensorRole::RopeFrequencies;
-        self.tensors.iter().filter(stored).map(Tensor::elements).sum()
+        derive::parameters(&self.tensors)
     }
 }

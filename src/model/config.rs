@@ -1,0 +1,233 @@
+//! A config in, typed and bounded values out: the keys a family reads and nothing else.
+//!
+//! Configs are hostile text. Every value has a type and bounds, a key may be said only once, and a
+//! refusal names the file, the key, what was expected and what was there.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value as Json};
+
+use super::expression::{Scope, Value};
+use super::family::{Family, Key, KeyKind, families};
+use crate::error::Error;
+use crate::nearest::did_you_mean;
+use crate::strict::{TEXT_BYTES_MAX, UniqueKeys};
+
+const OPERATION: &str = "read the config";
+const LIST_ITEMS_MAX: usize = 1000;
+const TEXT_CHARS_MAX: usize = 64;
+
+/// The values a family reads, by key; defaults are filled in.
+pub(super) type Values = BTreeMap<String, Value>;
+
+/// Reads the text of a config.json as one object in which no key is said twice.
+pub(super) fn parse(text: &str, source: &str) -> Result<Map<String, Json>, Error> {
+    let refuse = || Error::new(OPERATION).object(source);
+    if text.len() as u64 > TEXT_BYTES_MAX {
+        return Err(refuse().expected("at most 4 MiB of text").found("more"));
+    }
+    if text.trim().is_empty() {
+        return Err(refuse().expected("a JSON object").found("an empty file"));
+    }
+    let describe = |error: serde_json::Error| {
+        refuse().place(format!("line {}:{}", error.line(), error.column())).found(error.to_string())
+    };
+    serde_json::from_str::<UniqueKeys>(text).map_err(describe)?;
+    match serde_json::from_str(text).map_err(describe)? {
+        Json::Object(object) => Ok(object),
+        other => Err(refuse().expected("a JSON object").found(shown(&other))),
+    }
+}
+
+/// The family that serves a config's `model_type`.
+pub(super) fn family_of(
+    object: &Map<String, Json>,
+    source: &str,
+) -> Result<&'static Family, Error> {
+    let known = || families().iter().flat_map(|f| f.model_types.iter().map(String::as_str));
+    let list = known().collect::<Vec<_>>().join(", ");
+    let refuse = || Error::new(OPERATION).object(source).place("key `model_type`");
+    match object.get("model_type") {
+        Some(Json::String(name)) => {
+            let serves = |family: &&Family| family.model_types.iter().any(|t| t == name);
+            families().iter().find(serves).ok_or_else(|| {
+                let error = refuse().expected(format!("one of {list}")).found(format!("`{name}`"));
+                if object.contains_key("text_config") {
+                    return error.hint(
+                        "this is a config of several models in one (`text_config`); \
+                         pass its language model's own config",
+                    );
+                }
+                match did_you_mean(name, known()) {
+                    Some(hint) => error.hint(hint),
+                    None => error,
+                }
+            })
+        }
+        Some(other) => Err(refuse().expected(format!("one of {list}")).found(shown(other))),
+        None => Err(refuse().expected(format!("one of {list}")).found("no such key")),
+    }
+}
+
+/// The family's values from a config; keys the family does not read are ignored.
+pub(super) fn read(
+    family: &Family,
+    object: &Map<String, Json>,
+    source: &str,
+) -> Result<Values, Error> {
+    let mut values = Values::new();
+    for (name, key) in family.config.iter() {
+        if let Some((path, json)) = find(object, name, key) {
+            let value = typed(key, json).map_err(|expected| {
+                Error::new(OPERATION)
+                    .object(source)
+                    .place(format!("key `{path}`"))
+                    .expected(expected)
+                    .found(shown(json))
+            })?;
+            values.insert(name.clone(), value);
+        } else if key.default.is_none() {
+            return Err(missing(name, object, source));
+        }
+    }
+    fill_defaults(family, &mut values, source)?;
+    Ok(values)
+}
+
+/// As [`read`], for configs that this program wrote or ships: every key must be one the family reads.
+pub(super) fn read_exact(
+    family: &Family,
+    object: &Map<String, Json>,
+    source: &str,
+) -> Result<Values, Error> {
+    let first = |path: &String| path.split('.').next().unwrap_or(path).to_owned();
+    let known: Vec<String> = family
+        .config
+        .iter()
+        .flat_map(|(name, key)| std::iter::once(name.clone()).chain(key.from.iter().map(first)))
+        .collect();
+    if let Some(extra) = object.keys().find(|key| !known.contains(key)) {
+        let error = Error::new(OPERATION)
+            .object(source)
+            .place(format!("key `{extra}`"))
+            .expected(format!("keys of family `{}`", family.family))
+            .found("another key");
+        return Err(match did_you_mean(extra, known.iter().map(String::as_str)) {
+            Some(hint) => error.hint(hint),
+            None => error,
+        });
+    }
+    read(family, object, source)
+}
+
+/// The values as JSON, for [`super::Model::config`].
+pub(super) fn to_json(values: &Values) -> BTreeMap<String, Json> {
+    let json = |value: &Value| match value {
+        Value::Integer(value) => Json::from(*value),
+        Value::Boolean(value) => Json::from(*value),
+        Value::Text(value) => Json::from(value.as_str()),
+        Value::Integers(value) => Json::from(value.clone()),
+    };
+    values.iter().map(|(name, value)| (name.clone(), json(value))).collect()
+}
+
+/// The value at the key's own name or at one of its other places; null counts as absent.
+fn find<'a>(
+    object: &'a Map<String, Json>,
+    name: &'a str,
+    key: &'a Key,
+) -> Option<(&'a str, &'a Json)> {
+    std::iter::once(name).chain(key.from.iter().map(String::as_str)).find_map(|path| {
+        let mut steps = path.split('.');
+        let first = object.get(steps.next()?)?;
+        let value = steps.try_fold(first, |value, step| value.get(step))?;
+        (!value.is_null()).then_some((path, value))
+    })
+}
+
+/// The value as the key wants it, or what was expected.
+fn typed(key: &Key, json: &Json) -> Result<Value, String> {
+    let within = |value: &i64| (key.min..=key.max).contains(value);
+    match key.kind {
+        KeyKind::Integer => json
+            .as_i64()
+            .filter(within)
+            .map(Value::Integer)
+            .ok_or_else(|| format!("a whole number from {} to {}", key.min, key.max)),
+        KeyKind::Boolean => {
+            json.as_bool().map(Value::Boolean).ok_or_else(|| "true or false".to_owned())
+        }
+        KeyKind::Text => json
+            .as_str()
+            .filter(|text| text.chars().count() <= TEXT_CHARS_MAX)
+            .map(|text| Value::Text(text.to_owned()))
+            .ok_or_else(|| format!("text of at most {TEXT_CHARS_MAX} characters")),
+        KeyKind::Integers => json
+            .as_array()
+            .filter(|list| list.len() <= LIST_ITEMS_MAX)
+            .and_then(|list| list.iter().map(|item| item.as_i64().filter(within)).collect())
+            .map(Value::Integers)
+            .ok_or_else(|| {
+                format!(
+                    "a list of at most {LIST_ITEMS_MAX} whole numbers from {} to {}",
+                    key.min, key.max
+                )
+            }),
+    }
+}
+
+/// Defaults may build on other defaults, so they are filled in until nothing changes any more.
+fn fill_defaults(family: &Family, values: &mut Values, source: &str) -> Result<(), Error> {
+    loop {
+        let mut waiting = None;
+        let before = values.len();
+        for (name, key) in family.config.iter() {
+            let Some(default) = key.default.as_ref().filter(|_| !values.contains_key(name)) else {
+                continue;
+            };
+            if default.names().iter().any(|needed| !values.contains_key(*needed)) {
+                waiting = Some(name);
+                continue;
+            }
+            let value = default.evaluate(Scope { keys: values, layer: None }).map_err(|why| {
+                Error::new(OPERATION)
+                    .object(source)
+                    .place(format!("key `{name}`, which is absent"))
+                    .found(why)
+                    .hint(format!("give `{name}` in the config"))
+            })?;
+            values.insert(name.clone(), value);
+        }
+        match waiting {
+            None => return Ok(()),
+            Some(name) if values.len() == before => {
+                return Err(Error::new(OPERATION)
+                    .object(source)
+                    .place(format!("key `{name}`"))
+                    .found("defaults that need each other"));
+            }
+            Some(_) => {}
+        }
+    }
+}
+
+fn missing(name: &str, object: &Map<String, Json>, source: &str) -> Error {
+    let error = Error::new(OPERATION)
+        .object(source)
+        .place(format!("key `{name}`"))
+        .expected("a value")
+        .found("no such key");
+    match did_you_mean(name, object.keys().map(String::as_str)) {
+        Some(hint) => error.hint(hint),
+        None => error,
+    }
+}
+
+/// A value for a message, cut short.
+fn shown(json: &Json) -> String {
+    match json {
+        Json::Array(_) => "a list".to_owned(),
+        Json::Object(_) => "an object".to_owned(),
+        other => other.to_string().chars().take(80).collect(),
+    }
+}

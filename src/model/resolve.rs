@@ -1,0 +1,179 @@
+//! From what a user names (a catalogue entry, a config file, embedded facts) to a model.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use serde_json::{Map, Value};
+
+use super::catalogue::{CatalogueEntry, catalogue};
+use super::config::{self, Values};
+use super::family::{Family, families, family};
+use super::{Model, derive};
+use crate::error::Error;
+use crate::nearest::{did_you_mean, nearest};
+use crate::strict::read_text;
+
+const NAME_CHARS_MAX: usize = 64;
+
+impl Model {
+    /// The model of that name in the catalogue; case does not matter.
+    ///
+    /// # Errors
+    /// An unknown name, with the nearest ones as a hint.
+    ///
+    /// ```
+    /// let model = apportion::model::Model::from_catalogue("mixtral-8x7b").unwrap();
+    /// assert_eq!(model.parameters(), 46_702_792_704);
+    /// ```
+    pub fn from_catalogue(name: &str) -> Result<Self, Error> {
+        let entry = entry(name).ok_or_else(|| {
+            let error = Error::new("find the model")
+                .object(name)
+                .expected("a name from the catalogue")
+                .found("another name");
+            match did_you_mean(name, catalogue().iter().map(|e| e.name.as_str())) {
+                Some(hint) => error.hint(hint),
+                None => error.hint("`apportion models` lists the catalogue"),
+            }
+        })?;
+        let (family, values) = read_entry(entry)?;
+        derive::model(family, &values, entry.name.clone(), &entry.name)
+    }
+
+    /// The model that the text of a `config.json` describes; `source` names the text in messages.
+    ///
+    /// # Errors
+    /// A `model_type` no family serves, and any value that is missing, of the wrong type or absurd.
+    pub fn from_config_json(text: &str, source: &str) -> Result<Self, Error> {
+        from_config(text, source, None)
+    }
+
+    /// The model a user names: a catalogue name, else the path of a config.json or of its folder.
+    ///
+    /// # Errors
+    /// What is neither, what cannot be read safely, and what [`Model::from_config_json`] refuses.
+    pub fn resolve(argument: &str) -> Result<Self, Error> {
+        if entry(argument).is_some() {
+            return Self::from_catalogue(argument);
+        }
+        let path = Path::new(argument);
+        if !path.exists() {
+            return Err(not_found(argument));
+        }
+        let file = if path.is_dir() { path.join("config.json") } else { path.to_owned() };
+        if path.is_dir() && !file.exists() {
+            return Err(Error::new("read the model")
+                .object(argument)
+                .expected("a folder with a config.json")
+                .found("a folder without one"));
+        }
+        let text = read_text(&file, "read the config")?;
+        let folder = file.canonicalize().ok();
+        let folder = folder.as_deref().and_then(Path::parent).and_then(Path::file_name);
+        from_config(&text, &file.display().to_string(), folder.and_then(|name| name.to_str()))
+    }
+
+    /// The model that [`Model::family`] and [`Model::config`] of another describe.
+    ///
+    /// # Errors
+    /// An unknown family, keys the family does not read, and what [`Model::from_config_json`] refuses.
+    pub fn from_facts(family: &str, config: &BTreeMap<String, Value>) -> Result<Self, Error> {
+        let source = format!("facts of a `{family}` model");
+        let family = known_family(family)?;
+        let values = config::read_exact(family, &object(config), &source)?;
+        named(family, &values, family.family.clone(), &source)
+    }
+
+    /// The architecture's name in GGUF files, e.g. `llama`; empty when the family is not known.
+    pub fn gguf_architecture(&self) -> &'static str {
+        family(&self.family).map_or("", |family| &family.gguf_architecture)
+    }
+}
+
+fn entry(name: &str) -> Option<&'static CatalogueEntry> {
+    catalogue().iter().find(|entry| entry.name.eq_ignore_ascii_case(name))
+}
+
+fn object(config: &BTreeMap<String, Value>) -> Map<String, Value> {
+    config.iter().map(|(key, value)| (key.clone(), value.clone())).collect()
+}
+
+fn read_entry(entry: &CatalogueEntry) -> Result<(&'static Family, Values), Error> {
+    let family = known_family(&entry.family)?;
+    let values = config::read_exact(family, &object(&entry.config), &entry.name)?;
+    Ok((family, values))
+}
+
+fn known_family(name: &str) -> Result<&'static Family, Error> {
+    family(name).ok_or_else(|| {
+        let known: Vec<&str> = families().iter().map(|f| f.family.as_str()).collect();
+        Error::new("find the model family")
+            .object(name)
+            .expected(format!("one of {}", known.join(", ")))
+            .found("another name")
+    })
+}
+
+fn not_found(argument: &str) -> Error {
+    let error = Error::new("find the model")
+        .object(argument)
+        .expected("a name from the catalogue, or the path of a config.json or of its folder")
+        .found("neither");
+    match nearest(argument, catalogue().iter().map(|e| e.name.as_str())).first() {
+        Some(name) => error.hint(format!("did you mean `{name}`?")),
+        None => error.hint("`apportion models` lists the catalogue"),
+    }
+}
+
+fn from_config(text: &str, source: &str, folder: Option<&str>) -> Result<Model, Error> {
+    let object = config::parse(text, source)?;
+    let family = config::family_of(&object, source)?;
+    let values = config::read(family, &object, source)?;
+    let said = |key: &str| object.get(key).and_then(Value::as_str);
+    let name = [folder, said("_name_or_path"), said("model_type")]
+        .into_iter()
+        .flatten()
+        .map(sanitised)
+        .find(|name| !name.is_empty())
+        .unwrap_or_else(|| family.family.clone());
+    named(family, &values, name, source)
+}
+
+/// Derives the model and, when the catalogue has the same one, gives it the catalogue's name.
+fn named(family: &Family, values: &Values, name: String, source: &str) -> Result<Model, Error> {
+    let mut model = derive::model(family, values, name, source)?;
+    let geometry = derive::geometry(family, values, source)?;
+    for entry in catalogue().iter().filter(|entry| entry.family == family.family) {
+        let (family, values) = read_entry(entry)?;
+        // Equal sizes are cheap to compare; only then are a catalogue model's tensors worth deriving.
+        if derive::geometry(family, &values, &entry.name)? != geometry {
+            continue;
+        }
+        let known = derive::model(family, &values, entry.name.clone(), &entry.name)?;
+        if known.fingerprint == model.fingerprint {
+            model.name = known.name;
+            break;
+        }
+    }
+    Ok(model)
+}
+
+/// The last part of a path or repository name, with characters that are safe in files and terminals.
+fn sanitised(name: &str) -> String {
+    let last = name.trim_end_matches(['/', '\\']).rsplit(['/', '\\']).next().unwrap_or("");
+    let safe = |c: char| if c.is_ascii_alphanumeric() || "._-".contains(c) { c } else { '-' };
+    let name: String = last.chars().take(NAME_CHARS_MAX).map(safe).collect();
+    name.trim_matches(['.', '-']).to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_become_harmless() {
+        assert_eq!(sanitised("mistralai/Mixtral-8x7B-v0.1"), "Mixtral-8x7B-v0.1");
+        assert_eq!(sanitised("../a b\u{1b}[2J/"), "a-b--2J");
+        assert_eq!(sanitised("../.."), "");
+    }
+}

@@ -1,0 +1,64 @@
+//! GGUF files: block types ([`types`]) and the recipes that choose among them ([`recipes`]).
+//!
+//! A GGUF merges a layer's experts into three-dimensional tensors; one expert is an equal slice of each,
+//! because types are chosen per merged tensor and blocks run along rows. Files hold ready-made weights,
+//! so loading stages nothing.
+
+mod recipes;
+mod types;
+
+use super::StoredTensor;
+use crate::model::{Model, Tensor};
+
+pub(super) use recipes::{Q4_0, Q4_K_M, Q5_K_M, Q6_K, Q8_0, Recipe};
+
+/// What the recipes ask about a model.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Facts {
+    layers: u32,
+    experts: u32,
+    tied_head: bool,
+    /// llama.cpp's `LLM_TYPE_70B`: architecture `llama`, 80 layers, grouped key-value heads.
+    is_llama_70b: bool,
+}
+
+impl Facts {
+    pub(super) fn of(model: &Model) -> Self {
+        let geometry = &model.geometry;
+        Self {
+            layers: geometry.layers,
+            experts: geometry.experts,
+            tied_head: geometry.tied_head,
+            is_llama_70b: model.gguf_architecture() == "llama"
+                && geometry.layers == 80
+                && geometry.heads != geometry.kv_heads,
+        }
+    }
+}
+
+/// The tensor, or its slice of a merged one, as the file holds it.
+pub(super) fn store(tensor: &Tensor, recipe: &Recipe, facts: &Facts) -> StoredTensor {
+    let chosen = recipes::choose(tensor, recipe, facts);
+    StoredTensor {
+        type_name: chosen.name(),
+        bytes: chosen.bytes(tensor.elements()),
+        staged_bytes: 0,
+    }
+}
+
+/// The first and last eighth of the layers, and every third between.
+fn use_more_bits(layer: u32, layers: u32) -> bool {
+    let eighth = layers / 8;
+    layer < eighth || layer >= 7 * layers / 8 || (layer - eighth) % 3 == 2
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sixteen_of_32_layers_get_more_bits() {
+        let layers: Vec<u32> = (0..32).filter(|&layer| use_more_bits(layer, 32)).collect();
+        assert_eq!(layers, [0, 1, 2, 3, 6, 9, 12, 15, 18, 21, 24, 27, 28, 29, 30, 31]);
+    }
+}
