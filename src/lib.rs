@@ -1,5 +1,7 @@
 //! Placement compiler for large models.
+pub mod baseline;
 pub mod error;
+pub mod files;
 pub mod hardware;
 pub mod memory;
 pub mod model;
@@ -7,7 +9,11 @@ pub mod placement;
 pub mod plan;
 pub mod problem;
 pub mod quant;
+pub mod remedy;
+pub mod report;
+pub mod scenario;
 pub mod units;
+pub mod verify;
 pub mod yaml;
 
 mod nearest;

@@ -106,6 +106,26 @@ impl ObjectiveKind {
     }
 }
 
+/// The value of an objective, exact.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ObjectiveValue {
+    /// Bytes.
+    Bytes(u64),
+    /// A ratio: peak utilization, or transfers per token over the traffic denominator.
+    Ratio(Ratio),
+}
+
+impl ObjectiveValue {
+    /// For JSON and people.
+    #[expect(clippy::cast_precision_loss, reason = "leaves exact arithmetic on purpose")]
+    pub fn as_f64(self) -> f64 {
+        match self {
+            Self::Bytes(bytes) => bytes as f64,
+            Self::Ratio(ratio) => ratio.as_f64(),
+        }
+    }
+}
+
 /// One stage of the lexicographic order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Objective {

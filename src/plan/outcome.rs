@@ -2,6 +2,7 @@
 
 use crate::placement::Placement;
 use crate::problem::ObjectiveKind;
+pub use crate::problem::ObjectiveValue;
 use crate::units::Ratio;
 
 /// Which formulation states the program.
@@ -23,26 +24,6 @@ pub struct Options {
     pub node_limit: u64,
     /// Wall clock for the whole plan; with it the same input need not give the same output.
     pub time_limit: Option<std::time::Duration>,
-}
-
-/// The value of an objective, exact.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum ObjectiveValue {
-    /// Bytes.
-    Bytes(u64),
-    /// A ratio: peak utilization, or transfers per token over the traffic denominator.
-    Ratio(Ratio),
-}
-
-impl ObjectiveValue {
-    /// For JSON and people.
-    #[expect(clippy::cast_precision_loss, reason = "leaves exact arithmetic on purpose")]
-    pub fn as_f64(self) -> f64 {
-        match self {
-            Self::Bytes(bytes) => bytes as f64,
-            Self::Ratio(ratio) => ratio.as_f64(),
-        }
-    }
 }
 
 /// What is known about one objective.

@@ -1,0 +1,96 @@
+//! What can be wrong with a placement, said so that a person can act on it.
+//!
+//! Names instead of indices wherever there is a name; no rules are decided here.
+
+use std::fmt;
+
+use crate::error::printable;
+use crate::model::ComponentId;
+use crate::units::format_bytes;
+
+/// One thing a placement gets wrong.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Violation {
+    /// Not one entry per component.
+    WrongLength {
+        /// Components of the problem.
+        expected: usize,
+        /// Entries of the placement.
+        found: usize,
+    },
+    /// An index beyond the devices.
+    UnknownDevice {
+        /// The component placed there.
+        component: ComponentId,
+        /// The index.
+        device: usize,
+        /// Number of devices of the problem.
+        devices: usize,
+    },
+    /// A component where it may not live.
+    NotAllowed {
+        /// The component.
+        component: ComponentId,
+        /// Where it is.
+        device: String,
+        /// Where it may be.
+        allowed: Vec<String>,
+        /// The text of a rule that forbids it, when one does.
+        rule: Option<String>,
+    },
+    /// A component away from the one it belongs to.
+    NotTogether {
+        /// The component.
+        component: ComponentId,
+        /// Where it is.
+        device: String,
+        /// The component it must live with.
+        with: ComponentId,
+        /// Where that one is; `None` when the problem has no such component.
+        with_device: Option<String>,
+    },
+    /// A device that requires more than it has.
+    OverCapacity {
+        /// The device.
+        device: String,
+        /// What it requires.
+        required_bytes: u64,
+        /// What it has.
+        capacity_bytes: u64,
+    },
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::WrongLength { expected, found } => {
+                write!(f, "expected one device for each of {expected} components, found {found}")
+            }
+            Self::UnknownDevice { component, device, devices } => {
+                write!(f, "{component}: expected a device index below {devices}, found {device}")
+            }
+            Self::NotAllowed { component, device, allowed, rule } => {
+                let allowed =
+                    if allowed.is_empty() { "nowhere".into() } else { allowed.join(", ") };
+                write!(f, "{component}: expected on {}", printable(&allowed))?;
+                write!(f, ", found on {}", printable(device))?;
+                rule.as_ref().map_or(Ok(()), |rule| write!(f, " (`{}`)", printable(rule)))
+            }
+            Self::NotTogether { component, device, with, with_device } => {
+                write!(f, "{component}: expected on the device of {with}")?;
+                match with_device {
+                    Some(partner) => write!(f, ", which is {}", printable(partner))?,
+                    None => f.write_str(", which does not exist")?,
+                }
+                write!(f, ", found on {}", printable(device))
+            }
+            Self::OverCapacity { device, required_bytes, capacity_bytes } => write!(
+                f,
+                "{}: expected at most {} ({capacity_bytes} bytes), found {} ({required_bytes} bytes)",
+                printable(device),
+                format_bytes(*capacity_bytes),
+                format_bytes(*required_bytes),
+            ),
+        }
+    }
+}
