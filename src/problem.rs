@@ -172,6 +172,38 @@ impl Problem {
             .unwrap_or(u32::MAX)
     }
 
+    /// The same problem with only these of its rules in force (indices into `rules`).
+    #[must_use]
+    pub fn with_rules(&self, rules: &[usize]) -> Self {
+        let mut problem = self.clone();
+        problem.rules = rules.iter().map(|&r| self.rules[r].clone()).collect();
+        problem.apply_rules();
+        problem
+    }
+
+    /// Sets every component's `allowed` from the rules: what all rules that match it, or match something
+    /// it must live with, leave.
+    pub fn apply_rules(&mut self) {
+        let everywhere = DeviceSet::first(self.devices.len());
+        for component in &mut self.components {
+            component.allowed = everywhere;
+        }
+        for rule in &self.rules {
+            for &c in &rule.components {
+                self.components[c].allowed = self.components[c].allowed.and(rule.devices);
+            }
+        }
+        // Followers narrow their leader, then take over what is left of it.
+        for pass in 0..2 {
+            for follower in 0..self.components.len() {
+                let Some(leader) = self.index_of(self.components[follower].lives_with) else { continue };
+                let both = self.components[follower].allowed.and(self.components[leader].allowed);
+                let target = if pass == 0 { leader } else { follower };
+                self.components[target].allowed = both;
+            }
+        }
+    }
+
     /// Indices of the GPUs.
     pub fn gpus(&self) -> impl Iterator<Item = usize> {
         (0..self.devices.len()).filter(|&d| self.devices[d].kind == DeviceKind::Gpu)

@@ -1,8 +1,160 @@
-//! From a [`Problem`](crate::problem::Problem) to a proven best placement.
+//! From a [`Problem`] to a proven best placement: the optimizer.
+//!
+//! Read it top-down: [`solve`] runs the lexicographic stages; `stage` closes one stage from both sides;
+//! `formulation` states the integer programs and [`solver`] solves them; `chain` searches what is left
+//! where the order of layers matters; `infeasible` says why there is no placement.
+//!
+//! Value to value: no files, no environment, no clock unless a time limit asks for one.
 
+mod chain;
+mod classes;
+mod decode;
+mod evaluate;
+mod formulation;
+mod infeasible;
 mod outcome;
+mod program;
+pub mod solver;
+mod stage;
+mod value;
 
 pub use outcome::{
-    Formulation, Infeasibility, LimitReached, ObjectiveValue, Options, Outcome, Shortfall, Solved,
-    SolverReport, StageReport,
+    Formulation, Infeasibility, LimitReached, Options, Outcome, Shortfall, Solved, SolverReport,
+    StageReport,
 };
+pub use program::{Program, Row, Sense, Var, Variable};
+
+use crate::error::Error;
+use crate::problem::{Objective, ObjectiveKind, ObjectiveValue, Problem};
+use classes::Classes;
+use formulation::Goal;
+use formulation::counts::Homes;
+use formulation::textbook::Textbook;
+use solver::{Backend, Microlp};
+use stage::{Candidate, Caps, Search};
+
+/// Finds the placement that is lexicographically best in the problem's objectives, with proofs.
+///
+/// The same problem and options give the same answer, unless a time limit is set.
+///
+/// # Errors
+/// A malformed problem, or a numerical failure of the solver. Infeasible and unknown are answers.
+pub fn solve(problem: &Problem, options: &Options) -> Result<Outcome, Error> {
+    let classes = Classes::of(problem)?;
+    let backend = Microlp;
+    let mut search = Search::new(problem, &classes, &backend, options);
+    let mut caps = Caps::of(problem);
+    let mut best: Option<Candidate> = None;
+    let mut stages: Vec<StageReport> = Vec::new();
+    for objective in &problem.objectives {
+        let answer = search.minimise(objective.kind, &caps, best.take())?;
+        if answer.infeasible && stages.is_empty() {
+            return Ok(Outcome::Infeasible(infeasible::explain(&mut search)?));
+        }
+        let Some(found) = answer.best else {
+            return Ok(Outcome::Unknown(search.limit.unwrap_or(LimitReached::Nodes)));
+        };
+        let report = report(problem, objective, &found, answer.bound);
+        caps.hold(problem, objective.kind, report.cap);
+        stages.push(report);
+        best = Some(found);
+    }
+    let Some(best) = best else {
+        return Err(Error::new("solve").found("the problem states no objective"));
+    };
+    let best = polish(&mut search, &caps, &stages, best)?;
+    Ok(Outcome::Solved(solved(&search, stages, &best)))
+}
+
+/// Whether any placement satisfies the problem's capacities and permissions.
+///
+/// # Errors
+/// As [`solve`].
+pub fn is_feasible(problem: &Problem, options: &Options) -> Result<bool, Error> {
+    let classes = Classes::of(problem)?;
+    let mut search = Search::new(problem, &classes, &Microlp, options);
+    infeasible::placement_exists(&mut search)
+}
+
+/// The textbook program of one objective under the capacities alone, e.g. to hand to another solver.
+///
+/// # Errors
+/// A malformed problem.
+pub fn textbook_program(problem: &Problem, kind: ObjectiveKind) -> Result<Program, Error> {
+    let classes = Classes::of(problem)?;
+    let caps = Caps::of(problem);
+    Ok(Textbook::state(problem, &classes, &caps, Goal::Objective(kind)).program)
+}
+
+/// The counting program of one objective under the capacities alone.
+///
+/// # Errors
+/// A malformed problem.
+pub fn counting_program(problem: &Problem, kind: ObjectiveKind) -> Result<Program, Error> {
+    let classes = Classes::of(problem)?;
+    let caps = Caps::of(problem);
+    let goal = Goal::Objective(kind);
+    Ok(formulation::counts::Counts::state(problem, &classes, &caps, goal, Homes::Free).program)
+}
+
+fn report(
+    problem: &Problem,
+    objective: &Objective,
+    found: &Candidate,
+    bound: ObjectiveValue,
+) -> StageReport {
+    let optimum = value::of(problem, &found.cost, objective.kind);
+    StageReport {
+        kind: objective.kind,
+        value: optimum,
+        optimum,
+        bound,
+        cap: value::cap(optimum, objective.tolerance),
+        tolerance: objective.tolerance,
+        proven: value::closes(objective.kind, optimum, bound),
+    }
+}
+
+/// Minimises the earlier objectives once more with the later ones held where they are, so that slack
+/// which bought nothing is not spent.
+fn polish<B: Backend>(
+    search: &mut Search<'_, B>,
+    caps: &Caps,
+    stages: &[StageReport],
+    mut best: Candidate,
+) -> Result<Candidate, Error> {
+    let problem = search.problem;
+    let mut caps = caps.clone();
+    for (index, stage) in stages.iter().enumerate() {
+        let now = value::of(problem, &best.cost, stage.kind);
+        if index + 1 < stages.len() && now > stage.optimum {
+            let mut held = caps.clone();
+            for later in &stages[index + 1..] {
+                held.hold(problem, later.kind, value::of(problem, &best.cost, later.kind));
+            }
+            let answer = search.minimise(stage.kind, &held, Some(best.clone()))?;
+            best = answer.best.unwrap_or(best);
+        }
+        caps.hold(problem, stage.kind, value::of(problem, &best.cost, stage.kind));
+    }
+    Ok(best)
+}
+
+fn solved<B: Backend>(search: &Search<'_, B>, stages: Vec<StageReport>, best: &Candidate) -> Solved {
+    let finished = |mut stage: StageReport| {
+        stage.value = value::of(search.problem, &best.cost, stage.kind);
+        stage
+    };
+    let stages: Vec<StageReport> = stages.into_iter().map(finished).collect();
+    let unproven = stages.iter().any(|stage| !stage.proven);
+    Solved {
+        placement: best.assignment.placement(search.problem, search.classes),
+        limit: unproven.then(|| search.limit.unwrap_or(LimitReached::Nodes)),
+        solver: SolverReport {
+            name: search.backend.name(),
+            nodes: search.nodes,
+            programs: search.programs,
+        },
+        stages,
+    }
+}

@@ -1,8 +1,8 @@
 //! What planning can answer, saying no more than is known.
 
 use crate::placement::Placement;
-use crate::problem::ObjectiveKind;
 pub use crate::problem::ObjectiveValue;
+use crate::problem::ObjectiveKind;
 use crate::units::Ratio;
 
 /// Which formulation states the program.
@@ -15,6 +15,10 @@ pub enum Formulation {
     Textbook,
 }
 
+/// The default node budget of each integer program: seconds on the largest machines, never reached on two
+/// or three GPUs.
+pub const NODE_LIMIT: u64 = 2_000;
+
 /// How to plan; nothing here changes what is optimal.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -24,6 +28,12 @@ pub struct Options {
     pub node_limit: u64,
     /// Wall clock for the whole plan; with it the same input need not give the same output.
     pub time_limit: Option<std::time::Duration>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { formulation: Formulation::Counts, node_limit: NODE_LIMIT, time_limit: None }
+    }
 }
 
 /// What is known about one objective.

@@ -1,0 +1,177 @@
+//! What is left between bound and placement when the order of the layers matters.
+//!
+//! Once the home of every layer is fixed, the counting program is exact and small. So the search is over
+//! sequences of homes, cheapest first, by a lower bound on what each sequence must cost: its hand-overs,
+//! and for every device the experts that cannot stay because the layers that live there need more than
+//! the device may hold. Sequences that use each device for one run are enumerated through a dynamic
+//! program over (devices used, layers done) that knows the exact cost to go of that lower bound; all
+//! others through a depth-first walk. Either enumeration, when it finishes, is a proof.
+
+mod contiguous;
+mod pressure;
+mod walk;
+
+use std::collections::BTreeSet;
+
+use super::formulation::Goal;
+use super::formulation::counts::Homes;
+use super::formulation::traffic::FixedChain;
+use super::outcome::LimitReached;
+use super::solver::Backend;
+use super::stage::{Caps, Search, StageAnswer};
+use super::value;
+use crate::error::Error;
+use crate::problem::{ObjectiveKind, ObjectiveValue};
+use pressure::Pressure;
+
+/// Sequences of homes to be solved exactly before the search gives up, per stage.
+const LEAVES_MAX: usize = 128;
+
+/// What tells apart two sequences of homes for the counting program: layers of each class per device, and
+/// the chain's shape.
+type Leaf = (Vec<Vec<usize>>, FixedChain);
+
+/// The search's own state.
+pub(super) struct Chain<'s, 'p, B> {
+    search: &'s mut Search<'p, B>,
+    kind: ObjectiveKind,
+    caps: &'s Caps,
+    answer: &'s mut StageAnswer,
+    pressure: Pressure,
+    solved: BTreeSet<Leaf>,
+    /// A leaf stopped at a limit, or there was no budget to look at it.
+    incomplete: bool,
+}
+
+/// Improves `answer` by searching over sequences of homes, and its bound when the search is complete.
+pub(super) fn search<B: Backend>(
+    search: &mut Search<'_, B>,
+    kind: ObjectiveKind,
+    caps: &Caps,
+    answer: &mut StageAnswer,
+) -> Result<(), Error> {
+    let pressure = Pressure::of(search.problem, search.classes, caps);
+    let mut chain = Chain {
+        search,
+        kind,
+        caps,
+        answer,
+        pressure,
+        solved: BTreeSet::new(),
+        incomplete: false,
+    };
+    let runs = contiguous::enumerate(&mut chain)?;
+    if chain.closed() {
+        return Ok(());
+    }
+    let others = chain.other_walks_bound()?;
+    if chain.settled_by(&runs, others) {
+        return Ok(());
+    }
+    let walks_complete = walk::enumerate(&mut chain)?;
+    if runs.complete && walks_complete && !chain.incomplete {
+        chain.prove();
+    } else {
+        chain.search.limit = chain.search.limit.or(Some(LimitReached::Nodes));
+    }
+    Ok(())
+}
+
+impl<B: Backend> Chain<'_, '_, B> {
+    fn closed(&self) -> bool {
+        self.search.closed(self.kind, self.answer)
+    }
+
+    /// Traffic units beyond which a sequence of homes is of no interest: the cap, and when traffic is what
+    /// is minimised anything that is not better than the best.
+    fn traffic_max(&self) -> u64 {
+        let cap = self.caps.traffic.unwrap_or(u64::MAX);
+        match (self.kind, &self.answer.best) {
+            (ObjectiveKind::Traffic, Some(best)) => {
+                let step = value::traffic_step(self.search.problem);
+                cap.min(best.cost.traffic.saturating_sub(step))
+            }
+            _ => cap,
+        }
+    }
+
+    /// Solves the counting program with these homes, unless an equal sequence was solved before. False
+    /// when the budget is spent.
+    fn leaf(&mut self, homes: &[usize]) -> Result<bool, Error> {
+        let counts = self.home_counts(homes);
+        let fixed = FixedChain::of(homes);
+        let key = (counts, fixed);
+        if self.solved.contains(&key) {
+            return Ok(true);
+        }
+        if self.solved.len() >= LEAVES_MAX || self.search.out_of_time() {
+            self.incomplete = true;
+            return Ok(false);
+        }
+        let goal = Goal::Objective(self.kind);
+        let mut caps = self.caps.clone();
+        if self.kind == ObjectiveKind::Traffic {
+            caps.traffic = Some(self.traffic_max());
+        }
+        let homes_known = Homes::Fixed { counts: &key.0, chain: fixed };
+        let (run, solution) = self.search.count(goal, &caps, homes_known)?;
+        self.incomplete |= !run.infeasible && run.limit.is_some();
+        if let Some(solution) = solution {
+            let best = &mut self.answer.best;
+            self.search.consider(self.kind, self.caps, &solution, homes, best);
+        }
+        self.solved.insert(key);
+        Ok(true)
+    }
+
+    fn home_counts(&self, homes: &[usize]) -> Vec<Vec<usize>> {
+        let classes = self.search.classes;
+        let devices = self.search.problem.devices.len();
+        let mut counts = vec![vec![0; devices]; classes.layer_classes.len()];
+        for (layer, &home) in classes.layers.iter().zip(homes) {
+            counts[layer.class][home] += 1;
+        }
+        counts
+    }
+
+    /// A lower bound on what any walk costs that uses some device for more than one run, in the terms of
+    /// the stage's objective. Such a walk makes at least one change more than its count relaxation
+    /// charges, unless it begins and ends on the same device, which the returning relaxation covers.
+    fn other_walks_bound(&mut self) -> Result<Option<ObjectiveValue>, Error> {
+        if self.kind != ObjectiveKind::Traffic {
+            return Ok(None);
+        }
+        let goal = Goal::Objective(self.kind);
+        let (run, _) = self.search.count(goal, self.caps, Homes::Returning)?;
+        let problem = self.search.problem;
+        let ObjectiveValue::Ratio(fewest) = self.answer.bound else { return Ok(None) };
+        let units = fewest.floor_of(problem.traffic_denominator) + problem.traffic_denominator;
+        let one_more = value::transfers(problem, units);
+        if run.infeasible {
+            return Ok(Some(one_more));
+        }
+        Ok(Some(one_more.min(value::bound(problem, self.kind, run.bound))))
+    }
+
+    /// Raises the bound to what neither single runs nor other walks can be below; true when that is the
+    /// best found.
+    fn settled_by(&mut self, runs: &contiguous::Runs, others: Option<ObjectiveValue>) -> bool {
+        let (Some(others), Some(best)) = (others, &self.answer.best) else { return false };
+        let problem = self.search.problem;
+        let best = value::of(problem, &best.cost, self.kind);
+        let runs = if runs.complete && !self.incomplete {
+            best
+        } else {
+            value::transfers(problem, runs.bound_units)
+        };
+        self.answer.bound = self.answer.bound.max(runs.min(others).min(best));
+        self.closed()
+    }
+
+    /// Everything was looked at: the best is the optimum.
+    fn prove(&mut self) {
+        if let Some(best) = &self.answer.best {
+            self.answer.bound = value::of(self.search.problem, &best.cost, self.kind);
+        }
+    }
+}

@@ -1,0 +1,210 @@
+//! How many experts must leave a device that is home to given layers: the lower bound of the search.
+
+use crate::plan::classes::{Classes, Layer, Profile, Unit};
+use crate::plan::stage::Caps;
+use crate::plan::value;
+use crate::problem::{DeviceSet, Problem};
+
+/// What layers bring to their home; additive over layers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Burden {
+    /// Weights of the homes themselves, which cannot leave.
+    fixed_bytes: u64,
+    kv_cache_bytes: u64,
+    /// Items that may leave.
+    movable_bytes: u64,
+    /// The traffic when all of those leave.
+    movable_units: u64,
+    /// The traffic of items that may not stay.
+    barred_units: u64,
+}
+
+impl Burden {
+    pub(super) fn plus(self, other: Self) -> Self {
+        self.combine(other, u64::saturating_add)
+    }
+
+    fn minus(self, other: Self) -> Self {
+        self.combine(other, u64::saturating_sub)
+    }
+
+    fn combine(self, other: Self, with: impl Fn(u64, u64) -> u64) -> Self {
+        Self {
+            fixed_bytes: with(self.fixed_bytes, other.fixed_bytes),
+            kv_cache_bytes: with(self.kv_cache_bytes, other.kv_cache_bytes),
+            movable_bytes: with(self.movable_bytes, other.movable_bytes),
+            movable_units: with(self.movable_units, other.movable_units),
+            barred_units: with(self.barred_units, other.barred_units),
+        }
+    }
+}
+
+/// A device, as far as the bound needs it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Side {
+    limit_bytes: u64,
+    /// There whatever the homes are: the reserve, and what only this device may hold.
+    resident_bytes: u64,
+    home_allowed: Vec<bool>,
+    /// `prefix[l]`: the burden of the layers before `l`, were this their home.
+    prefix: Vec<Burden>,
+}
+
+/// Per-device limits and per-layer burdens.
+#[derive(Clone, Debug)]
+pub(super) struct Pressure {
+    sides: Vec<Side>,
+    /// The nearest device before this one that no number and no permission tells apart from it.
+    twins: Vec<Option<usize>>,
+    /// Workspace and staging that come with the least demanding home, and with a home and an item.
+    home_transient: (u64, u64),
+    item_transient: (u64, u64),
+    /// The cheapest item to send away: its traffic units, and the bytes that go with them.
+    cheapest: Option<(u64, u64)>,
+    step: u64,
+    /// What one change of device costs.
+    pub(super) hand_over_units: u64,
+    pub(super) layers: usize,
+    embedding_allowed: DeviceSet,
+    head_allowed: DeviceSet,
+    pub(super) tied_head: bool,
+}
+
+impl Pressure {
+    pub(super) fn of(problem: &Problem, classes: &Classes, caps: &Caps) -> Self {
+        let devices = problem.devices.len();
+        let items = || classes.layer_classes.iter().flat_map(|c| c.items.iter().map(|i| &i.profile));
+        let homes = || classes.layer_classes.iter().map(|c| &c.home);
+        let (home, item) = (least_transient(homes()), least_transient(items()));
+        let prices = items().filter(|p| p.weights_bytes > 0).map(|p| (2 * p.visits, p.weights_bytes));
+        Self {
+            sides: (0..devices).map(|d| side(problem, classes, caps, d)).collect(),
+            twins: (0..devices).map(|d| twin(problem, classes, caps, d)).collect(),
+            home_transient: home,
+            item_transient: (home.0.max(item.0), home.1.max(item.1)),
+            cheapest: prices.min_by(|a, b| {
+                (u128::from(a.0) * u128::from(b.1)).cmp(&(u128::from(b.0) * u128::from(a.1)))
+            }),
+            step: value::traffic_step(problem),
+            hand_over_units: problem.traffic_denominator,
+            layers: classes.layers.len(),
+            embedding_allowed: classes.embedding.profile.allowed,
+            head_allowed: classes.head.as_ref().unwrap_or(&classes.embedding).profile.allowed,
+            tied_head: classes.head.is_none(),
+        }
+    }
+
+    pub(super) fn devices(&self) -> usize {
+        self.sides.len()
+    }
+
+    /// Using `device` while an interchangeable one before it is unused reaches nothing new.
+    pub(super) fn twin(&self, device: usize) -> Option<usize> {
+        self.twins[device]
+    }
+
+    /// Whether `device` may be home to layer `l`.
+    pub(super) fn may_host(&self, device: usize, l: usize) -> bool {
+        self.sides[device].home_allowed[l]
+    }
+
+    /// The burden of layers `from..to` on `device`.
+    pub(super) fn burden(&self, device: usize, from: usize, to: usize) -> Burden {
+        let prefix = &self.sides[device].prefix;
+        prefix[to].minus(prefix[from])
+    }
+
+    /// The least traffic that a device with this burden causes by what cannot stay there; `None` when not
+    /// even the homes fit.
+    pub(super) fn units(&self, device: usize, burden: &Burden) -> Option<u64> {
+        let side = &self.sides[device];
+        let fixed = side.resident_bytes + burden.fixed_bytes;
+        let with = |(workspace, staging): (u64, u64)| {
+            fixed + (burden.kv_cache_bytes + workspace).max(staging)
+        };
+        if with(self.home_transient) > side.limit_bytes {
+            return None;
+        }
+        let all = with(self.item_transient) + burden.movable_bytes;
+        let excess = all.saturating_sub(side.limit_bytes);
+        if excess == 0 || burden.movable_bytes == 0 {
+            return Some(burden.barred_units);
+        }
+        let (units, bytes) = self.cheapest?;
+        let leaving = (u128::from(excess) * u128::from(units)).div_ceil(u128::from(bytes));
+        let leaving = u64::try_from(leaving).unwrap_or(u64::MAX / 4).div_ceil(self.step) * self.step;
+        Some(burden.barred_units + leaving.min(burden.movable_units))
+    }
+
+    /// The least the chain's start costs when the first run is on `device`.
+    pub(super) fn start_units(&self, device: usize) -> u64 {
+        if self.embedding_allowed.contains(device) { 0 } else { self.hand_over_units }
+    }
+
+    /// The least the chain's end costs, given the homes of the first and the last layer.
+    pub(super) fn end_units(&self, first: usize, last: usize) -> u64 {
+        // A tied head is where the embedding is, so both ends are free only when the walk returns.
+        let split = self.tied_head
+            && first != last
+            && self.embedding_allowed.contains(first)
+            && self.embedding_allowed.contains(last);
+        if split || !self.head_allowed.contains(last) { self.hand_over_units } else { 0 }
+    }
+}
+
+/// The least workspace and the least staging among `profiles`.
+fn least_transient<'a>(profiles: impl Iterator<Item = &'a Profile>) -> (u64, u64) {
+    let presence = profiles.map(|p| (p.presence.workspace_bytes, p.presence.staging_bytes));
+    presence.reduce(|a, b| (a.0.min(b.0), a.1.min(b.1))).unwrap_or((0, 0))
+}
+
+fn side(problem: &Problem, classes: &Classes, caps: &Caps, device: usize) -> Side {
+    let only = DeviceSet::only(device);
+    let resident =
+        |unit: &Unit| if unit.profile.allowed == only { unit.profile.weights_bytes } else { 0 };
+    let singles = [Some(&classes.embedding), classes.head.as_ref()].into_iter().flatten();
+    let items = classes.layers.iter().flat_map(|l| &l.items);
+    let resident_bytes: u64 = singles.chain(items).map(resident).sum();
+    let mut prefix = vec![Burden::default()];
+    for layer in &classes.layers {
+        let so_far = prefix.last().copied().unwrap_or_default();
+        prefix.push(so_far.plus(layer_burden(layer, device)));
+    }
+    Side {
+        limit_bytes: caps.device_bytes[device],
+        resident_bytes: resident_bytes + problem.devices[device].reserve_bytes,
+        home_allowed: classes.layers.iter().map(|l| l.home.profile.allowed.contains(device)).collect(),
+        prefix,
+    }
+}
+
+/// What a layer brings to `device` as its home.
+fn layer_burden(layer: &Layer, device: usize) -> Burden {
+    let home = &layer.home.profile;
+    let mut burden = Burden {
+        fixed_bytes: home.weights_bytes,
+        kv_cache_bytes: home.kv_cache_bytes,
+        ..Burden::default()
+    };
+    for profile in layer.items.iter().map(|item| &item.profile) {
+        if !profile.allowed.contains(device) {
+            burden.barred_units += 2 * profile.visits;
+        } else if profile.allowed != DeviceSet::only(device) {
+            burden.movable_bytes += profile.weights_bytes;
+            burden.movable_units += 2 * profile.visits;
+        }
+    }
+    burden
+}
+
+fn twin(problem: &Problem, classes: &Classes, caps: &Caps, device: usize) -> Option<usize> {
+    let facts = |d: usize| {
+        let of = &problem.devices[d];
+        (of.kind, of.capacity_bytes, of.reserve_bytes, caps.device_bytes[d])
+    };
+    let alike = |other: &usize| {
+        facts(*other) == facts(device)
+            && classes.profiles().all(|p| p.allowed.contains(*other) == p.allowed.contains(device))
+    };
+    (0..device).rev().find(alike)
+}

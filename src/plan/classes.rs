@@ -1,0 +1,212 @@
+//! Identical things, found once: what the counting formulation counts.
+//!
+//! Components that must live together become one [`Unit`]. Layers whose units agree in every number and
+//! every permission form a [`LayerClass`], and within a class the feed-forward units that agree form an
+//! [`ItemClass`]. Exchanging two members of a class changes no byte, no cost and no permission, so an
+//! answer in counts loses nothing.
+
+use std::collections::BTreeMap;
+
+use crate::error::Error;
+use crate::model::{ComponentId, ComponentKind};
+use crate::problem::{DeviceSet, Problem};
+
+/// What decides where a unit may go and what it costs there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Profile {
+    pub(super) weights_bytes: u64,
+    pub(super) kv_cache_bytes: u64,
+    pub(super) presence: Presence,
+    pub(super) allowed: DeviceSet,
+    /// Visits per token in units of one over the traffic denominator; 0 on the chain.
+    pub(super) visits: u64,
+}
+
+/// What a device pays once, however many units of the kind it hosts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Presence {
+    pub(super) workspace_bytes: u64,
+    pub(super) staging_bytes: u64,
+}
+
+impl Profile {
+    /// Weights and KV cache.
+    pub(super) fn bytes(&self) -> u64 {
+        self.weights_bytes + self.kv_cache_bytes
+    }
+}
+
+/// Components that share one device.
+#[derive(Clone, Debug)]
+pub(super) struct Unit {
+    pub(super) profile: Profile,
+    /// Indices into [`Problem::components`].
+    pub(super) components: Vec<usize>,
+}
+
+/// One decoder layer: its home (attention and router) and what may live elsewhere.
+#[derive(Clone, Debug)]
+pub(super) struct Layer {
+    pub(super) home: Unit,
+    /// Mlp, shared expert, experts, in component order.
+    pub(super) items: Vec<Unit>,
+    /// Index into [`Classes::layer_classes`].
+    pub(super) class: usize,
+}
+
+/// Feed-forward units of one layer that cannot be told apart.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct ItemClass {
+    pub(super) profile: Profile,
+    /// How many of them one layer has.
+    pub(super) per_layer: usize,
+}
+
+/// Layers that cannot be told apart but by their position.
+#[derive(Clone, Debug)]
+pub(super) struct LayerClass {
+    pub(super) home: Profile,
+    pub(super) items: Vec<ItemClass>,
+    /// Layer numbers, ascending.
+    pub(super) layers: Vec<usize>,
+}
+
+/// A problem, compiled for counting.
+#[derive(Clone, Debug)]
+pub(super) struct Classes {
+    pub(super) embedding: Unit,
+    /// `None` when the head is tied to the embedding.
+    pub(super) head: Option<Unit>,
+    pub(super) layers: Vec<Layer>,
+    pub(super) layer_classes: Vec<LayerClass>,
+}
+
+impl Classes {
+    /// Groups the components of `problem`.
+    ///
+    /// # Errors
+    /// When the problem lacks an embedding, a head or a layer's attention, or ties components together
+    /// that no formulation here can keep together.
+    pub(super) fn of(problem: &Problem) -> Result<Self, Error> {
+        let mut units = units(problem)?;
+        let mut take = |id: ComponentId| units.remove(&id).ok_or_else(|| missing(id));
+        let embedding = take(ComponentId::Embedding)?;
+        let head = if problem.tied_head { None } else { Some(take(ComponentId::OutputHead)?) };
+        let homes = (0..problem.layers())
+            .map(|l| take(ComponentId::Attention(l)))
+            .collect::<Result<Vec<_>, _>>()?;
+        if homes.is_empty() {
+            return Err(missing(ComponentId::Attention(0)));
+        }
+        let mut layers: Vec<Layer> =
+            homes.into_iter().map(|home| Layer { home, items: Vec::new(), class: 0 }).collect();
+        for (id, unit) in units {
+            let layer = id.layer().and_then(|l| layers.get_mut(usize::try_from(l).ok()?));
+            match layer {
+                Some(layer) if id.kind().is_feed_forward() => layer.items.push(unit),
+                _ => return Err(missing(id)),
+            }
+        }
+        let layer_classes = classify(&mut layers);
+        Ok(Self { embedding, head, layers, layer_classes })
+    }
+
+    /// Every distinct presence, sorted, without those that cost nothing.
+    pub(super) fn presences(&self) -> Vec<Presence> {
+        let mut found: Vec<Presence> = self.profiles().map(|p| p.presence).collect();
+        found.sort_unstable();
+        found.dedup();
+        found
+    }
+
+    /// The profile of every class.
+    pub(super) fn profiles(&self) -> impl Iterator<Item = &Profile> {
+        let layers = self.layer_classes.iter();
+        let items = layers.clone().flat_map(|c| c.items.iter().map(|i| &i.profile));
+        let single = [Some(&self.embedding), self.head.as_ref()].into_iter().flatten();
+        single.map(|u| &u.profile).chain(layers.map(|c| &c.home)).chain(items)
+    }
+}
+
+fn missing(id: ComponentId) -> Error {
+    Error::new("state the problem")
+        .object(id.to_string())
+        .found("it is missing, or tied to a component of another layer or kind")
+}
+
+/// One unit per group of components that live together, keyed by the group's leader.
+fn units(problem: &Problem) -> Result<BTreeMap<ComponentId, Unit>, Error> {
+    let mut units: BTreeMap<ComponentId, Unit> = BTreeMap::new();
+    for (index, component) in problem.components.iter().enumerate() {
+        let id = component.demand.id;
+        let leader = component.lives_with;
+        let follows = id != leader;
+        if follows && component.visits > 0 {
+            return Err(missing(id));
+        }
+        let presence = Presence {
+            workspace_bytes: workspace_bytes(problem, id),
+            staging_bytes: component.demand.staging_bytes,
+        };
+        let unit = units.entry(leader).or_insert_with(|| Unit {
+            profile: Profile {
+                weights_bytes: 0,
+                kv_cache_bytes: 0,
+                presence: Presence { workspace_bytes: 0, staging_bytes: 0 },
+                allowed: component.allowed,
+                visits: component.visits,
+            },
+            components: Vec::new(),
+        });
+        unit.components.push(index);
+        let profile = &mut unit.profile;
+        profile.weights_bytes += component.demand.weights_bytes;
+        profile.kv_cache_bytes += component.demand.kv_cache_bytes;
+        profile.presence.workspace_bytes =
+            profile.presence.workspace_bytes.max(presence.workspace_bytes);
+        profile.presence.staging_bytes = profile.presence.staging_bytes.max(presence.staging_bytes);
+        profile.allowed = profile.allowed.and(component.allowed);
+        profile.visits = profile.visits.max(component.visits);
+    }
+    Ok(units)
+}
+
+fn workspace_bytes(problem: &Problem, id: ComponentId) -> u64 {
+    let workspace = &problem.workspace;
+    match id.kind() {
+        ComponentKind::Embedding if problem.tied_head => {
+            workspace.embedding_bytes.max(workspace.head_bytes)
+        }
+        ComponentKind::Embedding => workspace.embedding_bytes,
+        ComponentKind::Attention | ComponentKind::Router => workspace.attention_bytes,
+        ComponentKind::Mlp | ComponentKind::SharedExpert | ComponentKind::Expert => {
+            workspace.feed_forward_bytes
+        }
+        ComponentKind::FinalNorm => 0,
+        ComponentKind::OutputHead => workspace.head_bytes,
+    }
+}
+
+/// Sorts layers into classes, in order of first appearance, and notes each layer's class.
+fn classify(layers: &mut [Layer]) -> Vec<LayerClass> {
+    let mut classes: Vec<LayerClass> = Vec::new();
+    for (number, layer) in layers.iter_mut().enumerate() {
+        let items = item_classes(&layer.items);
+        let same = |c: &LayerClass| c.home == layer.home.profile && c.items == items;
+        let class = classes.iter().position(same).unwrap_or_else(|| {
+            classes.push(LayerClass { home: layer.home.profile, items, layers: Vec::new() });
+            classes.len() - 1
+        });
+        classes[class].layers.push(number);
+        layer.class = class;
+    }
+    classes
+}
+
+fn item_classes(items: &[Unit]) -> Vec<ItemClass> {
+    let mut counts: BTreeMap<Profile, usize> = BTreeMap::new();
+    for item in items {
+        *counts.entry(item.profile).or_default() += 1;
+    }
+    counts.into_iter().map(|(profile, per_layer)| ItemClass { profile, per_layer }).collect()
+}

@@ -1,0 +1,229 @@
+//! The counting formulation: how many units of each class live on which device.
+//!
+//! Its size does not depend on the number of layers or experts, only on how many kinds of them there are.
+//! It is exact for memory. For traffic it is exact once the homes of the layers are fixed, and a lower
+//! bound while they are free, because any order of the layers is then thought possible.
+
+use super::memory::{self, Occupant};
+use super::traffic::{self, FixedChain};
+use super::{Goal, PerDevice, times};
+use crate::plan::classes::{Classes, ItemClass, Profile};
+use crate::plan::program::{Program, Var, merged};
+use crate::plan::stage::Caps;
+use crate::problem::{ObjectiveKind, Problem};
+
+/// What is known of the layers' homes.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::plan) enum Homes<'a> {
+    /// Nothing: the relaxation.
+    Free,
+    /// Only that the first and the last layer share a home which is not the only one.
+    Returning,
+    /// How many layers of each class live on each device, and the chain they form.
+    Fixed { counts: &'a [Vec<usize>], chain: FixedChain },
+}
+
+/// The program with the meaning of its variables.
+#[derive(Debug)]
+pub(in crate::plan) struct Counts {
+    pub(in crate::plan) program: Program,
+    embedding: PerDevice,
+    /// The embedding's own variables when the head is tied.
+    head: PerDevice,
+    /// Per layer class.
+    homes: Vec<PerDevice>,
+    /// Per layer class, per item class.
+    items: Vec<Vec<PerDevice>>,
+}
+
+/// An answer in counts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::plan) struct CountSolution {
+    pub(in crate::plan) embedding: usize,
+    pub(in crate::plan) head: usize,
+    /// Per layer class, per device.
+    pub(in crate::plan) homes: Vec<Vec<usize>>,
+    /// Per layer class, per item class, per device.
+    pub(in crate::plan) items: Vec<Vec<Vec<usize>>>,
+}
+
+impl Counts {
+    /// States the program for `goal` under `caps`.
+    pub(in crate::plan) fn state(
+        problem: &Problem,
+        classes: &Classes,
+        caps: &Caps,
+        goal: Goal,
+        homes: Homes<'_>,
+    ) -> Self {
+        let mut counts = Self::variables(problem, classes, homes);
+        let occupants = counts.occupants(problem, classes);
+        memory::add(&mut counts.program, problem, &occupants, caps, goal);
+        if goal == Goal::Objective(ObjectiveKind::Traffic) || caps.traffic.is_some() {
+            counts.add_traffic(problem, classes, caps, goal, homes);
+        }
+        counts
+    }
+
+    /// `C6`: everything has a place; `C7`: only where it may be.
+    fn variables(problem: &Problem, classes: &Classes, fixed: Homes<'_>) -> Self {
+        let mut program = Program::default();
+        let mut place = |name: String, profile: &Profile, count: usize| {
+            let mut vars: PerDevice = vec![None; problem.devices.len()];
+            for d in profile.allowed.iter().take_while(|&d| d < problem.devices.len()) {
+                let id = &problem.devices[d].id;
+                vars[d] = Some(program.integer(format!("{name}_{id}"), count));
+            }
+            let total = i64::try_from(count).unwrap_or(i64::MAX);
+            program.equal(format!("place_{name}"), times(&vars, 1).collect(), total);
+            vars
+        };
+        let embedding = place("embedding".to_owned(), &classes.embedding.profile, 1);
+        let head = match &classes.head {
+            Some(head) => place("head".to_owned(), &head.profile, 1),
+            None => embedding.clone(),
+        };
+        let mut homes = Vec::new();
+        let mut items = Vec::new();
+        for (c, class) in classes.layer_classes.iter().enumerate() {
+            homes.push(place(format!("home{c}"), &class.home, class.layers.len()));
+            let item = |(j, item): (usize, &ItemClass)| {
+                place(format!("item{c}_{j}"), &item.profile, item.per_layer * class.layers.len())
+            };
+            items.push(class.items.iter().enumerate().map(item).collect());
+        }
+        let mut counts = Self { program, embedding, head, homes, items };
+        if let Homes::Fixed { counts: fixed, .. } = fixed {
+            counts.fix_homes(fixed);
+        }
+        counts
+    }
+
+    fn fix_homes(&mut self, fixed: &[Vec<usize>]) {
+        for (vars, counts) in self.homes.iter().zip(fixed) {
+            for (var, &count) in vars.iter().zip(counts) {
+                if let Some(var) = var {
+                    self.program.fix(*var, i32::try_from(count).unwrap_or(i32::MAX));
+                }
+            }
+        }
+    }
+
+    fn occupants(&self, problem: &Problem, classes: &Classes) -> Vec<Vec<Occupant>> {
+        let mut out = vec![Vec::new(); problem.devices.len()];
+        let mut add = |vars: &PerDevice, profile: &Profile, count_max: usize| {
+            for (here, var) in out.iter_mut().zip(vars) {
+                here.extend(var.map(|var| Occupant { var, profile: *profile, count_max }));
+            }
+        };
+        add(&self.embedding, &classes.embedding.profile, 1);
+        if let Some(head) = &classes.head {
+            add(&self.head, &head.profile, 1);
+        }
+        for (c, class) in classes.layer_classes.iter().enumerate() {
+            let layers = class.layers.len();
+            add(&self.homes[c], &class.home, layers);
+            for (vars, item) in self.items[c].iter().zip(&class.items) {
+                add(vars, &item.profile, layers * item.per_layer);
+            }
+        }
+        out
+    }
+
+    /// `C12`: the traffic, as goal or under its cap.
+    fn add_traffic(
+        &mut self,
+        problem: &Problem,
+        classes: &Classes,
+        caps: &Caps,
+        goal: Goal,
+        homes: Homes<'_>,
+    ) {
+        let hand_overs = match homes {
+            Homes::Fixed { chain, .. } => chain.hand_overs(&self.embedding, &self.head),
+            Homes::Free => self.closed_walk(problem, classes, false),
+            Homes::Returning => self.closed_walk(problem, classes, true),
+        };
+        let per_hand_over = i64::try_from(problem.traffic_denominator).unwrap_or(i64::MAX);
+        let mut terms: Vec<(Var, i64)> =
+            hand_overs.terms.iter().map(|&(var, n)| (var, n * per_hand_over)).collect();
+        let mut constant = hand_overs.constant * per_hand_over;
+        for (c, class) in classes.layer_classes.iter().enumerate() {
+            for (j, item) in class.items.iter().enumerate() {
+                let count = class.layers.len() * item.per_layer;
+                let price = 2 * i64::try_from(item.profile.visits).unwrap_or(i64::MAX);
+                constant += price * i64::try_from(count).unwrap_or(i64::MAX);
+                let local = self.local(problem, c, j, item);
+                terms.extend(times(&local, -price));
+            }
+        }
+        let terms = merged(terms);
+        if let Some(cap) = caps.traffic {
+            let cap = i64::try_from(cap).unwrap_or(i64::MAX) - constant;
+            self.program.at_most("traffic".to_owned(), terms.clone(), cap);
+        }
+        if goal == Goal::Objective(ObjectiveKind::Traffic) {
+            self.program.objective = terms;
+            self.program.objective_constant = constant;
+        }
+    }
+
+    fn closed_walk(
+        &mut self,
+        problem: &Problem,
+        classes: &Classes,
+        returning: bool,
+    ) -> traffic::HandOvers {
+        let ids: Vec<&str> = problem.devices.iter().map(|d| d.id.as_str()).collect();
+        let sizes: Vec<usize> = classes.layer_classes.iter().map(|c| c.layers.len()).collect();
+        let end = |layer: Option<&crate::plan::classes::Layer>| layer.map_or(0, |l| l.class);
+        let ends = (end(classes.layers.first()), end(classes.layers.last()));
+        let chain_ends = (&self.embedding, &self.head);
+        traffic::closed_walk(&mut self.program, &ids, &self.homes, &sizes, ends, chain_ends, returning)
+    }
+
+    /// `C13`: items at home. Of the items on a device at most as many are at home as there are places in
+    /// the layers that live there; and that many can be, because what exceeds it fills the places that
+    /// other devices leave empty.
+    fn local(&mut self, problem: &Problem, c: usize, j: usize, item: &ItemClass) -> PerDevice {
+        let per_layer = i64::try_from(item.per_layer).unwrap_or(i64::MAX);
+        let mut local: PerDevice = vec![None; problem.devices.len()];
+        for (d, device) in problem.devices.iter().enumerate() {
+            let (Some(home), Some(here)) = (self.homes[c][d], self.items[c][j][d]) else { continue };
+            let id = &device.id;
+            let var = self.program.continuous(format!("local{c}_{j}_{id}"), None);
+            self.program.at_most(format!("local_here{c}_{j}_{id}"), vec![(var, 1), (here, -1)], 0);
+            let places = vec![(var, 1), (home, -per_layer)];
+            self.program.at_most(format!("local_home{c}_{j}_{id}"), places, 0);
+            local[d] = Some(var);
+        }
+        local
+    }
+
+    /// Reads a solver's point; `None` when it is not whole or does not add up.
+    pub(in crate::plan) fn read(&self, values: &[f64]) -> Option<CountSolution> {
+        let counts = |vars: &PerDevice| -> Option<Vec<usize>> {
+            vars.iter().map(|v| v.map_or(Some(0), |v| whole(*values.get(v.0)?))).collect()
+        };
+        let only = |vars: &PerDevice| counts(vars)?.iter().position(|&n| n == 1);
+        Some(CountSolution {
+            embedding: only(&self.embedding)?,
+            head: only(&self.head)?,
+            homes: self.homes.iter().map(counts).collect::<Option<_>>()?,
+            items: self
+                .items
+                .iter()
+                .map(|class| class.iter().map(counts).collect::<Option<_>>())
+                .collect::<Option<_>>()?,
+        })
+    }
+}
+
+/// The whole number a solver means, when it means one.
+pub(in crate::plan) fn whole(value: f64) -> Option<usize> {
+    let rounded = value.round();
+    let near = (value - rounded).abs() < 1e-4 && (0.0..2e9).contains(&rounded);
+    // Cast of a whole number in range: exact.
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "checked above")]
+    near.then_some(rounded as usize)
+}

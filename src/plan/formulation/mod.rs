@@ -1,0 +1,36 @@
+//! A placement problem as an integer program; the mathematics is in
+//! [`crate::documentation::formulation`].
+//!
+//! [`counts`] is what solves; [`textbook`] is the obvious program, one binary per unit and device, kept as
+//! the reference that tests and benchmarks compare with. [`memory`] is the same for both: what a device
+//! must hold, given how many units of which profile live there.
+
+pub(super) mod counts;
+pub(super) mod memory;
+pub(super) mod textbook;
+pub(super) mod traffic;
+
+use super::program::Var;
+use crate::problem::ObjectiveKind;
+
+/// What a program minimises.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Goal {
+    /// One of the objectives.
+    Objective(ObjectiveKind),
+    /// The bytes missing beyond the devices' limits, in total: 0 exactly when a placement exists.
+    Shortfall,
+}
+
+/// A variable per device where there can be one.
+pub(super) type PerDevice = Vec<Option<Var>>;
+
+/// The terms `coefficient * v` over the devices.
+pub(super) fn times(vars: &PerDevice, coefficient: i64) -> impl Iterator<Item = (Var, i64)> + '_ {
+    vars.iter().flatten().map(move |&v| (v, coefficient))
+}
+
+/// Byte counts are checked to stay below 2^60 when a problem is made.
+pub(super) fn signed(bytes: u64) -> i64 {
+    i64::try_from(bytes).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,77 @@
+//! Why there is no placement: how many bytes are missing, and which rules are to blame.
+
+use super::classes::Classes;
+use super::formulation::Goal;
+use super::formulation::counts::Homes;
+use super::outcome::{Infeasibility, Options, Shortfall};
+use super::solver::Backend;
+use super::stage::{Candidate, Caps, Search};
+use crate::error::Error;
+use crate::problem::{ObjectiveKind, Problem};
+
+/// Whether some placement satisfies capacities and permissions.
+pub(super) fn placement_exists<B: Backend>(search: &mut Search<'_, B>) -> Result<bool, Error> {
+    let nearest = nearest_miss(search)?;
+    Ok(nearest.is_some_and(|c| c.cost.within(&Caps::of(search.problem))))
+}
+
+/// The reasons, for a problem known to be infeasible.
+pub(super) fn explain<B: Backend>(search: &mut Search<'_, B>) -> Result<Infeasibility, Error> {
+    let problem = search.problem;
+    let nearest = nearest_miss(search)?;
+    let required = nearest.map(|c| c.cost.required_bytes).unwrap_or_default();
+    let shortfalls = required
+        .iter()
+        .zip(&problem.devices)
+        .enumerate()
+        .filter(|(_, (required, device))| **required > device.capacity_bytes)
+        .map(|(device, (required, of))| Shortfall {
+            device,
+            missing_bytes: required - of.capacity_bytes,
+        })
+        .collect();
+    let all: Vec<usize> = (0..problem.rules.len()).collect();
+    let own: Vec<usize> = all.iter().copied().filter(|&r| !problem.rules[r].default).collect();
+    Ok(Infeasibility {
+        shortfalls,
+        conflicting_rules: conflict(search, &all)?,
+        default_pins_alone: own.len() < all.len() && feasible_with(search, &own)?,
+    })
+}
+
+/// The placement that misses the capacities by the fewest bytes in total.
+fn nearest_miss<B: Backend>(search: &mut Search<'_, B>) -> Result<Option<Candidate>, Error> {
+    let caps = Caps::of(search.problem);
+    let (_, solution) = search.count(Goal::Shortfall, &caps, Homes::Free)?;
+    let unlimited = Caps { device_bytes: vec![u64::MAX; caps.device_bytes.len()], ..caps };
+    let mut best = None;
+    if let Some(solution) = solution {
+        search.arrange(ObjectiveKind::Traffic, &unlimited, &solution, &mut best);
+    }
+    Ok(best)
+}
+
+/// Rules of which each is needed for the conflict: removed one after the other, those without which the
+/// rest is satisfiable stay. Empty when no rule is to blame.
+fn conflict<B: Backend>(search: &Search<'_, B>, rules: &[usize]) -> Result<Vec<usize>, Error> {
+    if !feasible_with(search, &[])? {
+        return Ok(Vec::new());
+    }
+    let mut needed = rules.to_vec();
+    for rule in rules {
+        let rest: Vec<usize> = needed.iter().copied().filter(|r| r != rule).collect();
+        if !feasible_with(search, &rest)? {
+            needed = rest;
+        }
+    }
+    Ok(needed)
+}
+
+/// Whether a placement exists when only these rules hold.
+fn feasible_with<B: Backend>(search: &Search<'_, B>, rules: &[usize]) -> Result<bool, Error> {
+    let problem: Problem = search.problem.with_rules(rules);
+    let classes = Classes::of(&problem)?;
+    let options = Options::default();
+    let mut inner = Search::new(&problem, &classes, search.backend, &options);
+    placement_exists(&mut inner)
+}

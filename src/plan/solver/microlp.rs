@@ -1,0 +1,120 @@
+//! The embedded solver: stated through good_lp, driven directly for node limit, bound and resuming.
+
+use good_lp::{Expression, ProblemVariables, SolverModel, constraint, variable};
+use microlp::{Error as SolverError, ResumeOptions, SolveOptions, SolveOutcome, TerminationReason};
+
+use super::{Backend, Limits, Run, Scaled};
+use crate::error::Error;
+use crate::plan::outcome::LimitReached;
+use crate::plan::program::{Program, Sense};
+use crate::plan::solver::scale::to_f64;
+
+/// microlp 0.6, pure Rust and deterministic under a node limit.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Microlp;
+
+impl Backend for Microlp {
+    fn name(&self) -> &'static str {
+        "microlp"
+    }
+
+    fn run(&self, program: &Program, limits: &Limits) -> Result<Run, Error> {
+        let scaled = Scaled::of(program);
+        let model = state(program, &scaled);
+        let started = std::time::Instant::now();
+        let mut options = SolveOptions::default();
+        options.node_limit = Some(limits.nodes_exact.min(limits.nodes));
+        options.time_limit = limits.time;
+        let mut outcome = match model.as_inner().solve_with(options) {
+            Ok(outcome) => outcome,
+            Err(SolverError::Infeasible) => return Ok(Run { infeasible: true, ..Run::default() }),
+            Err(error) => return Err(failure(&error)),
+        };
+        // The exact attempt is over; from here on the stated gap is good enough.
+        if unfinished(&outcome) && limits.nodes > limits.nodes_exact {
+            let mut rest = ResumeOptions::default();
+            rest.node_limit = Some(limits.nodes - limits.nodes_exact);
+            rest.mip_gap = Some(limits.gap);
+            rest.time_limit = limits.time.map(|time| time.saturating_sub(started.elapsed()));
+            outcome = match outcome.resume_with(rest) {
+                Ok(outcome) => outcome,
+                Err(SolverError::Infeasible) => {
+                    return Ok(Run { infeasible: true, ..Run::default() });
+                }
+                Err(error) => return Err(failure(&error)),
+            };
+        }
+        Ok(read(program, &scaled, &outcome))
+    }
+}
+
+fn unfinished(outcome: &SolveOutcome) -> bool {
+    outcome.termination_reason() == TerminationReason::NodeLimit
+}
+
+fn failure(error: &SolverError) -> Error {
+    Error::new("solve the integer program")
+        .found(format!("microlp failed: {error}"))
+        .hint("another `--node-limit` or `--objective` order takes another path; please report the command")
+}
+
+/// States the scaled program in good_lp's terms.
+fn state(program: &Program, scaled: &Scaled) -> good_lp::solvers::microlp::MicroLpProblem {
+    let mut variables = ProblemVariables::new();
+    let handles: Vec<good_lp::Variable> = program
+        .variables
+        .iter()
+        .map(|v| {
+            let mut definition = variable().min(v.lower);
+            if let Some(upper) = v.upper {
+                definition = definition.max(upper);
+            }
+            if v.integer {
+                definition = definition.integer();
+            }
+            variables.add(definition)
+        })
+        .collect();
+    let linear = |terms: &[(crate::plan::program::Var, i64)], coefficients: &[f64]| {
+        let mut expression = Expression::with_capacity(terms.len());
+        for ((var, _), &coefficient) in terms.iter().zip(coefficients) {
+            expression.add_mul(coefficient, handles[var.0]);
+        }
+        expression
+    };
+    let objective = linear(&program.objective, &scaled.objective);
+    let mut model = variables.minimise(objective).using(good_lp::solvers::microlp::microlp);
+    for (row, (coefficients, rhs)) in program.rows.iter().zip(&scaled.rows) {
+        let expression = linear(&row.terms, coefficients);
+        model.add_constraint(match row.sense {
+            Sense::Le => constraint::leq(expression, *rhs),
+            Sense::Eq => constraint::eq(expression, *rhs),
+        });
+    }
+    model
+}
+
+fn read(program: &Program, scaled: &Scaled, outcome: &SolveOutcome) -> Run {
+    let stats = outcome.stats();
+    let constant = to_f64(program.objective_constant);
+    let unscaled = |value: f64| value * scaled.objective_unit + constant;
+    let solution = outcome.solution();
+    let optimal = outcome.is_optimal();
+    // A finished search without integer variables reports no bound of its own: its value is the bound.
+    let bound = match (optimal, solution) {
+        (true, Some(solution)) => Some(solution.objective()),
+        _ => stats.best_bound,
+    };
+    let limit = match outcome.termination_reason() {
+        TerminationReason::NodeLimit => Some(LimitReached::Nodes),
+        TerminationReason::TimeLimit => Some(LimitReached::Time),
+        _ => None,
+    };
+    Run {
+        values: solution.map(|s| s.iter().map(|(_, value)| value).collect()),
+        bound: bound.map(unscaled),
+        infeasible: false,
+        nodes: stats.nodes_solved,
+        limit,
+    }
+}

@@ -1,0 +1,264 @@
+//! One stage: minimise one objective under the caps of the others, from both sides.
+//!
+//! From below, the counting relaxation proves a bound. From above, its point is arranged into a real
+//! placement. Where the two meet the stage is done; what is left between them is for [`super::chain`].
+
+use std::time::{Duration, Instant};
+
+use super::chain;
+use super::classes::Classes;
+use super::decode;
+use super::evaluate::{Assignment, Cost};
+use super::formulation::Goal;
+use super::formulation::counts::{CountSolution, Counts, Homes};
+use super::formulation::textbook::Textbook;
+use super::outcome::{Formulation, LimitReached, Options};
+use super::solver::{Backend, Limits, Run};
+use super::value::{self, GAP_PEAK};
+use crate::error::Error;
+use crate::problem::{ObjectiveKind, ObjectiveValue, Problem};
+
+/// What a placement must not exceed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Caps {
+    /// Required bytes per device.
+    pub(super) device_bytes: Vec<u64>,
+    pub(super) spill_bytes: Option<u64>,
+    /// In units of one over the traffic denominator.
+    pub(super) traffic: Option<u64>,
+}
+
+impl Caps {
+    /// The capacities alone.
+    pub(super) fn of(problem: &Problem) -> Self {
+        let device_bytes = problem.devices.iter().map(|d| d.capacity_bytes).collect();
+        Self { device_bytes, spill_bytes: None, traffic: None }
+    }
+
+    /// Adds that `kind` stays at or below `cap`.
+    pub(super) fn hold(&mut self, problem: &Problem, kind: ObjectiveKind, cap: ObjectiveValue) {
+        let tighter = |old: Option<u64>, new: u64| Some(old.map_or(new, |old| old.min(new)));
+        match (kind, cap) {
+            (ObjectiveKind::SpillBytes, ObjectiveValue::Bytes(cap)) => {
+                self.spill_bytes = tighter(self.spill_bytes, cap);
+            }
+            (ObjectiveKind::Traffic, ObjectiveValue::Ratio(cap)) => {
+                self.traffic = tighter(self.traffic, cap.floor_of(problem.traffic_denominator));
+            }
+            (_, ObjectiveValue::Ratio(cap)) => {
+                for gpu in problem.gpus() {
+                    let limit = cap.floor_of(problem.devices[gpu].capacity_bytes);
+                    self.device_bytes[gpu] = self.device_bytes[gpu].min(limit);
+                }
+            }
+            (_, ObjectiveValue::Bytes(_)) => {}
+        }
+    }
+}
+
+/// A placement with its exact cost.
+#[derive(Clone, Debug)]
+pub(super) struct Candidate {
+    pub(super) assignment: Assignment,
+    pub(super) cost: Cost,
+}
+
+/// What a stage found.
+#[derive(Debug)]
+pub(super) struct StageAnswer {
+    pub(super) best: Option<Candidate>,
+    pub(super) bound: ObjectiveValue,
+    /// Proven that nothing satisfies the caps.
+    pub(super) infeasible: bool,
+}
+
+/// The state of one planning run: what is solved, with what, and how much has been spent.
+#[derive(Debug)]
+pub(super) struct Search<'a, B> {
+    pub(super) problem: &'a Problem,
+    pub(super) classes: &'a Classes,
+    pub(super) backend: &'a B,
+    pub(super) nodes: u64,
+    pub(super) programs: u64,
+    /// The first limit any search ran into.
+    pub(super) limit: Option<LimitReached>,
+    formulation: Formulation,
+    node_limit: u64,
+    deadline: Option<Instant>,
+}
+
+impl<'a, B: Backend> Search<'a, B> {
+    pub(super) fn new(
+        problem: &'a Problem,
+        classes: &'a Classes,
+        backend: &'a B,
+        options: &Options,
+    ) -> Self {
+        let deadline = options.time_limit.and_then(|limit| Instant::now().checked_add(limit));
+        Self {
+            problem,
+            classes,
+            backend,
+            nodes: 0,
+            programs: 0,
+            limit: None,
+            formulation: options.formulation,
+            node_limit: options.node_limit,
+            deadline,
+        }
+    }
+
+    /// Minimises `kind` under `caps`, starting from `incumbent` if it satisfies them.
+    pub(super) fn minimise(
+        &mut self,
+        kind: ObjectiveKind,
+        caps: &Caps,
+        incumbent: Option<Candidate>,
+    ) -> Result<StageAnswer, Error> {
+        if self.formulation == Formulation::Textbook {
+            return self.minimise_textbook(kind, caps, incumbent);
+        }
+        let (run, solution) = self.count(Goal::Objective(kind), caps, Homes::Free)?;
+        let bound = value::bound(self.problem, kind, run.bound);
+        let mut answer = StageAnswer { best: incumbent, bound, infeasible: run.infeasible };
+        if run.infeasible {
+            answer.best = None;
+            return Ok(answer);
+        }
+        if let Some(solution) = &solution {
+            self.arrange(kind, caps, solution, &mut answer.best);
+        }
+        let chain_matters = kind == ObjectiveKind::Traffic || caps.traffic.is_some();
+        if chain_matters && !self.closed(kind, &answer) {
+            chain::search(self, kind, caps, &mut answer)?;
+        }
+        Ok(self.settled(kind, answer))
+    }
+
+    /// The reference: one program with a binary per unit and device, and what its solver says of it.
+    fn minimise_textbook(
+        &mut self,
+        kind: ObjectiveKind,
+        caps: &Caps,
+        incumbent: Option<Candidate>,
+    ) -> Result<StageAnswer, Error> {
+        let textbook = Textbook::state(self.problem, self.classes, caps, Goal::Objective(kind));
+        let run = self.run(&textbook.program, gap(Goal::Objective(kind)))?;
+        let bound = value::bound(self.problem, kind, run.bound);
+        let mut answer = StageAnswer { best: incumbent, bound, infeasible: run.infeasible };
+        if let Some(assignment) = run.values.as_ref().and_then(|values| textbook.read(values)) {
+            self.keep(kind, caps, assignment, &mut answer.best);
+        }
+        Ok(self.settled(kind, answer))
+    }
+
+    /// A solver's bound is rounded down before it gets here, but it is never above what was found.
+    fn settled(&self, kind: ObjectiveKind, mut answer: StageAnswer) -> StageAnswer {
+        if let Some(best) = &answer.best {
+            answer.bound = answer.bound.min(value::of(self.problem, &best.cost, kind));
+        }
+        answer
+    }
+
+    /// Whether the best found is as good as proven possible, to the objective's stated gap.
+    pub(super) fn closed(&self, kind: ObjectiveKind, answer: &StageAnswer) -> bool {
+        let best = answer.best.as_ref();
+        best.is_some_and(|best| {
+            value::closes(kind, value::of(self.problem, &best.cost, kind), answer.bound)
+        })
+    }
+
+    /// States and solves the counting program; the point, if any, is read back in whole numbers.
+    pub(super) fn count(
+        &mut self,
+        goal: Goal,
+        caps: &Caps,
+        homes: Homes<'_>,
+    ) -> Result<(Run, Option<CountSolution>), Error> {
+        let counts = Counts::state(self.problem, self.classes, caps, goal, homes);
+        let run = self.run(&counts.program, gap(goal))?;
+        let solution = run.values.as_ref().and_then(|values| counts.read(values));
+        Ok((run, solution))
+    }
+
+    /// Solves any program within what is left of the budget.
+    pub(super) fn run(
+        &mut self,
+        program: &super::program::Program,
+        gap: f64,
+    ) -> Result<Run, Error> {
+        let time = self.deadline.map(|d| d.saturating_duration_since(Instant::now()));
+        if time == Some(Duration::ZERO) {
+            self.limit = self.limit.or(Some(LimitReached::Time));
+            return Ok(Run { limit: Some(LimitReached::Time), ..Run::default() });
+        }
+        let nodes = self.node_limit;
+        let nodes_exact = if gap > 0.0 { nodes / 4 } else { nodes };
+        // Half the gap is asked of the solver, so that rounding its bound down leaves the rest.
+        let limits = Limits { nodes, time, gap: gap / 2.0, nodes_exact };
+        let run = self.backend.run(program, &limits)?;
+        self.nodes += run.nodes;
+        self.programs += 1;
+        self.limit = self.limit.or(run.limit);
+        Ok(run)
+    }
+
+    /// Whether the wall clock, if there is one, has run out.
+    pub(super) fn out_of_time(&mut self) -> bool {
+        let out = self.deadline.is_some_and(|deadline| Instant::now() >= deadline);
+        if out {
+            self.limit = self.limit.or(Some(LimitReached::Time));
+        }
+        out
+    }
+
+    /// Tries every device as the start of the chain and keeps the best real placement.
+    pub(super) fn arrange(
+        &self,
+        kind: ObjectiveKind,
+        caps: &Caps,
+        solution: &CountSolution,
+        best: &mut Option<Candidate>,
+    ) {
+        for first in 0..self.problem.devices.len() {
+            let homes = decode::arrange(self.classes, solution, first);
+            if let Some(homes) = homes {
+                self.consider(kind, caps, solution, &homes, best);
+            }
+        }
+    }
+
+    /// Names `solution` on `homes`, and keeps it when it satisfies the caps and is better.
+    pub(super) fn consider(
+        &self,
+        kind: ObjectiveKind,
+        caps: &Caps,
+        solution: &CountSolution,
+        homes: &[usize],
+        best: &mut Option<Candidate>,
+    ) {
+        if let Some(assignment) = decode::assignment(self.classes, solution, homes) {
+            self.keep(kind, caps, assignment, best);
+        }
+    }
+
+    /// Keeps `assignment` when it satisfies the caps and is better.
+    fn keep(
+        &self,
+        kind: ObjectiveKind,
+        caps: &Caps,
+        assignment: Assignment,
+        best: &mut Option<Candidate>,
+    ) {
+        let cost = assignment.cost(self.problem, self.classes);
+        let better = best.as_ref().is_none_or(|best| cost.better(&best.cost, kind));
+        if cost.within(caps) && better {
+            *best = Some(Candidate { assignment, cost });
+        }
+    }
+}
+
+/// The relative gap at which a program's proof may stop.
+fn gap(goal: Goal) -> f64 {
+    if goal == Goal::Objective(ObjectiveKind::PeakUtilization) { GAP_PEAK } else { 0.0 }
+}

@@ -1,0 +1,113 @@
+//! Objective values: exact from a cost, rounded against us from a solver, capped by a tolerance.
+
+use super::evaluate::Cost;
+use crate::problem::{ObjectiveKind, ObjectiveValue, Problem};
+use crate::units::Ratio;
+
+/// A peak within this relative gap of its bound counts as optimal: two megabytes on a 16 GiB GPU.
+pub(super) const GAP_PEAK: f64 = 1e-4;
+
+/// Denominator of a peak bound that comes from the solver.
+const PEAK_GRID: u64 = 1_000_000_000;
+
+/// The exact value of `kind`.
+pub(super) fn of(problem: &Problem, cost: &Cost, kind: ObjectiveKind) -> ObjectiveValue {
+    match kind {
+        ObjectiveKind::SpillBytes => ObjectiveValue::Bytes(cost.spill_bytes),
+        ObjectiveKind::PeakUtilization => ObjectiveValue::Ratio(cost.peak),
+        ObjectiveKind::Traffic => transfers(problem, cost.traffic),
+    }
+}
+
+/// Traffic units as transfers per token.
+pub(super) fn transfers(problem: &Problem, units: u64) -> ObjectiveValue {
+    ObjectiveValue::Ratio(Ratio::new(units, problem.traffic_denominator))
+}
+
+/// What a solver's bound proves: less its numerical slack, then up to the next value the objective can
+/// take at all. Nothing known is zero.
+pub(super) fn bound(problem: &Problem, kind: ObjectiveKind, raw: Option<f64>) -> ObjectiveValue {
+    let raw = raw.filter(|raw| raw.is_finite()).unwrap_or(0.0);
+    match kind {
+        ObjectiveKind::SpillBytes => ObjectiveValue::Bytes(next_multiple(raw, spill_step(problem))),
+        ObjectiveKind::PeakUtilization => {
+            let grid = floor((raw - 1e-8) * 1e9);
+            ObjectiveValue::Ratio(Ratio::new(grid, PEAK_GRID))
+        }
+        ObjectiveKind::Traffic => transfers(problem, next_multiple(raw, traffic_step(problem))),
+    }
+}
+
+/// Every amount of spilled bytes is a multiple of this.
+fn spill_step(problem: &Problem) -> u64 {
+    let bytes = problem.components.iter().map(|c| &c.demand);
+    bytes.map(|d| d.weights_bytes + d.kv_cache_bytes).fold(0, gcd).max(1)
+}
+
+/// Every amount of traffic, in its units, is a multiple of this.
+pub(super) fn traffic_step(problem: &Problem) -> u64 {
+    let visits = problem.components.iter().map(|c| 2 * c.visits);
+    visits.fold(problem.traffic_denominator, gcd).max(1)
+}
+
+fn gcd(a: u64, b: u64) -> u64 {
+    if b == 0 { a } else { gcd(b, a % b) }
+}
+
+/// The least multiple of `step` that is not below `raw`, after taking off what a solver may be wrong by.
+fn next_multiple(raw: f64, step: u64) -> u64 {
+    let certain = floor(raw - 1e-6 - raw.abs() * 1e-9).saturating_add(1);
+    if raw <= 1e-6 { 0 } else { certain.div_ceil(step) * step }
+}
+
+/// The integer at or below a number, from 0 to 2^53.
+fn floor(number: f64) -> u64 {
+    let clamped = number.floor().clamp(0.0, 9_007_199_254_740_992.0);
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped above")]
+    let whole = clamped as u64;
+    whole
+}
+
+/// Whether `optimum` is proven by `bound` to the objective's stated gap.
+pub(super) fn closes(kind: ObjectiveKind, optimum: ObjectiveValue, bound: ObjectiveValue) -> bool {
+    match kind {
+        ObjectiveKind::PeakUtilization => {
+            let (optimum, bound) = (optimum.as_f64(), bound.as_f64());
+            optimum - bound <= GAP_PEAK * optimum
+        }
+        ObjectiveKind::SpillBytes | ObjectiveKind::Traffic => optimum <= bound,
+    }
+}
+
+/// What later stages may spend: the optimum and its tolerance on top, exactly.
+pub(super) fn cap(optimum: ObjectiveValue, tolerance: Ratio) -> ObjectiveValue {
+    match optimum {
+        ObjectiveValue::Bytes(bytes) => {
+            ObjectiveValue::Bytes(bytes.saturating_add(tolerance.floor_of(bytes)))
+        }
+        ObjectiveValue::Ratio(r) => ObjectiveValue::Ratio(exact_cap(r, tolerance).unwrap_or_else(|| {
+            Ratio::new(r.numerator.saturating_add(tolerance.floor_of(r.numerator)), r.denominator)
+        })),
+    }
+}
+
+/// `ratio * (1 + tolerance)`, unless that needs more than 64 bits.
+fn exact_cap(ratio: Ratio, tolerance: Ratio) -> Option<Ratio> {
+    let shared = gcd(tolerance.numerator, tolerance.denominator).max(1);
+    let (extra, whole) = (tolerance.numerator / shared, tolerance.denominator / shared);
+    let numerator = ratio.numerator.checked_mul(whole.checked_add(extra)?)?;
+    Some(Ratio::new(numerator, ratio.denominator.checked_mul(whole)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bound_is_lifted_to_the_next_possible_value_but_not_by_noise() {
+        assert_eq!(next_multiple(8.000_000_1, 4), 8);
+        assert_eq!(next_multiple(8.1, 4), 12);
+        assert_eq!(next_multiple(7.999_999_9, 4), 8);
+        assert_eq!(next_multiple(0.0, 4), 0);
+    }
+}
