@@ -48,7 +48,8 @@ pub fn read_text(path: &Path, bytes_max: u64) -> Result<String, Error> {
 /// The text goes to a temporary file in the same folder, which then takes the name. On failure the
 /// temporary file is removed and whatever was at `path` stays.
 pub fn write_atomically(path: &Path, text: &str) -> Result<(), Error> {
-    let failed = |found: String| Error::new("write").object(path.display().to_string()).found(found);
+    let failed =
+        |found: String| Error::new("write").object(path.display().to_string()).found(found);
     let target = resolve_target(path).map_err(failed)?;
     let temporary = temporary_beside(&target).ok_or_else(|| failed("no file name".to_owned()))?;
     let written = write_new(&temporary, text).and_then(|()| fs::rename(&temporary, &target));
@@ -64,9 +65,7 @@ pub fn write_atomically(path: &Path, text: &str) -> Result<(), Error> {
 /// Follows a symbolic link, so that it stays one, and refuses to replace what is not a plain file.
 fn resolve_target(path: &Path) -> Result<PathBuf, String> {
     match fs::metadata(path) {
-        Ok(metadata) if metadata.is_file() => {
-            fs::canonicalize(path).map_err(|e| io_reason(&e))
-        }
+        Ok(metadata) if metadata.is_file() => fs::canonicalize(path).map_err(|e| io_reason(&e)),
         Ok(metadata) if metadata.is_dir() => Err("it is a folder".to_owned()),
         Ok(_) => Err("it is a pipe, socket or device, not a regular file".to_owned()),
         Err(_) => Ok(path.to_owned()),
@@ -129,6 +128,8 @@ mod tests {
             assert!(message.contains(word), "{message}");
         }
         assert!(read_text(folder.path(), 100).unwrap_err().to_string().contains("folder"));
-        assert!(read_text(&folder.path().join("x"), 1).unwrap_err().to_string().contains("no such"));
+        assert!(
+            read_text(&folder.path().join("x"), 1).unwrap_err().to_string().contains("no such")
+        );
     }
 }

@@ -9,11 +9,16 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 /// The placement compiler for large models: exact bytes in, a proven placement out.
 #[derive(Debug, Parser)]
-#[command(name = "apportion", version, arg_required_else_help = true, after_help = "\
+#[command(
+    name = "apportion",
+    version,
+    arg_required_else_help = true,
+    after_help = "\
 Example:
   apportion solve mixtral-8x7b --quant nf4-dq --gpu 15.60GiB --gpu 15.60GiB
 
-Exit status: 0 yes, 1 no (infeasible, refused, unknown), 2 could not be done.")]
+Exit status: 0 yes, 1 no (infeasible, refused, unknown), 2 could not be done."
+)]
 pub struct Cli {
     #[command(subcommand)]
     pub command: Command,
@@ -175,7 +180,7 @@ pub struct EffortArgs {
     #[arg(long, value_enum, default_value_t = FormulationArg::Counts)]
     pub formulation: FormulationArg,
     /// Branch-and-bound nodes each integer program may use
-    #[arg(long, value_name = "N", default_value_t = apportion::plan::NODE_LIMIT)]
+    #[arg(long, value_name = "N", default_value_t = apportion::plan::Options::default().node_limit)]
     pub node_limit: u64,
     /// Stop after this many seconds; answers may then differ between runs
     #[arg(long, value_name = "SECONDS")]

@@ -1,6 +1,6 @@
 //! `apportion check`: a placement file, verified from scratch.
 
-use apportion::error::Error;
+use apportion::error::{Error, printable};
 use apportion::files::{TEXT_BYTES_MAX, read_text};
 use apportion::model::Model;
 use apportion::placement::{Difference, Record, differences};
@@ -60,7 +60,7 @@ fn confirmed(
     source: &str,
 ) -> Result<String, Error> {
     let placement = record.placement(problem)?;
-    let name = apportion::error::printable(source);
+    let name = printable(source);
     let holdings = report::holdings(problem, &placement, measured, width());
     Ok(format!(
         "valid: `{name}` respects every constraint and its figures are right\n\
@@ -69,9 +69,6 @@ fn confirmed(
 }
 
 fn refused(source: &str, wrong: &[String]) -> String {
-    let mut text = format!("refused: `{}`\n", apportion::error::printable(source));
-    for line in wrong {
-        text.push_str(&format!("  {}\n", apportion::error::printable(line)));
-    }
-    text
+    let lines = wrong.iter().map(|line| format!("  {}\n", printable(line)));
+    format!("refused: `{}`\n{}", printable(source), lines.collect::<String>())
 }

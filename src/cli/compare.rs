@@ -31,13 +31,12 @@ fn compare(args: &CompareArgs, scenario: &Scenario, options: &Options) -> Result
     if args.output.json {
         return Ok(Answer::json(&json::comparison(problem, optimum, &rows), yes));
     }
-    let mut text = report::comparison(problem, optimum, &rows);
-    match &asked.found {
-        Found::Placed(..) => {}
+    let note = match &asked.found {
+        Found::Placed(..) => String::new(),
         Found::Infeasible(_) => {
-            text.push_str("\ninfeasible: no placement satisfies the constraints; `solve` says why\n");
+            "\ninfeasible: no placement satisfies the constraints; `solve` says why\n".to_owned()
         }
-        Found::Unknown(limit) => text.push_str(&format!("\n{}", unknown(*limit))),
-    }
-    Ok(Answer::new(text, yes))
+        Found::Unknown(limit) => format!("\n{}", unknown(*limit)),
+    };
+    Ok(Answer::new(format!("{}{note}", report::comparison(problem, optimum, &rows)), yes))
 }

@@ -85,11 +85,13 @@ fn constraints(args: &WishArgs) -> Result<Vec<Constraint>, Error> {
 /// Reads how hard to try.
 pub fn options(args: &EffortArgs) -> Result<Options, Error> {
     let time_limit = args.time_limit.map(|seconds| {
-        Duration::try_from_secs_f64(seconds).ok().filter(|limit| !limit.is_zero()).ok_or_else(|| {
-            Error::new("use the time limit")
-                .object(seconds.to_string())
-                .expected("a positive number of seconds")
-        })
+        Duration::try_from_secs_f64(seconds).ok().filter(|limit| !limit.is_zero()).ok_or_else(
+            || {
+                Error::new("use the time limit")
+                    .object(seconds.to_string())
+                    .expected("a positive number of seconds")
+            },
+        )
     });
     Ok(Options {
         formulation: match args.formulation {

@@ -39,17 +39,17 @@ fn everything() -> Result<Value, Error> {
 }
 
 fn models() -> Result<String, Error> {
-    let mut table =
-        Table::new(&[("model", Align::Left), ("family", Align::Left), ("parameters", Align::Right)]);
+    let mut table = Table::new(&[
+        ("model", Align::Left),
+        ("family", Align::Left),
+        ("parameters", Align::Right),
+    ]);
     for entry in catalogue() {
         let parameters = Model::from_catalogue(&entry.name)?.parameters();
         table.row([entry.name.clone(), entry.family.clone(), parameters.to_string()]);
     }
     let families = family_names().join(", ");
-    Ok(format!(
-        "{}\nAny config.json of these families works too: {families}.\n",
-        table.render()
-    ))
+    Ok(format!("{}\nAny config.json of these families works too: {families}.\n", table.render()))
 }
 
 fn quantizations() -> String {

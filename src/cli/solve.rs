@@ -27,8 +27,13 @@ fn solve(args: &SolveArgs, scenario: &Scenario, options: &Options) -> Result<Ans
                 let record = Record::of(scenario, &problem, &solved, &measured);
                 write_atomically(path, &record.to_yaml())?;
             }
-            let solution =
-                Solution { problem: &problem, solved: &solved, measured: &measured, elapsed };
+            let solution = Solution {
+                scenario,
+                problem: &problem,
+                solved: &solved,
+                measured: &measured,
+                elapsed,
+            };
             Ok(if json {
                 Answer::json(&json::solution(&solution), true)
             } else {
@@ -40,7 +45,7 @@ fn solve(args: &SolveArgs, scenario: &Scenario, options: &Options) -> Result<Ans
             Ok(if json {
                 Answer::json(&json::infeasible(&problem, &why, &remedies), false)
             } else {
-                Answer::new(report::infeasible(&problem, &why, &remedies), false)
+                Answer::new(report::infeasible(scenario, &problem, &why, &remedies), false)
             })
         }
         Found::Unknown(limit) => Ok(if json {

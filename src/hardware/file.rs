@@ -254,7 +254,9 @@ fn unused_notices(file: &FileEntry, source: &str) -> Vec<String> {
     unused
         .into_iter()
         .filter(|&(_, present)| present)
-        .map(|(what, _)| format!("`{source}`: no objective uses {what} yet; the plan goes by bytes"))
+        .map(|(what, _)| {
+            format!("`{source}`: no objective uses {what} yet; the plan goes by bytes")
+        })
         .collect()
 }
 
@@ -272,7 +274,8 @@ mod tests {
         let devices = "{id: host, kind: cpu, memory: 64GiB}, \
                        {id: big, kind: metal, memory: 1024, bandwidth: 1.5TB/s}";
         let read =
-            file(devices, "links: [{between: [big, host], latency: 5us, bandwidth: 32GB/s}]").unwrap();
+            file(devices, "links: [{between: [big, host], latency: 5us, bandwidth: 32GB/s}]")
+                .unwrap();
         let ids: Vec<_> = read.hardware.devices.iter().map(|d| d.id.as_str()).collect();
         assert_eq!(ids, ["big", "host"]);
         assert_eq!(read.notices.len(), 2);

@@ -97,13 +97,16 @@ impl Hardware {
             check_id(&device.id)?;
             let refuse = || refuse().object(&device.id);
             if !seen.insert(&device.id) {
-                return Err(refuse().expected("a name of its own for each device").found("it twice"));
+                return Err(refuse()
+                    .expected("a name of its own for each device")
+                    .found("it twice"));
             }
             if device.capacity_bytes == 0 {
                 return Err(refuse().expected("a capacity above zero").found("0 bytes"));
             }
             // Planner and verifier add capacities up; below this limit no sum can overflow.
-            total = total.saturating_add(device.capacity_bytes).saturating_add(device.reserve_bytes);
+            total =
+                total.saturating_add(device.capacity_bytes).saturating_add(device.reserve_bytes);
             if total > BYTES_MAX {
                 return Err(refuse().expected("at most 1024 PiB over all devices").found("more"));
             }

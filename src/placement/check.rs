@@ -9,6 +9,7 @@ use std::fmt;
 use super::record::{DeviceRecord, ObjectiveRecord, Record, Status, format_gap, traffic_record};
 use crate::error::printable;
 use crate::problem::{ObjectiveKind, ObjectiveValue, Problem};
+use crate::units::Ratio;
 use crate::verify::Measured;
 
 /// The gap that still counts as proven for a peak; counts must be proven exactly.
@@ -141,7 +142,27 @@ fn objective_differences(record: &ObjectiveRecord, measured: ObjectiveValue) -> 
         let above = format!("at least {}", exact(record.optimum.max(measured)));
         found.push(Difference::new(place("cap"), exact(record.cap), above));
     }
+    if exceeds(record.cap, record.optimum, record.objective.tolerance) {
+        let most = format!("at most {} and its tolerance", exact(record.optimum));
+        found.push(Difference::new(place("cap"), exact(record.cap), most));
+    }
     found
+}
+
+/// Whether `cap > optimum * (1 + tolerance)`, where that can be computed exactly.
+fn exceeds(cap: ObjectiveValue, optimum: ObjectiveValue, tolerance: Ratio) -> bool {
+    let parts = |value| match value {
+        ObjectiveValue::Bytes(bytes) => (u128::from(bytes), 1),
+        ObjectiveValue::Ratio(r) => (u128::from(r.numerator), u128::from(r.denominator)),
+    };
+    let (cap, cap_below) = parts(cap);
+    let (optimum, optimum_below) = parts(optimum);
+    let below = u128::from(tolerance.denominator);
+    let above = below + u128::from(tolerance.numerator);
+    let product = |a: u128, b: u128, c: u128| a.checked_mul(b)?.checked_mul(c);
+    product(cap, optimum_below, below)
+        .zip(product(optimum, above, cap_below))
+        .is_some_and(|(left, right)| left > right)
 }
 
 fn same_unit(a: ObjectiveValue, b: ObjectiveValue) -> bool {

@@ -35,12 +35,7 @@ impl Emitter {
     }
 
     /// `key:` with one block per item, or `key: []`.
-    pub(super) fn list<T>(
-        &mut self,
-        key: &str,
-        items: &[T],
-        mut each: impl FnMut(&mut Self, &T),
-    ) {
+    pub(super) fn list<T>(&mut self, key: &str, items: &[T], mut each: impl FnMut(&mut Self, &T)) {
         if items.is_empty() {
             return self.entry(key, "[]");
         }
@@ -112,7 +107,8 @@ pub(super) fn flow(value: &Value) -> String {
             format!("[{}]", items.iter().map(flow).collect::<Vec<_>>().join(", "))
         }
         Value::Object(entries) => {
-            let entry = |(key, value): (&String, &Value)| format!("{}: {}", quoted(key), flow(value));
+            let entry =
+                |(key, value): (&String, &Value)| format!("{}: {}", quoted(key), flow(value));
             format!("{{{}}}", entries.iter().map(entry).collect::<Vec<_>>().join(", "))
         }
     }
@@ -125,8 +121,22 @@ mod tests {
     #[test]
     fn scalars_read_back_as_strings() {
         for original in [
-            "gpu0", "0", "true", "no", "1e3", "-", "*", "a: b", "# c", "", "é\u{feff}\u{85}\n\"\\",
-            "layers.*=gpu0", "~", "0x1F", ".inf", "\u{1f600}",
+            "gpu0",
+            "0",
+            "true",
+            "no",
+            "1e3",
+            "-",
+            "*",
+            "a: b",
+            "# c",
+            "",
+            "é\u{feff}\u{85}\n\"\\",
+            "layers.*=gpu0",
+            "~",
+            "0x1F",
+            ".inf",
+            "\u{1f600}",
         ] {
             let document = format!("key: {}\n", text(original));
             let read: std::collections::BTreeMap<String, String> =

@@ -153,8 +153,9 @@ pub fn expand(lines: &[Line], components: &[ComponentId]) -> Result<Vec<usize>, 
     for (position, line) in lines.iter().enumerate() {
         let refuse = || Error::new("read the map").place(format!("`{}`", line.name));
         let selection = Selection::parse(&line.name).ok_or_else(|| {
-            refuse()
-                .expected("a name such as `embedding`, `layers.0-15.attention` or `layers.3.experts.0-7`")
+            refuse().expected(
+                "a name such as `embedding`, `layers.0-15.attention` or `layers.3.experts.0-7`",
+            )
         })?;
         if selection.count() > u64::try_from(components.len()).unwrap_or(u64::MAX) {
             return Err(refuse().found("it names more components than the model has"));
@@ -219,7 +220,9 @@ impl Selection {
             Self::One(id) => Box::new(std::iter::once(*id)),
             Self::Layers(layers, make) => Box::new(layers.iter().map(make)),
             Self::Experts(layers, experts) => Box::new(
-                layers.iter().flat_map(move |l| experts.iter().map(move |e| ComponentId::Expert(l, e))),
+                layers
+                    .iter()
+                    .flat_map(move |l| experts.iter().map(move |e| ComponentId::Expert(l, e))),
             ),
         }
     }

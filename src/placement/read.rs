@@ -190,16 +190,18 @@ impl Record {
         let file: FileEntry = yaml::from_str(text, OPERATION, source)?;
         let FileEntry { model, constraints, hardware, map, .. } = &file;
         let model = rebuild_model(model, source)?;
-        let hardware = Hardware::new(hardware.iter().map(to_device).collect())?;
+        let inside = |error: Error| error.place(format!("the file `{source}`"));
+        let devices = hardware.iter().map(to_device).collect();
+        let hardware = Hardware::new(devices).map_err(inside)?;
         let ids = component_ids(&model);
         let homes = read_map(map, &hardware, &ids).map_err(|e| e.object(source))?;
-        let objectives = read_objectives(&file.objectives)?;
+        let objectives = read_objectives(&file.objectives).map_err(inside)?;
         let scenario = Scenario {
             model,
-            scheme: Scheme::parse(&file.quantization)?,
-            load: read_load(&file)?,
+            scheme: Scheme::parse(&file.quantization).map_err(inside)?,
+            load: read_load(&file).map_err(inside)?,
             hardware,
-            constraints: read_constraints(constraints)?,
+            constraints: read_constraints(constraints).map_err(inside)?,
             default_pins: constraints.default_pins,
             objectives: objectives.iter().map(|o| o.objective).collect(),
         };
@@ -219,7 +221,8 @@ impl Record {
 fn rebuild_model(entry: &ModelEntry, source: &str) -> Result<Model, Error> {
     let config: BTreeMap<String, Value> =
         entry.config.iter().map(|(key, value)| (key.clone(), value.clone())).collect();
-    let mut model = Model::from_facts(&entry.family, &config)?;
+    let mut model =
+        Model::from_facts(&entry.family, &config).map_err(|error| error.object(source))?;
     if model.fingerprint != entry.fingerprint {
         return Err(Error::new(OPERATION)
             .object(source)
@@ -260,15 +263,11 @@ fn read_map(
 }
 
 fn read_load(file: &FileEntry) -> Result<Load, Error> {
-    let staging = match file.staging.as_str() {
-        "default" => None,
-        name => Some(Staging::parse(name)?),
-    };
     Ok(Load {
         context: file.context,
         batch: file.batch,
         kv_type: KvType::parse(&file.kv_type)?,
-        staging,
+        staging: Some(Staging::parse(&file.staging)?),
     })
 }
 
@@ -301,7 +300,9 @@ fn read_objectives(entries: &[ObjectiveEntry]) -> Result<Vec<ObjectiveRecord>, E
 fn read_status(file: &FileEntry, source: &str) -> Result<Status, Error> {
     match (&file.status, &file.limit) {
         (StatusEntry::Optimal, None) => Ok(Status::Optimal),
-        (StatusEntry::Feasible, Some(LimitEntry::Nodes)) => Ok(Status::Feasible(LimitReached::Nodes)),
+        (StatusEntry::Feasible, Some(LimitEntry::Nodes)) => {
+            Ok(Status::Feasible(LimitReached::Nodes))
+        }
         (StatusEntry::Feasible, Some(LimitEntry::Time)) => Ok(Status::Feasible(LimitReached::Time)),
         (_, _) => Err(Error::new(OPERATION)
             .object(source)

@@ -7,7 +7,7 @@ use super::ranges::lines;
 use super::record::{DeviceRecord, ObjectiveRecord, Record, Status, limit_name};
 use crate::hardware::Device;
 use crate::problem::ObjectiveValue;
-use crate::scenario::{Constraint, ConstraintKind};
+use crate::scenario::{Constraint, ConstraintKind, Scenario};
 use crate::units::Ratio;
 
 /// The version of the format that this program writes, and the only one it reads.
@@ -53,12 +53,14 @@ impl Record {
     }
 
     fn write_load(&self, out: &mut Emitter) {
-        let load = &self.scenario.load;
-        out.entry("quantization", text(self.scenario.scheme.name()));
+        let Scenario { load, scheme, .. } = &self.scenario;
+        // A later version may have other defaults; the file goes on meaning what was solved.
+        let staging = load.staging.unwrap_or_else(|| scheme.default_staging());
+        out.entry("quantization", text(scheme.name()));
         out.entry("context", load.context);
         out.entry("batch", load.batch);
         out.entry("kv_type", text(load.kv_type.name()));
-        out.entry("staging", load.staging.map_or("default", |staging| staging.name()));
+        out.entry("staging", staging.name());
     }
 
     fn write_constraints(&self, out: &mut Emitter) {

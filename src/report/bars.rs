@@ -32,17 +32,34 @@ pub fn bars(problem: &Problem, measured: &Measured, width: usize) -> String {
         ]);
     }
     let mut text = table.render();
+    text.push_str(&aside(problem, measured, "staged while loading", |used| used.staging_bytes));
+    text.push_str(&aside(problem, measured, "reserve", |used| used.reserve_bytes));
     text.push('\n');
     let names = problem.devices.iter().map(|device| printable(&device.id));
     let name_width = names.map(|name| name.chars().count()).max().unwrap_or(0);
     let cells = width.saturating_sub(name_width + 4).max(10);
-    for (device, used) in problem.devices.iter().zip(&measured.devices) {
-        let name = printable(&device.id);
-        text.push_str(&format!("{name:name_width$}  [{}]\n", bar(used, cells)));
-    }
+    let pairs = problem.devices.iter().zip(&measured.devices);
+    text.extend(pairs.map(|(device, used)| {
+        format!("{:name_width$}  [{}]\n", printable(&device.id), bar(used, cells))
+    }));
     text.push_str(LEGEND);
     text.push('\n');
     text
+}
+
+/// What only some machines have, on a line of its own: `reserve: gpu0 512.00 MiB`.
+fn aside(
+    problem: &Problem,
+    measured: &Measured,
+    what: &str,
+    bytes: impl Fn(&DeviceUse) -> u64,
+) -> String {
+    let pairs = problem.devices.iter().zip(&measured.devices);
+    let entries: Vec<String> = pairs
+        .filter(|(_, used)| bytes(used) > 0)
+        .map(|(device, used)| format!("{} {}", printable(&device.id), format_bytes(bytes(used))))
+        .collect();
+    if entries.is_empty() { String::new() } else { format!("{what}: {}\n", entries.join(", ")) }
 }
 
 /// `cells` letters; every letter stands for the same number of bytes.
@@ -60,7 +77,9 @@ fn bar(used: &DeviceUse, cells: usize) -> String {
     let mut sum: u128 = 0;
     for (letter, bytes) in parts {
         sum += u128::from(bytes);
-        let end = cells_of(sum, used.capacity_bytes, cells);
+        // However small, what is there shows.
+        let least = if bytes > 0 { (text.len() + 1).min(cells) } else { 0 };
+        let end = cells_of(sum, used.capacity_bytes, cells).max(least);
         text.extend(std::iter::repeat_n(letter, end.saturating_sub(text.len())));
     }
     format!("{text:.<cells$}")

@@ -31,15 +31,11 @@ pub fn comparison(problem: &Problem, optimum: Option<(&str, &Measured)>, rows: &
             }
         }
     }
-    let mut text = table.render();
-    text.push('\n');
-    for row in rows {
-        text.push_str(&format!("{}: {}\n", row.name, row.description));
-        if let Some(why) = why_not(problem, &row.outcome) {
-            text.push_str(&format!("  {why}\n"));
-        }
-    }
-    text
+    let notes = rows.iter().map(|row| {
+        let why = why_not(problem, &row.outcome).map(|why| format!("  {why}\n"));
+        format!("{}: {}\n{}", row.name, row.description, why.unwrap_or_default())
+    });
+    format!("{}\n{}", table.render(), notes.collect::<String>())
 }
 
 fn measured_cells(name: &str, fits: &str, measured: &Measured) -> [String; 6] {

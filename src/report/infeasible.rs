@@ -1,14 +1,23 @@
 //! "No" as an answer: what is missing where, which rules conflict, and what would help.
 
+use super::solution::question;
 use crate::error::printable;
 use crate::plan::Infeasibility;
 use crate::problem::Problem;
 use crate::remedy::Remedy;
+use crate::scenario::Scenario;
 use crate::units::format_bytes;
 
 /// The whole answer as text.
-pub fn infeasible(problem: &Problem, why: &Infeasibility, remedies: &[Remedy]) -> String {
+pub fn infeasible(
+    scenario: &Scenario,
+    problem: &Problem,
+    why: &Infeasibility,
+    remedies: &[Remedy],
+) -> String {
     let mut lines = vec!["infeasible: no placement satisfies the constraints".to_owned()];
+    lines.push(question(scenario).trim_end().to_owned());
+    lines.push(String::new());
     lines.extend(shortfalls(problem, why));
     lines.extend(conflicts(problem, why));
     lines.push(String::new());

@@ -2,7 +2,7 @@
 
 use super::{Align, Table};
 use crate::error::printable;
-use crate::memory::{Demand, Load};
+use crate::memory::{Demand, Load, Term};
 use crate::model::{ComponentId, ComponentKind, Model};
 use crate::quant::Scheme;
 use crate::units::format_bytes;
@@ -10,25 +10,19 @@ use crate::units::format_bytes;
 /// The totals, the components by kind, and what a device needs beside them.
 pub fn inventory(model: &Model, scheme: Scheme, load: &Load, demand: &Demand) -> String {
     let (weights, kv_cache) = (demand.weights_bytes(), demand.kv_cache_bytes());
-    let mut text = format!(
-        "{} ({}), {} parameters, {}\n",
-        printable(&model.name),
-        model.family,
-        model.parameters(),
-        scheme.name()
-    );
-    text.push_str(&format!(
-        "weights {} ({weights} bytes), KV cache {} ({kv_cache} bytes) for context {} x batch {} in {}\n\n",
-        format_bytes(weights),
-        format_bytes(kv_cache),
-        load.context,
-        load.batch,
-        load.kv_type.name()
-    ));
-    text.push_str(&components(demand));
-    text.push('\n');
-    text.push_str(&terms(demand));
-    text
+    let name = format!("{} ({})", printable(&model.name), model.family);
+    let size = format!("{} parameters, {}", model.parameters(), scheme.name());
+    let used =
+        format!("context {} x batch {} in {}", load.context, load.batch, load.kv_type.name());
+    [
+        format!("{name}, {size}\n"),
+        format!("weights   {} ({weights} bytes)\n", format_bytes(weights)),
+        format!("KV cache  {} ({kv_cache} bytes) for {used}\n\n", format_bytes(kv_cache)),
+        components(demand),
+        "\n".to_owned(),
+        terms(demand),
+    ]
+    .concat()
 }
 
 /// A line per run of like components: equal kind and bytes in consecutive layers.
@@ -66,8 +60,11 @@ struct Run {
 impl Run {
     fn name(&self) -> String {
         let Some(first) = self.id.layer() else { return self.id.to_string() };
-        let layers =
-            if first == self.last_layer { first.to_string() } else { format!("{first}-{}", self.last_layer) };
+        let layers = if first == self.last_layer {
+            first.to_string()
+        } else {
+            format!("{first}-{}", self.last_layer)
+        };
         match self.id.kind() {
             ComponentKind::Expert => format!("layers.{layers}.experts.*"),
             kind => format!("layers.{layers}.{}", kind.name()),
@@ -106,17 +103,13 @@ fn runs(demand: &Demand) -> Vec<Run> {
 
 /// The named terms of the estimate with their sources.
 fn terms(demand: &Demand) -> String {
-    let mut text = String::new();
-    for term in &demand.terms {
-        text.push_str(&format!(
-            "{}: {} = {}\n  {}\n",
-            term.name,
-            format_bytes(term.bytes),
-            term.formula,
-            term.source
-        ));
-    }
-    text
+    let line =
+        |term: &Term| format!("{}: {} = {}\n", term.name, format_bytes(term.bytes), term.formula);
+    let runs = demand.terms.chunk_by(|a, b| a.source == b.source);
+    let texts: Vec<String> = runs
+        .flat_map(|run| run.iter().map(line).chain([format!("  ({})\n", run[0].source)]))
+        .collect();
+    texts.concat()
 }
 
 /// A line per tensor.

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
-use super::infeasible::remedy_text;
 use super::Solution;
+use super::infeasible::remedy_text;
 use crate::baseline::{Misfit, Row, RowOutcome};
 use crate::memory::Demand;
 use crate::model::Model;
@@ -17,7 +17,7 @@ use crate::verify::{Measured, Traffic};
 
 /// `solve`, when there is a placement.
 pub fn solution(solution: &Solution<'_>) -> Value {
-    let Solution { problem, solved, measured, elapsed } = *solution;
+    let Solution { problem, solved, measured, elapsed, .. } = *solution;
     let mut object = Map::new();
     object.insert("status".to_owned(), json!(Status::of(solved).name()));
     if let Some(limit) = solved.limit {
@@ -46,7 +46,9 @@ pub fn infeasible(problem: &Problem, why: &Infeasibility, remedies: &[Remedy]) -
     let shortfalls: Vec<Value> = why
         .shortfalls
         .iter()
-        .map(|s| json!({ "device": problem.devices[s.device].id, "missing_bytes": s.missing_bytes }))
+        .map(
+            |s| json!({ "device": problem.devices[s.device].id, "missing_bytes": s.missing_bytes }),
+        )
         .collect();
     let rules: Vec<&str> =
         why.conflicting_rules.iter().map(|&rule| problem.rules[rule].text.as_str()).collect();
@@ -127,7 +129,6 @@ pub fn check(problem: &Problem, measured: Option<&Measured>, wrong: &[String]) -
         "traffic": measured.map(|measured| traffic(&measured.traffic)),
     })
 }
-
 
 fn objective(stage: &StageReport) -> Value {
     json!({

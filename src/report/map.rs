@@ -38,10 +38,14 @@ pub fn map(problem: &Problem, placement: &Placement, width: usize) -> String {
     }
     let (before, after): (Vec<_>, Vec<_>) =
         ends.into_iter().partition(|&(id, _)| id == ComponentId::Embedding);
+    let layers = layer_lines(&rows, width);
+    // The ends of the chain stand in the column of attention, which the chain runs through.
+    let column = layers.first().and_then(|line| line.find("attention")).unwrap_or(0) + 10;
+    let end = |(id, symbol): &(ComponentId, char)| format!("{:column$}{symbol}", id.to_string());
     let mut lines = vec![legend(&problem.devices, &symbols)];
-    lines.extend(before.iter().map(|(id, symbol)| format!("{id}  {symbol}")));
-    lines.extend(layer_lines(&rows, width));
-    lines.extend(after.iter().map(|(id, symbol)| format!("{id}  {symbol}")));
+    lines.extend(before.iter().map(end));
+    lines.extend(layers);
+    lines.extend(after.iter().map(end));
     let mut text = lines.join("\n");
     text.push('\n');
     text
@@ -60,7 +64,8 @@ fn symbols(devices: &[Device]) -> Vec<char> {
 
 fn legend(devices: &[Device], symbols: &[char]) -> String {
     let entries = devices.iter().zip(symbols);
-    let entries: Vec<_> = entries.map(|(d, symbol)| format!("{symbol} = {}", printable(&d.id))).collect();
+    let entries: Vec<_> =
+        entries.map(|(d, symbol)| format!("{symbol} = {}", printable(&d.id))).collect();
     entries.join("  ")
 }
 
@@ -100,19 +105,16 @@ fn layer_lines(rows: &BTreeMap<u32, Row>, width: usize) -> Vec<String> {
 }
 
 fn row_text(row: &Row, compact: bool) -> String {
-    let mut text = format!("  attention {}", row.attention);
-    if !row.mlp.is_empty() {
-        text.push_str(&format!("  mlp {}", row.mlp));
-    }
-    if !row.shared_expert.is_empty() {
-        text.push_str(&format!("  shared expert {}", row.shared_expert));
-    }
-    if !row.experts.is_empty() {
-        let experts =
-            if compact { run_lengths(&row.experts) } else { row.experts.iter().collect() };
-        text.push_str(&format!("  experts {experts}"));
-    }
-    text
+    let experts = if compact { run_lengths(&row.experts) } else { row.experts.iter().collect() };
+    let parts = [
+        ("attention", &row.attention),
+        ("mlp", &row.mlp),
+        ("shared expert", &row.shared_expert),
+        ("experts", &experts),
+    ];
+    let present = parts.into_iter().filter(|(_, homes)| !homes.is_empty());
+    let texts: Vec<String> = present.map(|(name, homes)| format!("  {name} {homes}")).collect();
+    texts.concat()
 }
 
 /// `0x64 1x64`: how many experts in a row live on which device.
@@ -150,7 +152,10 @@ mod tests {
         };
         let rows = BTreeMap::from([(0, row("0000")), (1, row("0011")), (2, row("0011"))]);
         let lines = layer_lines(&rows, 80);
-        assert_eq!(lines, ["layer 0     attention 0  experts 0000", "layers 1-2  attention 0  experts 0011"]);
+        assert_eq!(
+            lines,
+            ["layer 0     attention 0  experts 0000", "layers 1-2  attention 0  experts 0011"]
+        );
         let wide = BTreeMap::from([(0, row(&"01".repeat(2)).clone()), (1, row(&"0".repeat(128)))]);
         assert_eq!(layer_lines(&wide, 80)[1], "layer 1  attention 0  experts 0x128");
     }

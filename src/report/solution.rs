@@ -3,15 +3,19 @@
 use std::time::Duration;
 
 use super::{Align, Table, bars, decimal, map, objective_value, plural};
+use crate::error::printable;
 use crate::placement::Placement;
 use crate::plan::{LimitReached, Solved};
 use crate::problem::Problem;
+use crate::scenario::Scenario;
 use crate::verify::{Measured, Traffic};
 
 /// A solved problem and what the verifier measured.
 #[derive(Clone, Copy, Debug)]
 pub struct Solution<'a> {
-    /// The problem.
+    /// The question.
+    pub scenario: &'a Scenario,
+    /// The problem it states.
     pub problem: &'a Problem,
     /// The placement and its proof.
     pub solved: &'a Solved,
@@ -23,8 +27,9 @@ pub struct Solution<'a> {
 
 /// The whole answer as text.
 pub fn solution(solution: &Solution<'_>, width: usize) -> String {
-    let Solution { problem, solved, measured, elapsed } = *solution;
+    let Solution { scenario, problem, solved, measured, elapsed } = *solution;
     let mut text = verdict(solved, elapsed);
+    text.push_str(&question(scenario));
     text.push('\n');
     text.push_str(&stages(solved));
     text.push('\n');
@@ -63,6 +68,22 @@ fn verdict(solved: &Solved, elapsed: Duration) -> String {
     }
 }
 
+/// What was asked, defaults included: each of them decides something.
+pub(super) fn question(scenario: &Scenario) -> String {
+    let Scenario { model, scheme, load, .. } = scenario;
+    let staging = load.staging.unwrap_or_else(|| scheme.default_staging());
+    let pins = if scenario.default_pins { "default pins" } else { "no default pins" };
+    format!(
+        "{} {}, context {} x batch {}, KV cache {}, staging {}, {pins}\n",
+        printable(&model.name),
+        scheme.name(),
+        load.context,
+        load.batch,
+        load.kv_type.name(),
+        staging.name(),
+    )
+}
+
 fn stages(solved: &Solved) -> String {
     let mut table = Table::new(&[
         ("objective", Align::Left),
@@ -88,10 +109,10 @@ fn stages(solved: &Solved) -> String {
     table.render()
 }
 
-/// `1 hand-over, 0 remote experts: 1 transfer expected per token`.
+/// `1 hand-over, 0 remote experts; expected transfers per token: 1`.
 pub(super) fn traffic(traffic: &Traffic) -> String {
     format!(
-        "{}, {}: {} transfers expected per token",
+        "{}, {}; expected transfers per token: {}",
         plural(traffic.hand_overs, "hand-over"),
         plural(traffic.remote_experts, "remote expert"),
         decimal(traffic.expected_transfers_per_token())

@@ -40,9 +40,8 @@ impl Table {
         let mut text = String::new();
         for cells in lines {
             let padded = cells.iter().zip(&widths).zip(&self.columns);
-            let line: Vec<String> = padded
-                .map(|((cell, &width), &(_, align))| pad(cell, width, align))
-                .collect();
+            let line: Vec<String> =
+                padded.map(|((cell, &width), &(_, align))| pad(cell, width, align)).collect();
             text.push_str(line.join("  ").trim_end());
             text.push('\n');
         }

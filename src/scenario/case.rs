@@ -64,9 +64,10 @@ impl Case for Scenario {
 
     fn with_added_device_like(&self, device: usize) -> Result<Problem, Error> {
         let mut devices = self.hardware.devices.clone();
-        let like = devices.get(device).filter(|d| d.kind == DeviceKind::Gpu).ok_or_else(|| {
-            Error::new("add a device").expected("one like a GPU of this machine")
-        })?;
+        let like = devices
+            .get(device)
+            .filter(|d| d.kind == DeviceKind::Gpu)
+            .ok_or_else(|| Error::new("add a device").expected("one like a GPU of this machine"))?;
         devices.push(Device { id: self.free_id(), ..like.clone() });
         self.with_devices(devices)
     }

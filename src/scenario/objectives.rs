@@ -102,9 +102,13 @@ mod tests {
 
     #[test]
     fn tolerances_are_exact() {
-        for (text, expected) in
-            [("1%", (1, 100)), ("0.5 %", (1, 200)), ("0.01", (1, 100)), ("0", (0, 1)), ("3/7", (3, 7))]
-        {
+        for (text, expected) in [
+            ("1%", (1, 100)),
+            ("0.5 %", (1, 200)),
+            ("0.01", (1, 100)),
+            ("0", (0, 1)),
+            ("3/7", (3, 7)),
+        ] {
             let ratio = parse_tolerance(text).unwrap();
             assert_eq!((ratio.numerator, ratio.denominator), expected, "{text}");
         }

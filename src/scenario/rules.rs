@@ -52,8 +52,7 @@ impl Constraint {
             let missing = if pattern.is_empty() { "no pattern" } else { "no device" };
             return Err(refuse().expected(expected).found(missing));
         }
-        let constraint =
-            Self { kind, pattern: pattern.to_owned(), device: device.to_owned() };
+        let constraint = Self { kind, pattern: pattern.to_owned(), device: device.to_owned() };
         constraint.matcher()?;
         Ok(constraint)
     }
@@ -108,10 +107,7 @@ impl fmt::Display for Constraint {
 
 /// Applies the constraints, then the default pins where no constraint speaks, to `allowed` of every
 /// component, and returns the rules in force.
-pub(super) fn apply(
-    scenario: &Scenario,
-    components: &mut [Component],
-) -> Result<Vec<Rule>, Error> {
+pub(super) fn apply(scenario: &Scenario, components: &mut [Component]) -> Result<Vec<Rule>, Error> {
     let mut rules = scenario
         .constraints
         .iter()
@@ -129,16 +125,18 @@ fn to_rule(
     scenario: &Scenario,
     components: &[Component],
 ) -> Result<Rule, Error> {
-    let matcher = constraint.matcher()?;
     let devices = constraint.devices(scenario)?;
-    let matched = matching(&matcher, components);
+    let matched = matching(&constraint.matcher()?, components);
     if matched.is_empty() {
         let names: Vec<_> = components.iter().map(|c| c.demand.id.to_string()).collect();
         return Err(Error::new(format!("apply {constraint}"))
             .object(&constraint.pattern)
             .expected("a pattern that matches a component")
             .found("no match")
-            .hint(format!("the nearest names are {}", quoted(&nearest(&constraint.pattern, names)))));
+            .hint(format!(
+                "the nearest names are {}",
+                quoted(&nearest(&constraint.pattern, names))
+            )));
     }
     Ok(Rule { text: constraint.to_string(), default: false, devices, components: matched })
 }
