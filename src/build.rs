@@ -15,7 +15,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     for entry in fs::read_dir(&models)? {
         let name =
             entry?.file_name().into_string().map_err(|name| format!("{}", name.display()))?;
-        if name.ends_with(".yaml") && name != "catalogue.yaml" {
+        if Path::new(&name).extension().is_some_and(|e| e == "yaml") && name != "catalogue.yaml" {
             files.push(name);
         }
     }

@@ -1,5 +1,7 @@
 //! The known names closest to one that is not known: the second half of a helpful refusal.
 
+use crate::error::printable;
+
 /// Names that may have been meant, best first, at most three; empty when nothing is close.
 pub fn nearest<'a>(wanted: &str, known: impl IntoIterator<Item = &'a str>) -> Vec<&'a str> {
     const ENOUGH: u32 = 700;
@@ -17,7 +19,8 @@ pub fn nearest<'a>(wanted: &str, known: impl IntoIterator<Item = &'a str>) -> Ve
 
 /// `did you mean `a` or `b`?`; `None` when nothing is close.
 pub fn did_you_mean<'a>(wanted: &str, known: impl IntoIterator<Item = &'a str>) -> Option<String> {
-    let names: Vec<String> = nearest(wanted, known).iter().map(|n| format!("`{n}`")).collect();
+    let names: Vec<String> =
+        nearest(wanted, known).iter().map(|n| format!("`{}`", printable(n))).collect();
     (!names.is_empty()).then(|| format!("did you mean {}?", names.join(" or ")))
 }
 

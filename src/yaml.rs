@@ -14,6 +14,9 @@ use crate::strict::{TEXT_BYTES_MAX, UniqueKeys};
 /// Lists and maps in brackets may be nested this deep.
 const FLOW_DEPTH_MAX: usize = 64;
 
+/// The library keeps every token in memory; a placement of 50 thousand components has fewer than these.
+const TOKENS_MAX: usize = 500_000;
+
 /// Reads one value from YAML text.
 ///
 /// `operation` completes "cannot ..." and `source` names the text in messages.
@@ -68,7 +71,8 @@ struct Refused {
 enum Last {
     /// An indicator, or the start of the text.
     Punctuation,
-    Quoted,
+    /// A text in quotes or a closed bracket: what cannot go on.
+    Closed,
     Plain,
 }
 
@@ -94,11 +98,14 @@ impl<'a> Scan<'a> {
         if let Some(at) = self.text.find(['\u{85}', '\u{2028}', '\u{2029}', '\u{feff}']) {
             return Err(Refused { at, what: "an invisible character".to_owned() });
         }
-        while self.skip_blanks() {
+        for _ in 0..TOKENS_MAX {
+            if !self.skip_blanks() {
+                return Ok(());
+            }
             self.token()?;
             self.broken = false;
         }
-        Ok(())
+        self.refuse("more than 500 thousand values and marks")
     }
 
     fn peek(&self, ahead: usize) -> u8 {
@@ -137,37 +144,39 @@ impl<'a> Scan<'a> {
             return self.refuse("a value over several lines (put it in quotes on one line)");
         }
         match byte {
-            b'&' => self.refuse("an anchor (`&`)"),
-            b'*' => self.refuse("an alias (`*`)"),
-            b'!' => self.refuse("a tag (`!`)"),
-            b'|' | b'>' => self.refuse("a block scalar (put the text in quotes on one line)"),
-            b'%' | b'@' | b'`' => self.refuse("a reserved character (put the text in quotes)"),
-            b'?' if spaced || self.depth > 0 => self.refuse("a `?` key"),
-            b'[' | b'{' => self.open(),
+            b'&' => return self.refuse("an anchor (`&`)"),
+            b'*' => return self.refuse("an alias (`*`)"),
+            b'!' => return self.refuse("a tag (`!`)"),
+            b'|' | b'>' => {
+                return self.refuse("a block scalar (put the text in quotes on one line)");
+            }
+            b'%' | b'@' | b'`' => {
+                return self.refuse("a reserved character (put the text in quotes)");
+            }
+            b'?' if spaced || self.depth > 0 => return self.refuse("a `?` key"),
+            b'[' | b'{' if self.depth == FLOW_DEPTH_MAX => {
+                return self.refuse("brackets nested too deep");
+            }
+            b'[' | b'{' => {
+                self.depth += 1;
+                self.step(Last::Punctuation);
+            }
             b']' | b'}' => {
                 self.depth = self.depth.saturating_sub(1);
-                self.step(Last::Quoted)
+                self.step(Last::Closed);
             }
             b',' => self.step(Last::Punctuation),
             b'-' if spaced => self.step(Last::Punctuation),
             b':' if spaced || self.depth > 0 => self.step(Last::Punctuation),
-            b'"' | b'\'' => self.quoted(byte),
-            _ => self.plain(),
+            b'"' | b'\'' => self.quoted(byte)?,
+            _ => self.plain()?,
         }
-    }
-
-    fn step(&mut self, last: Last) -> Result<(), Refused> {
-        self.at += 1;
-        self.last = last;
         Ok(())
     }
 
-    fn open(&mut self) -> Result<(), Refused> {
-        self.depth += 1;
-        if self.depth > FLOW_DEPTH_MAX {
-            return self.refuse("brackets nested too deep");
-        }
-        self.step(Last::Punctuation)
+    fn step(&mut self, last: Last) {
+        self.at += 1;
+        self.last = last;
     }
 
     fn quoted(&mut self, quote: u8) -> Result<(), Refused> {
@@ -180,12 +189,14 @@ impl<'a> Scan<'a> {
                 return self.refuse("a quoted text that does not end on its line");
             }
             self.at += 1;
-            if quote == b'"' && byte == b'\\' && !is_break(self.peek(0)) {
-                self.at += 1;
-            } else if byte == quote && quote == b'\'' && self.peek(0) == quote {
+            let escapes = match quote {
+                b'"' => byte == b'\\' && !is_break(self.peek(0)),
+                _ => byte == quote && self.peek(0) == quote,
+            };
+            if escapes {
                 self.at += 1;
             } else if byte == quote {
-                self.last = Last::Quoted;
+                self.last = Last::Closed;
                 return Ok(());
             }
         }
@@ -270,6 +281,48 @@ mod tests {
         }
     }
 
+    /// Whether the library finds an alias or a tag in the text, which has no anchor to go with it.
+    fn hides_something(text: &str) -> bool {
+        fn tagged(value: &serde_yaml::Value) -> bool {
+            match value {
+                serde_yaml::Value::Tagged(_) => true,
+                serde_yaml::Value::Sequence(list) => list.iter().any(tagged),
+                serde_yaml::Value::Mapping(map) => map.iter().any(|(k, v)| tagged(k) || tagged(v)),
+                _ => false,
+            }
+        }
+        match serde_yaml::from_str(text) {
+            Ok(value) => tagged(&value),
+            Err(error) => error.to_string().contains("unknown anchor"),
+        }
+    }
+
+    #[test]
+    fn no_quoting_hides_an_alias_or_a_tag_from_the_scan() {
+        const PIECES: [&str; 24] = [
+            "*x", "*x ", "!t ", "a", "b ", ": ", ":", "- ", ", ", ",", "[", "]", "{", "}", "\"",
+            "'", " ", "\n", "\n  ", "# ", "#", "\\", "? ", "\n- ",
+        ];
+        let mut state = 1_u64;
+        let mut next = |below: usize| {
+            state = state
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
+            usize::try_from(state >> 33).unwrap() % below
+        };
+        let (mut hidden, mut passed) = (0, 0);
+        for _ in 0..300_000 {
+            let count = 2 + next(11);
+            let text: String = (0..count).map(|_| PIECES[next(PIECES.len())]).collect();
+            let accepted = Scan::new(&text).run().is_ok();
+            let hides = hides_something(&text);
+            assert!(!(accepted && hides), "{text:?}");
+            hidden += u32::from(hides);
+            passed += u32::from(accepted);
+        }
+        assert!(hidden > 1000 && passed > 1000, "the pieces no longer test anything");
+    }
+
     #[test]
     fn a_key_is_said_once_at_any_depth() {
         for text in ["a: 1\na: 2", "x: {b: [{c: 1, c: 2}]}", "1: a\n\"1\": b"] {
@@ -286,6 +339,7 @@ mod tests {
         assert!(read(&"[".repeat(1000)).is_err(), "deep brackets");
         assert!(read(&"- ".repeat(100_000)).is_err(), "deep lists");
         assert!(read(&" ".repeat(5 << 20)).is_err(), "too large");
+        assert!(read(&format!("[{}0]", "0,".repeat(1 << 20))).is_err(), "too many");
     }
 
     #[test]

@@ -130,22 +130,19 @@ fn components(
     // Tensors come in component order, so a component's tensors are next to each other.
     for (tensor, stored) in model.tensors.iter().zip(stored) {
         let staged = if staging == Staging::Device { stored.staged_bytes } else { 0 };
-        match components.last_mut().filter(|last| last.id == tensor.component) {
-            Some(component) => {
-                component.weights_bytes += stored.bytes;
-                component.staging_bytes = component.staging_bytes.max(staged);
-            }
-            None => {
-                let id = tensor.component;
-                let attention = id.kind() == ComponentKind::Attention;
-                components.push(ComponentDemand {
-                    id,
-                    weights_bytes: stored.bytes,
-                    kv_cache_bytes: if attention { kv_bytes } else { 0 },
-                    staging_bytes: staged,
-                });
-            }
+        let last = components.last_mut().filter(|last| last.id == tensor.component);
+        if let Some(component) = last {
+            component.weights_bytes += stored.bytes;
+            component.staging_bytes = component.staging_bytes.max(staged);
+            continue;
         }
+        let attention = tensor.component.kind() == ComponentKind::Attention;
+        components.push(ComponentDemand {
+            id: tensor.component,
+            weights_bytes: stored.bytes,
+            kv_cache_bytes: if attention { kv_bytes } else { 0 },
+            staging_bytes: staged,
+        });
     }
     components
 }

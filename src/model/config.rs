@@ -30,7 +30,11 @@ pub(super) fn parse(text: &str, source: &str) -> Result<Map<String, Json>, Error
         return Err(refuse().expected("a JSON object").found("an empty file"));
     }
     let describe = |error: serde_json::Error| {
-        refuse().place(format!("line {}:{}", error.line(), error.column())).found(error.to_string())
+        let (line, column) = (error.line(), error.column());
+        let message = error.to_string();
+        let suffix = format!(" at line {line} column {column}");
+        let message = message.strip_suffix(&suffix).unwrap_or(&message);
+        refuse().place(format!("line {line}:{column}")).found(message)
     };
     serde_json::from_str::<UniqueKeys>(text).map_err(describe)?;
     match serde_json::from_str(text).map_err(describe)? {
@@ -159,9 +163,11 @@ fn typed(key: &Key, json: &Json) -> Result<Value, String> {
         }
         KeyKind::Text => json
             .as_str()
-            .filter(|text| text.chars().count() <= TEXT_CHARS_MAX)
+            .filter(|text| text.len() <= TEXT_CHARS_MAX && text.chars().all(is_word))
             .map(|text| Value::Text(text.to_owned()))
-            .ok_or_else(|| format!("text of at most {TEXT_CHARS_MAX} characters")),
+            .ok_or_else(|| {
+                format!("a word of at most {TEXT_CHARS_MAX} letters, digits, `.`, `_` or `-`")
+            }),
         KeyKind::Integers => json
             .as_array()
             .filter(|list| list.len() <= LIST_ITEMS_MAX)
@@ -174,6 +180,10 @@ fn typed(key: &Key, json: &Json) -> Result<Value, String> {
                 )
             }),
     }
+}
+
+fn is_word(c: char) -> bool {
+    c.is_ascii_alphanumeric() || "._-".contains(c)
 }
 
 /// Defaults may build on other defaults, so they are filled in until nothing changes any more.

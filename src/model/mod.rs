@@ -9,6 +9,7 @@ mod derive;
 mod expression;
 mod family;
 mod resolve;
+mod token;
 
 pub use catalogue::{CatalogueEntry, catalogue};
 pub use component::{ComponentId, ComponentKind};

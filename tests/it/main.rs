@@ -3,6 +3,7 @@
 mod baselines;
 /// The planner agrees with complete enumeration, on every objective and bound.
 mod enumeration;
+mod facts;
 mod remedies;
 mod support;
 mod verify;

@@ -59,23 +59,27 @@ pub(super) fn choose(tensor: &Tensor, recipe: &Recipe, facts: &Facts) -> Type {
         }
         TensorRole::Output => output(tensor, recipe),
         TensorRole::TokenEmbedding if facts.tied_head => output(tensor, recipe),
-        TensorRole::TokenEmbedding
-        | TensorRole::AttnQ
-        | TensorRole::FfnGate
-        | TensorRole::FfnUp => recipe.default,
         // Eight experts share one attention: its small matrices are worth the bits.
         TensorRole::AttnK | TensorRole::AttnV if facts.experts == 8 => Type::Q8_0,
-        TensorRole::AttnK => recipe.default,
-        TensorRole::AttnV => attn_v(tensor, recipe, facts),
         TensorRole::AttnOutput if facts.experts == 8 => recipe.attn_output_of_8,
-        TensorRole::AttnOutput => recipe.default,
+        TensorRole::AttnV => attn_v(tensor, recipe, facts),
         TensorRole::FfnDown => by_layer(tensor, recipe, facts),
+        TensorRole::TokenEmbedding
+        | TensorRole::AttnQ
+        | TensorRole::AttnK
+        | TensorRole::AttnOutput
+        | TensorRole::FfnGate
+        | TensorRole::FfnUp => recipe.default,
     };
     wanted.fitting(row(tensor))
 }
 
 fn output(tensor: &Tensor, recipe: &Recipe) -> Type {
-    if row(tensor) % recipe.default.block_elements() == 0 { recipe.output } else { Type::Q8_0 }
+    if row(tensor).is_multiple_of(recipe.default.block_elements()) {
+        recipe.output
+    } else {
+        Type::Q8_0
+    }
 }
 
 fn attn_v(tensor: &Tensor, recipe: &Recipe, facts: &Facts) -> Type {

@@ -46,7 +46,7 @@ impl Type {
     /// The type for rows that do not fill this type's blocks (`tensor_type_fallback`): a 256-block type
     /// gives way to one of 32, and what does not fill that either stays in 16 bit.
     pub(super) fn fitting(self, row: u64) -> Self {
-        let fits = |t: Self| row % t.block_elements() == 0;
+        let fits = |t: Self| row.is_multiple_of(t.block_elements());
         let smaller = match self {
             Self::Q4K => Self::Q5_0,
             Self::Q5K => Self::Q5_1,
