@@ -23,7 +23,7 @@ impl Baseline for EvenSplit {
         // Layer l of L goes to GPU floor(l n / L): counts differ by at most one. Embedding, norm and
         // head go with the first and the last layer.
         let gpu_of = |layer: u64| {
-            let share = usize::try_from(layer.min(layers - 1) * to_u64(gpus.len()) / layers);
+            let share = usize::try_from(layer.min(layers - 1) * gpus.len() as u64 / layers);
             share.ok().and_then(|index| gpus.get(index)).copied().unwrap_or(first)
         };
         Ok(place_by(problem, |id| match id.layer() {
@@ -32,8 +32,4 @@ impl Baseline for EvenSplit {
             None => gpu_of(layers - 1),
         }))
     }
-}
-
-fn to_u64(count: usize) -> u64 {
-    u64::try_from(count).unwrap_or(u64::MAX)
 }

@@ -29,11 +29,11 @@ impl Baseline for FrontToBack {
         let mut load = Load::empty(problem, device);
         let mut device_of = Vec::with_capacity(problem.components.len());
         for block in problem.components.chunk_by(|a, b| block_of(a) == block_of(b)) {
-            let mut filled = filled(&load, block);
+            let mut filled = with_block(&load, block);
             // What fits nowhere stays on the last device, to be seen there.
             while !filled.fits() && device < last {
                 device += 1;
-                filled = self::filled(&Load::empty(problem, device), block);
+                filled = with_block(&Load::empty(problem, device), block);
             }
             load = filled;
             device_of.extend(block.iter().map(|_| device));
@@ -51,7 +51,7 @@ fn block_of(component: &Component) -> (u8, u32) {
     }
 }
 
-fn filled<'a>(load: &Load<'a>, block: &[Component]) -> Load<'a> {
+fn with_block<'a>(load: &Load<'a>, block: &[Component]) -> Load<'a> {
     let mut load = load.clone();
     for component in block {
         load.add(&component.demand);

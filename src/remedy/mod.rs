@@ -38,7 +38,8 @@ pub trait Case: Sync {
     /// The same with another context.
     fn with_context(&self, tokens: u64) -> Result<Problem, Error>;
 
-    /// The same with this much more on every device, in the problem's order.
+    /// The same with this much more on every device, in the problem's order. Amounts go up to
+    /// [`BYTES_MAX`]; sums must not overflow.
     fn with_extra_capacity(&self, per_device_bytes: &[u64]) -> Result<Problem, Error>;
 
     /// The same with one more device like that one.

@@ -1,1 +1,251 @@
+//! Ways out of small infeasible cases, decided by trying every placement.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use apportion::error::Error;
+use apportion::problem::Problem;
+use apportion::remedy::{Case, Remedy, remedies};
+use apportion::verify::verify;
+
+use crate::support::{Tiny, enumerate};
+
+const MIB: u64 = 1 << 20;
+
+/// A model whose KV cache grows by a byte count per 256 tokens and whose schemes divide the weights.
+struct Fake {
+    tiny: Tiny,
+    context: u64,
+    kv_cache_bytes_per_step: u64,
+    /// Name and divisor of the weights.
+    schemes: Vec<(&'static str, u64)>,
+}
+
+impl Fake {
+    fn new(tiny: Tiny) -> Self {
+        Self { tiny, context: 256, kv_cache_bytes_per_step: 0, schemes: Vec::new() }
+    }
+
+    fn make(&self, tiny: &Tiny, context: u64, divisor: u64) -> Problem {
+        let mut tiny = tiny.clone();
+        tiny.kv_cache_bytes = context * self.kv_cache_bytes_per_step / 256;
+        let weights = &mut tiny.weights;
+        for bytes in [&mut weights.attention, &mut weights.mlp, &mut weights.expert] {
+            *bytes /= divisor;
+        }
+        tiny.problem()
+    }
+
+    fn remedies(&self) -> Vec<Remedy> {
+        remedies(self, &feasible)
+    }
+}
+
+impl Case for Fake {
+    fn problem(&self) -> Result<Problem, Error> {
+        Ok(self.make(&self.tiny, self.context, 1))
+    }
+
+    fn with_scheme(&self, name: &str) -> Result<Problem, Error> {
+        let scheme = self.schemes.iter().find(|scheme| scheme.0 == name);
+        let divisor = scheme.ok_or_else(|| Error::new("find the scheme").object(name))?.1;
+        Ok(self.make(&self.tiny, self.context, divisor))
+    }
+
+    fn alternative_schemes(&self) -> Vec<String> {
+        // One that cannot be made comes first; it must be passed over.
+        let known = self.schemes.iter().map(|scheme| scheme.0);
+        ["unknown"].into_iter().chain(known).map(ToOwned::to_owned).collect()
+    }
+
+    fn context(&self) -> u64 {
+        self.context
+    }
+
+    fn with_context(&self, tokens: u64) -> Result<Problem, Error> {
+        Ok(self.make(&self.tiny, tokens, 1))
+    }
+
+    fn with_extra_capacity(&self, per_device_bytes: &[u64]) -> Result<Problem, Error> {
+        let mut problem = self.problem()?;
+        for (device, extra) in problem.devices.iter_mut().zip(per_device_bytes) {
+            device.capacity_bytes += extra;
+        }
+        Ok(problem)
+    }
+
+    fn with_added_device_like(&self, device: usize) -> Result<Problem, Error> {
+        let like = self.tiny.devices[device].clone();
+        let mut tiny = self.tiny.clone();
+        let at = tiny.devices.iter().filter(|d| d.kind == like.kind).count();
+        tiny.devices.insert(at, like);
+        Ok(self.make(&tiny, self.context, 1))
+    }
+
+    fn without_rule(&self, rule: usize) -> Result<Problem, Error> {
+        Ok(self.make(&self.tiny.clone().without_rule(rule), self.context, 1))
+    }
+
+    fn without_default_pins(&self) -> Result<Problem, Error> {
+        Ok(self.make(&self.tiny.clone().without_default_pins(), self.context, 1))
+    }
+}
+
+fn feasible(problem: &Problem) -> bool {
+    enumerate(problem).any(|placement| verify(problem, &placement).is_ok())
+}
+
+/// One dense layer: attention 3, mlp 8; embedding 5, norm with head 6; in MiB.
+fn dense() -> Tiny {
+    Tiny::new(1, 0).with(|tiny| {
+        let weights = &mut tiny.weights;
+        for bytes in [
+            &mut weights.embedding,
+            &mut weights.attention,
+            &mut weights.mlp,
+            &mut weights.final_norm,
+            &mut weights.output_head,
+        ] {
+            *bytes *= MIB;
+        }
+    })
+}
+
+#[test]
+fn bytes_are_the_fewest_on_one_device_or_on_each() {
+    // 5 + 3 + 8 + 6 in all on 8 and 10: 13 beside 9, or 14 beside 8, or 11 beside 11.
+    let case = Fake::new(dense().gpu(8 * MIB).gpu(10 * MIB));
+    assert_eq!(
+        case.remedies(),
+        [
+            Remedy::AddBytes { device: 1, bytes: 4 * MIB },
+            Remedy::AddBytes { device: 0, bytes: 5 * MIB },
+            Remedy::AddBytesEach { bytes: 3 * MIB },
+            Remedy::AddDevice { like: 0 },
+            Remedy::AddDevice { like: 1 },
+        ]
+    );
+}
+
+#[test]
+fn equal_devices_are_offered_once() {
+    let case = Fake::new(dense().gpus(2, 8 * MIB).gpu(4 * MIB));
+    let found = case.remedies();
+    let devices: Vec<&Remedy> =
+        found.iter().filter(|remedy| matches!(remedy, Remedy::AddDevice { .. })).collect();
+    assert_eq!(devices, [&Remedy::AddDevice { like: 0 }]);
+}
+
+#[test]
+fn amounts_are_enough_and_a_mebibyte_less_is_not() {
+    for capacities in [[8, 9], [3, 12], [10, 10], [1, 20]] {
+        let [first, second] = capacities.map(|mib| mib * MIB + 12_345);
+        let case = Fake::new(dense().gpu(first).gpu(second));
+        let mut amounts = 0;
+        for remedy in case.remedies() {
+            let extra = match remedy {
+                Remedy::AddBytes { device: 0, bytes } => [bytes, 0],
+                Remedy::AddBytes { bytes, .. } => [0, bytes],
+                Remedy::AddBytesEach { bytes } => [bytes, bytes],
+                _ => continue,
+            };
+            amounts += 1;
+            assert!(feasible(&case.with_extra_capacity(&extra).unwrap()), "{remedy:?}");
+            let less = extra.map(|bytes| bytes.saturating_sub(MIB));
+            assert!(!feasible(&case.with_extra_capacity(&less).unwrap()), "{remedy:?}");
+        }
+        assert_eq!(amounts, 3, "{capacities:?}");
+    }
+}
+
+#[test]
+fn the_largest_context_that_fits_is_found() {
+    let mut case = Fake::new(dense().gpu(26 * MIB));
+    case.context = 2048;
+    case.kv_cache_bytes_per_step = MIB;
+    // 22 MiB of weights leave four steps of a mebibyte.
+    assert_eq!(case.remedies()[0], Remedy::Context { tokens: 1024 });
+    case.context = 1300;
+    assert_eq!(case.remedies()[0], Remedy::Context { tokens: 1024 });
+    // The last whole step below an odd context counts too.
+    case.tiny.devices[0].capacity_bytes = 27 * MIB;
+    assert_eq!(case.remedies()[0], Remedy::Context { tokens: 1280 });
+    case.tiny.devices[0].capacity_bytes = 22 * MIB + 1;
+    assert!(!matches!(case.remedies()[0], Remedy::Context { .. }));
+    case.context = 256;
+    assert!(!matches!(case.remedies()[0], Remedy::Context { .. }));
+}
+
+#[test]
+fn the_heaviest_quantization_that_fits_is_found() {
+    let mut case = Fake::new(dense().gpu(17 * MIB));
+    case.schemes = vec![("q8", 1), ("q4", 2), ("q2", 4)];
+    assert_eq!(case.remedies()[0], Remedy::Quantization { scheme: "q4".to_owned() });
+    case.tiny.devices[0].capacity_bytes = 14 * MIB;
+    assert_eq!(case.remedies()[0], Remedy::Quantization { scheme: "q2".to_owned() });
+    case.tiny.devices[0].capacity_bytes = 11 * MIB;
+    assert!(!matches!(case.remedies()[0], Remedy::Quantization { .. }));
+}
+
+#[test]
+fn pins_come_first_and_one_by_one() {
+    // Embedding and mlp on GPU 0 need 13; apart from pins 11 + 11 fits.
+    let by_default = Fake::new(dense().gpus(2, 11 * MIB).default_pins());
+    assert_eq!(by_default.remedies()[0], Remedy::ReleaseDefaultPins);
+    let by_user = Fake::new(
+        dense()
+            .gpus(2, 11 * MIB)
+            .pin(&["embedding"], 0)
+            .pin(&["layers.0.attention"], 1)
+            .pin(&["layers.0.mlp"], 0),
+    );
+    let found = by_user.remedies();
+    // Without the second rule 13 still meet on GPU 0; without the first, 3 + 5 + 6 exceed GPU 1.
+    assert!(!found.contains(&Remedy::ReleaseRule { rule: 1 }), "{found:?}");
+    assert!(!found.contains(&Remedy::ReleaseRule { rule: 0 }), "{found:?}");
+    assert_eq!(found[0], Remedy::ReleaseRule { rule: 2 });
+}
+
+#[test]
+fn every_class_has_its_place() {
+    let mut case = Fake::new(dense().gpus(2, 11 * MIB).default_pins());
+    case.schemes = vec![("half", 2)];
+    let found = case.remedies();
+    let order: Vec<&str> = found
+        .iter()
+        .map(|remedy| match remedy {
+            Remedy::ReleaseDefaultPins => "default pins",
+            Remedy::ReleaseRule { .. } => "rule",
+            Remedy::Context { .. } => "context",
+            Remedy::Quantization { .. } => "quantization",
+            Remedy::AddBytes { .. } => "bytes",
+            Remedy::AddBytesEach { .. } => "bytes each",
+            Remedy::AddDevice { .. } => "device",
+        })
+        .collect();
+    // More on GPU 1 alone, or one more GPU, cannot help what is pinned to GPU 0.
+    assert_eq!(order, ["default pins", "quantization", "bytes", "bytes each"]);
+    assert_eq!(found, case.remedies());
+}
+
+#[test]
+fn a_feasible_case_and_a_hopeless_one_have_no_remedies() {
+    assert_eq!(Fake::new(dense().gpu(22 * MIB)).remedies(), []);
+    // Each pin is there twice, so that releasing one of them is not enough.
+    let norm = |tiny: Tiny| tiny.pin(&["final_norm"], 0);
+    let head = |tiny: Tiny| tiny.pin(&["output_head"], 1);
+    let torn = Fake::new(head(head(norm(norm(dense().gpus(2, 100 * MIB))))));
+    assert_eq!(torn.remedies(), []);
+}
+
+#[test]
+fn searches_stay_within_their_questions() {
+    let case = Fake::new(dense().gpu(8 * MIB));
+    let asked = AtomicU64::new(0);
+    let never = |_: &Problem| {
+        asked.fetch_add(1, Ordering::Relaxed);
+        false
+    };
+    assert_eq!(remedies(&case, &never), []);
+    // The case itself, the bytes' upper end, the added device; the context has nothing below it.
+    assert_eq!(asked.load(Ordering::Relaxed), 3);
+}

@@ -18,7 +18,7 @@ pub fn balanced_caps(modules: &[Module], given: &MaxMemory) -> MaxMemory {
     let leaves: u128 = modules.iter().map(|m| u128::from(m.leaves)).sum();
     let present: Vec<usize> = (0..given.gpus.len()).filter(|&gpu| given.gpus[gpu] > 0).collect();
     let Some((_last, capped)) = present.split_last() else { return given.clone() };
-    let share = total / present.iter().map(|_| 1_u128).sum::<u128>();
+    let share = total / present.len() as u128;
     // The block is the first one found, not the largest: the class is sized once.
     let block = modules.iter().find_map(first_unsplit).unwrap_or(0);
     let margin = u128::from(block).max(total / leaves.max(1)) * 5 / 4;

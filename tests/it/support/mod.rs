@@ -1,6 +1,14 @@
-//! Small problems to reason about by hand, all their placements, and random ones.
+//! Small problems to reason about by hand; all their placements and random ones in the files beside.
 
 use std::collections::BTreeMap;
+
+mod enumerate;
+mod habits;
+mod random;
+
+pub use enumerate::{enumerate, placements};
+pub use habits::{named, placed, why_not};
+pub use random::Random;
 
 use apportion::hardware::{Device, DeviceKind};
 use apportion::memory::{ComponentDemand, Workspace};
@@ -293,120 +301,19 @@ pub fn place(problem: &Problem, elsewhere: &[(&str, usize)]) -> Placement {
     Placement { device_of }
 }
 
-/// Every placement that keeps together what lives together and respects `allowed`, each once, the last
-/// free component turning fastest. Capacities are not looked at.
-pub fn enumerate(problem: &Problem) -> impl Iterator<Item = Placement> {
-    let components = &problem.components;
-    let roots: Vec<usize> = (0..components.len())
-        .filter(|&i| components[i].lives_with == components[i].demand.id)
-        .collect();
-    // The wheel each component turns with.
-    let wheel_of: Vec<usize> = components
-        .iter()
-        .map(|component| {
-            let root = problem.index_of(component.lives_with).unwrap();
-            roots.binary_search(&root).unwrap()
-        })
-        .collect();
-    let mut allowed = vec![DeviceSet::first(problem.devices.len()); roots.len()];
-    for (component, &wheel) in components.iter().zip(&wheel_of) {
-        allowed[wheel] = allowed[wheel].and(component.allowed);
-    }
-    let choices: Vec<Vec<usize>> = allowed.iter().map(|set| set.iter().collect()).collect();
-    let mut wheels = choices.iter().all(|c| !c.is_empty()).then(|| vec![0; choices.len()]);
-    std::iter::from_fn(move || {
-        let current = wheels.clone()?;
-        wheels = turned(current.clone(), &choices);
-        let device_of = wheel_of.iter().map(|&w| choices[w][current[w]]).collect();
-        Some(Placement { device_of })
+/// Mixtral 8x7B with every matrix of attention and experts at this many bits a weight.
+pub fn mixtral(bits_times_16: u64) -> Tiny {
+    let at = |parameters: u64| parameters * bits_times_16 / 128;
+    Tiny::new(32, 8).with(|tiny| {
+        tiny.experts_per_token = 2;
+        tiny.weights.embedding = 262_144_000;
+        tiny.weights.attention = at(41_943_040) + 16_384;
+        tiny.weights.router = 65_536;
+        tiny.weights.expert = at(176_160_768);
+        tiny.weights.final_norm = 8_192;
+        tiny.weights.output_head = 262_144_000;
+        for id in tiny.ids().into_iter().filter(|id| id.kind() == ComponentKind::Expert) {
+            *tiny = tiny.clone().stage(&id.to_string(), 4096 * 14336 * 2);
+        }
     })
-}
-
-/// The odometer one step on; `None` after its last position.
-fn turned(mut wheels: Vec<usize>, choices: &[Vec<usize>]) -> Option<Vec<usize>> {
-    for wheel in (0..wheels.len()).rev() {
-        wheels[wheel] += 1;
-        if wheels[wheel] < choices[wheel].len() {
-            return Some(wheels);
-        }
-        wheels[wheel] = 0;
-    }
-    None
-}
-
-/// A deterministic generator (xorshift64*): the same seed gives the same tests everywhere.
-#[derive(Clone, Debug)]
-pub struct Random(u64);
-
-impl Random {
-    pub fn new(seed: u64) -> Self {
-        Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
-    }
-
-    fn next(&mut self) -> u64 {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 16
-    }
-
-    /// A number in `[0, end)`; `end` must be positive.
-    pub fn below(&mut self, end: u64) -> u64 {
-        self.next() % end
-    }
-
-    /// A number in `[from, to]`.
-    pub fn within(&mut self, from: u64, to: u64) -> u64 {
-        from + self.below(to - from + 1)
-    }
-
-    pub fn coin(&mut self) -> bool {
-        self.below(2) == 1
-    }
-
-    /// An index below `len`.
-    pub fn index(&mut self, len: usize) -> usize {
-        usize::try_from(self.below(u64::try_from(len).unwrap())).unwrap()
-    }
-
-    /// A small problem of any shape: dense or not, tied or not, uneven sizes, with workspace, KV cache,
-    /// staging, reserves, perhaps a CPU, perhaps default pins. Capacities are about what is needed.
-    pub fn tiny(&mut self) -> Tiny {
-        let layers = u32::try_from(self.within(1, 3)).unwrap();
-        let experts = u32::try_from(self.below(4)).unwrap();
-        let mut tiny = Tiny::new(layers, experts);
-        tiny.experts_per_token = self.within(1, u64::from(experts.max(1)));
-        tiny.dense_layers = u32::try_from(self.below(2)).unwrap();
-        tiny.shared_expert = self.coin();
-        tiny.tied = self.coin();
-        tiny.kv_cache_bytes = self.below(3);
-        tiny.workspace = Workspace {
-            embedding_bytes: self.below(3),
-            attention_bytes: self.below(3),
-            feed_forward_bytes: self.below(3),
-            head_bytes: self.below(6),
-        };
-        for id in tiny.ids() {
-            tiny.weights_of.insert(id, self.within(1, 9));
-            tiny.staging_of.insert(id, self.below(8));
-        }
-        let total: u64 = tiny.weights_of.values().sum();
-        let gpus = self.within(1, 3);
-        for _ in 0..gpus {
-            let capacity = self.within(total / gpus, total / gpus * 2 + 10);
-            let reserve = self.below(3);
-            tiny = tiny.device(DeviceKind::Gpu, capacity, reserve);
-        }
-        if self.coin() {
-            tiny.host_staging_bytes = self.below(8);
-            tiny = tiny.cpu(self.within(total / 2, total * 2));
-        }
-        if self.coin() { tiny.default_pins() } else { tiny }
-    }
-
-    /// Any placement, allowed or not.
-    pub fn placement(&mut self, problem: &Problem) -> Placement {
-        let device = |_| self.index(problem.devices.len());
-        Placement { device_of: problem.components.iter().map(device).collect() }
-    }
 }
