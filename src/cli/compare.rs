@@ -7,10 +7,10 @@ use apportion::plan::Options;
 use apportion::report::{self, json};
 use apportion::scenario::Scenario;
 
-use super::Answer;
 use super::args::CompareArgs;
 use super::flow::{self, Found};
 use super::solve::unknown;
+use super::{Answer, width};
 
 /// Solves, measures every baseline, prints them side by side.
 pub fn run(args: &CompareArgs) -> Result<Answer, Error> {
@@ -38,5 +38,5 @@ fn compare(args: &CompareArgs, scenario: &Scenario, options: &Options) -> Result
         }
         Found::Unknown(limit) => format!("\n{}", unknown(*limit)),
     };
-    Ok(Answer::new(format!("{}{note}", report::comparison(problem, optimum, &rows)), yes))
+    Ok(Answer::new(format!("{}{note}", report::comparison(problem, optimum, &rows, width())), yes))
 }

@@ -9,6 +9,7 @@ use std::fmt;
 use super::record::{DeviceRecord, ObjectiveRecord, Record, Status, format_gap, traffic_record};
 use crate::error::printable;
 use crate::problem::{ObjectiveKind, ObjectiveValue, Problem};
+use crate::scenario::fingerprint;
 use crate::units::Ratio;
 use crate::verify::Measured;
 
@@ -51,6 +52,10 @@ impl fmt::Display for Difference {
 /// Everything in `record` that differs from what was measured for its map; empty when it is true.
 pub fn differences(record: &Record, problem: &Problem, measured: &Measured) -> Vec<Difference> {
     let mut found = device_differences(record, problem, measured);
+    let stated = fingerprint(problem);
+    if record.problem != stated {
+        found.push(Difference::new("problem", &record.problem, stated));
+    }
     found.extend(traffic_differences(record, measured));
     let recorded: Vec<_> = record.objectives.iter().map(|o| o.kind().name()).collect();
     let demanded: Vec<_> = problem.objectives.iter().map(|o| o.kind.name()).collect();
@@ -138,31 +143,30 @@ fn objective_differences(record: &ObjectiveRecord, measured: ObjectiveValue) -> 
     if record.bound > record.optimum.min(measured) {
         found.push(Difference::new(place("bound"), exact(record.bound), below));
     }
-    if record.cap < record.optimum.max(measured) {
-        let above = format!("at least {}", exact(record.optimum.max(measured)));
-        found.push(Difference::new(place("cap"), exact(record.cap), above));
+    let cap = cap(record.optimum, record.objective.tolerance);
+    if record.cap != cap {
+        found.push(Difference::new(place("cap"), exact(record.cap), exact(cap)));
     }
-    if exceeds(record.cap, record.optimum, record.objective.tolerance) {
-        let most = format!("at most {} and its tolerance", exact(record.optimum));
-        found.push(Difference::new(place("cap"), exact(record.cap), most));
+    if measured > cap {
+        let most = format!("at most {}", exact(cap));
+        found.push(Difference::new(place("value"), exact(measured), most));
     }
     found
 }
 
-/// Whether `cap > optimum * (1 + tolerance)`, where that can be computed exactly.
-fn exceeds(cap: ObjectiveValue, optimum: ObjectiveValue, tolerance: Ratio) -> bool {
-    let parts = |value| match value {
-        ObjectiveValue::Bytes(bytes) => (u128::from(bytes), 1),
-        ObjectiveValue::Ratio(r) => (u128::from(r.numerator), u128::from(r.denominator)),
-    };
-    let (cap, cap_below) = parts(cap);
-    let (optimum, optimum_below) = parts(optimum);
-    let below = u128::from(tolerance.denominator);
-    let above = below + u128::from(tolerance.numerator);
-    let product = |a: u128, b: u128, c: u128| a.checked_mul(b)?.checked_mul(c);
-    product(cap, optimum_below, below)
-        .zip(product(optimum, above, cap_below))
-        .is_some_and(|(left, right)| left > right)
+/// The optimum and its tolerance on top; floored where that takes more than 64 bits, and for bytes.
+fn cap(optimum: ObjectiveValue, tolerance: Ratio) -> ObjectiveValue {
+    let floored = |value: u64| value.saturating_add(tolerance.floor_of(value));
+    match optimum {
+        ObjectiveValue::Bytes(bytes) => ObjectiveValue::Bytes(floored(bytes)),
+        ObjectiveValue::Ratio(r) => {
+            let widened = tolerance.denominator.checked_add(tolerance.numerator);
+            let numerator = widened.and_then(|widened| r.numerator.checked_mul(widened));
+            let exact = numerator.zip(r.denominator.checked_mul(tolerance.denominator));
+            let (numerator, denominator) = exact.unwrap_or((floored(r.numerator), r.denominator));
+            ObjectiveValue::Ratio(Ratio::new(numerator, denominator))
+        }
+    }
 }
 
 fn same_unit(a: ObjectiveValue, b: ObjectiveValue) -> bool {

@@ -46,6 +46,7 @@ struct FileEntry {
     staging: String,
     hardware: Vec<DeviceEntry>,
     constraints: ConstraintsEntry,
+    problem: String,
     status: StatusEntry,
     limit: Option<LimitEntry>,
     objectives: Vec<ObjectiveEntry>,
@@ -208,6 +209,7 @@ impl Record {
         Ok(Self {
             scenario,
             status: read_status(&file, source)?,
+            problem: file.problem,
             objectives,
             traffic: read_traffic(&file.traffic, source)?,
             solver: file.solver.name,

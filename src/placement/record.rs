@@ -8,7 +8,7 @@ use crate::model::ComponentId;
 use crate::placement::Placement;
 use crate::plan::{LimitReached, Solved, StageReport};
 use crate::problem::{Objective, ObjectiveKind, ObjectiveValue, Problem};
-use crate::scenario::Scenario;
+use crate::scenario::{Scenario, fingerprint};
 use crate::units::Ratio;
 use crate::verify::{DeviceUse, Measured};
 
@@ -136,6 +136,8 @@ impl DeviceRecord {
 pub struct Record {
     /// The scenario it answers.
     pub scenario: Scenario,
+    /// The fingerprint of the problem it states.
+    pub problem: String,
     /// How far the proof went.
     pub status: Status,
     /// One per objective, in order.
@@ -164,6 +166,7 @@ impl Record {
         let devices = problem.devices.iter().zip(&measured.devices);
         Self {
             scenario: scenario.clone(),
+            problem: fingerprint(problem),
             status: Status::of(solved),
             objectives: solved.stages.iter().map(ObjectiveRecord::of).collect(),
             traffic: traffic_record(measured),

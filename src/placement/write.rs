@@ -23,6 +23,7 @@ impl Record {
         self.write_load(&mut out);
         out.list("hardware", &self.scenario.hardware.devices, write_device);
         self.write_constraints(&mut out);
+        out.entry("problem", quoted(&self.problem));
         out.entry("status", self.status.name());
         if let Status::Feasible(limit) = self.status {
             out.entry("limit", limit_name(limit));

@@ -1,6 +1,6 @@
 //! Today's habits beside the optimum.
 
-use super::{Align, Table, decimal, percent, plural};
+use super::{Align, Table, decimal, percent, plural, wrap};
 use crate::baseline::{Misfit, Row, RowOutcome};
 use crate::error::printable;
 use crate::problem::Problem;
@@ -8,7 +8,12 @@ use crate::units::format_bytes;
 use crate::verify::Measured;
 
 /// The optimum (when there is one) and every baseline, then why some do not fit.
-pub fn comparison(problem: &Problem, optimum: Option<(&str, &Measured)>, rows: &[Row]) -> String {
+pub fn comparison(
+    problem: &Problem,
+    optimum: Option<(&str, &Measured)>,
+    rows: &[Row],
+    width: usize,
+) -> String {
     let mut table = Table::new(&[
         ("placement", Align::Left),
         ("fits", Align::Left),
@@ -32,8 +37,9 @@ pub fn comparison(problem: &Problem, optimum: Option<(&str, &Measured)>, rows: &
         }
     }
     let notes = rows.iter().map(|row| {
-        let why = why_not(problem, &row.outcome).map(|why| format!("  {why}\n"));
-        format!("{}: {}\n{}", row.name, row.description, why.unwrap_or_default())
+        let what = wrap(&format!("{}: {}", row.name, row.description), width);
+        let why = why_not(problem, &row.outcome);
+        format!("{what}{}", why.map(|why| wrap(&format!("  {why}"), width)).unwrap_or_default())
     });
     format!("{}\n{}", table.render(), notes.collect::<String>())
 }

@@ -56,9 +56,35 @@ pub(crate) fn plural(count: u64, noun: &str) -> String {
     format!("{count} {noun}{s}")
 }
 
+/// Breaks a line at blanks, each further one indented by two; a longer word stays whole.
+pub(crate) fn wrap(line: &str, width: usize) -> String {
+    let mut text = String::new();
+    let mut column = 0;
+    for (index, word) in line.split(' ').enumerate() {
+        let chars = word.chars().count();
+        if column > 2 && column + 1 + chars > width {
+            text.push_str("\n  ");
+            column = 2;
+        } else if index > 0 {
+            text.push(' ');
+            column += 1;
+        }
+        text.push_str(word);
+        column += chars;
+    }
+    text.push('\n');
+    text
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn long_lines_break_at_blanks() {
+        assert_eq!(wrap("one two three", 8), "one two\n  three\n");
+        assert_eq!(wrap("  indented", 80), "  indented\n");
+    }
 
     #[test]
     fn ratios_are_rounded_for_the_eye() {

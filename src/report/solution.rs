@@ -74,7 +74,7 @@ pub(super) fn question(scenario: &Scenario) -> String {
     let staging = load.staging.unwrap_or_else(|| scheme.default_staging());
     let pins = if scenario.default_pins { "default pins" } else { "no default pins" };
     format!(
-        "{} {}, context {} x batch {}, KV cache {}, staging {}, {pins}\n",
+        "{} {}, context {}, batch {}, KV {}, staging {}, {pins}\n",
         printable(&model.name),
         scheme.name(),
         load.context,

@@ -6,6 +6,7 @@
 //! value that is cheap to copy.
 
 mod case;
+mod fingerprint;
 mod objectives;
 mod rules;
 
@@ -17,6 +18,7 @@ use crate::problem::{Component, DeviceSet, Objective, Problem};
 use crate::quant::Scheme;
 use crate::units::BYTES_MAX;
 
+pub use fingerprint::fingerprint;
 pub use objectives::{default_objectives, parse_objectives, parse_tolerance, with_spill_first};
 pub use rules::{Constraint, ConstraintKind};
 

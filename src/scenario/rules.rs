@@ -215,12 +215,17 @@ fn contradiction(components: &[Component], rules: &[Rule], index: usize) -> Erro
         Some(vec![first.text.clone(), last.text.clone()])
     });
     let named = pair.unwrap_or_else(|| touching.iter().map(|rule| rule.text.clone()).collect());
-    let id = components[index].demand.id;
     let error = Error::new("apply the pins and forbidden places")
-        .object(id.to_string())
+        .object(components[index].demand.id.to_string())
         .expected("at least one device left")
         .found(format!("none under {}", quoted(&named)));
-    if id == group { error } else { error.hint(format!("`{id}` lives with `{group}`")) }
+    let together = components.iter().filter(|c| c.lives_with == group);
+    let together: Vec<String> = together.map(|c| c.demand.id.to_string()).collect();
+    if together.len() > 1 {
+        error.hint(format!("{} live together", quoted(&together)))
+    } else {
+        error
+    }
 }
 
 /// The three names that look most like `pattern`.
