@@ -69,7 +69,7 @@ pub struct SolveArgs {
     #[command(flatten)]
     pub question: QuestionArgs,
     /// Write the placement to this file
-    #[arg(short, long = "output", value_name = "FILE")]
+    #[arg(short, long = "output", value_name = "FILE", help_heading = "Output")]
     pub output_file: Option<PathBuf>,
     #[command(flatten)]
     pub output: OutputArgs,
@@ -200,6 +200,7 @@ pub enum FormulationArg {
 
 /// How to print.
 #[derive(Args, Debug)]
+#[command(next_help_heading = "Output")]
 pub struct OutputArgs {
     /// Print one JSON object instead of text
     #[arg(long)]

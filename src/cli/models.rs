@@ -53,7 +53,7 @@ fn models() -> Result<String, Error> {
 }
 
 fn quantizations() -> String {
-    let mut table = Table::new(&[("quantization", Align::Left), ("what it is", Align::Left)]);
+    let mut table = Table::new(&[("name", Align::Left), ("what it is", Align::Left)]);
     for scheme in Scheme::ALL {
         table.row([scheme.name().to_owned(), scheme.description().to_owned()]);
     }

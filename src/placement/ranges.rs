@@ -1,18 +1,6 @@
 //! The map in few lines: names with ranges, written and read.
 //!
-//! # Grammar
-//!
-//! ```text
-//! line     = name ": " device
-//! name     = "embedding" | "final_norm" | "output_head"
-//!          | "layers." numbers "." ( "attention" | "router" | "mlp" | "shared_expert" )
-//!          | "layers." numbers ".experts." numbers
-//! numbers  = range { "," range }
-//! range    = number [ "-" number ]          both ends included
-//! ```
-//!
-//! Numbers ascend, so `layers.1-15.experts.0,2,4-6` names each of its 15 x 5 experts once. Every component
-//! of the model must be named exactly once over all lines.
+//! The grammar is part of the format and stands in [`super`].
 //!
 //! A file is hostile until proven otherwise: how many components a line names is computed before any of
 //! them is listed, and more than the model has are refused.

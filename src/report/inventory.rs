@@ -1,6 +1,6 @@
 //! What `inspect` prints: components and tensors with their bytes.
 
-use super::{Align, Table};
+use super::{Align, Table, WIDTH_DEFAULT, wrap};
 use crate::error::printable;
 use crate::memory::{Demand, Load, Term};
 use crate::model::{ComponentId, ComponentKind, Model};
@@ -103,8 +103,12 @@ fn runs(demand: &Demand) -> Vec<Run> {
 
 /// The named terms of the estimate with their sources.
 fn terms(demand: &Demand) -> String {
-    let line =
-        |term: &Term| format!("{}: {} = {}\n", term.name, format_bytes(term.bytes), term.formula);
+    let line = |term: &Term| {
+        wrap(
+            &format!("{}: {} = {}", term.name, format_bytes(term.bytes), term.formula),
+            WIDTH_DEFAULT,
+        )
+    };
     let runs = demand.terms.chunk_by(|a, b| a.source == b.source);
     let texts: Vec<String> = runs
         .flat_map(|run| run.iter().map(line).chain([format!("  ({})\n", run[0].source)]))

@@ -3,6 +3,7 @@
 //! A pattern that does nothing and rules that leave a component homeless are refused here, where the
 //! words of the user are still known; the planner only ever sees the sets of devices that remain.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
@@ -77,9 +78,10 @@ impl Constraint {
         let all = &scenario.hardware.devices;
         let device = scenario.hardware.index_of(&self.device).ok_or_else(|| {
             let names: Vec<_> = all.iter().map(|d| d.id.clone()).collect();
-            Error::new(format!("use {self}"))
-                .object(&self.device)
+            Error::new("apply")
+                .object(self.to_string())
                 .expected("a device of this machine")
+                .found(format!("`{}`", self.device))
                 .hint(format!("the devices are {}", quoted(&names)))
         })?;
         Ok(match self.kind {
@@ -129,8 +131,8 @@ fn to_rule(
     let matched = matching(&constraint.matcher()?, components);
     if matched.is_empty() {
         let names: Vec<_> = components.iter().map(|c| c.demand.id.to_string()).collect();
-        return Err(Error::new(format!("apply {constraint}"))
-            .object(&constraint.pattern)
+        return Err(Error::new("apply")
+            .object(constraint.to_string())
             .expected("a pattern that matches a component")
             .found("no match")
             .hint(format!(
@@ -230,8 +232,9 @@ fn contradiction(components: &[Component], rules: &[Rule], index: usize) -> Erro
 
 /// The three names that look most like `pattern`.
 fn nearest(pattern: &str, mut names: Vec<String>) -> Vec<String> {
-    // Ties keep the canonical order because the sort is stable.
-    names.sort_by_cached_key(|name| strsim::levenshtein(pattern, name));
+    let shared = |name: &str| pattern.chars().zip(name.chars()).take_while(|(a, b)| a == b).count();
+    // A typo late in the name is likelier than one early; further ties keep the canonical order.
+    names.sort_by_cached_key(|name| (strsim::levenshtein(pattern, name), Reverse(shared(name))));
     names.truncate(3);
     names
 }

@@ -51,7 +51,7 @@ fn texts_for_people() {
         let run = bench.line(&line);
         assert_eq!((run.code, run.stderr.as_str()), (code, ""), "{line}");
         let widest = run.stdout.lines().map(|line| line.chars().count()).max().unwrap();
-        assert!(widest <= 100, "{name} is {widest} columns wide");
+        assert!(widest <= 80, "{name} is {widest} columns wide");
         golden(name, &without_effort(&run.stdout));
     }
 }
