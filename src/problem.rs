@@ -196,7 +196,9 @@ impl Problem {
         // Followers narrow their leader, then take over what is left of it.
         for pass in 0..2 {
             for follower in 0..self.components.len() {
-                let Some(leader) = self.index_of(self.components[follower].lives_with) else { continue };
+                let Some(leader) = self.index_of(self.components[follower].lives_with) else {
+                    continue;
+                };
                 let both = self.components[follower].allowed.and(self.components[leader].allowed);
                 let target = if pass == 0 { leader } else { follower };
                 self.components[target].allowed = both;

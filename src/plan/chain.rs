@@ -15,8 +15,10 @@ use std::collections::BTreeSet;
 
 use super::formulation::Goal;
 use super::formulation::counts::Homes;
+use super::formulation::memory::Forced;
 use super::formulation::traffic::FixedChain;
 use super::outcome::LimitReached;
+use super::presolve;
 use super::solver::Backend;
 use super::stage::{Caps, Search, StageAnswer};
 use super::value;
@@ -38,6 +40,7 @@ pub(super) struct Chain<'s, 'p, B> {
     caps: &'s Caps,
     answer: &'s mut StageAnswer,
     pressure: Pressure,
+    forced: Forced,
     solved: BTreeSet<Leaf>,
     /// A leaf stopped at a limit, or there was no budget to look at it.
     incomplete: bool,
@@ -50,13 +53,15 @@ pub(super) fn search<B: Backend>(
     caps: &Caps,
     answer: &mut StageAnswer,
 ) -> Result<(), Error> {
-    let pressure = Pressure::of(search.problem, search.classes, caps);
+    let (problem, classes) = (search.problem, search.classes);
+    let pressure = Pressure::of(problem, classes, caps);
     let mut chain = Chain {
         search,
         kind,
         caps,
         answer,
         pressure,
+        forced: presolve::forced(problem, classes, caps),
         solved: BTreeSet::new(),
         incomplete: false,
     };
@@ -114,7 +119,7 @@ impl<B: Backend> Chain<'_, '_, B> {
             caps.traffic = Some(self.traffic_max());
         }
         let homes_known = Homes::Fixed { counts: &key.0, chain: fixed };
-        let (run, solution) = self.search.count(goal, &caps, homes_known)?;
+        let (run, solution) = self.search.count(goal, &caps, homes_known, &self.forced)?;
         self.incomplete |= !run.infeasible && run.limit.is_some();
         if let Some(solution) = solution {
             let best = &mut self.answer.best;
@@ -142,7 +147,7 @@ impl<B: Backend> Chain<'_, '_, B> {
             return Ok(None);
         }
         let goal = Goal::Objective(self.kind);
-        let (run, _) = self.search.count(goal, self.caps, Homes::Returning)?;
+        let (run, _) = self.search.count(goal, self.caps, Homes::Returning, &self.forced)?;
         let problem = self.search.problem;
         let ObjectiveValue::Ratio(fewest) = self.answer.bound else { return Ok(None) };
         let units = fewest.floor_of(problem.traffic_denominator) + problem.traffic_denominator;

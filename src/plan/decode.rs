@@ -60,7 +60,11 @@ fn fill(places: &[(usize, usize)], homes: &[usize], counts: &[usize]) -> Option<
 
 /// Orders the layers for given home counts: stay on a device as long as its share of the layer's class
 /// lasts, start where the embedding is if that hosts anything, and keep the head's device for the end.
-pub(super) fn arrange(classes: &Classes, solution: &CountSolution, first: usize) -> Option<Vec<usize>> {
+pub(super) fn arrange(
+    classes: &Classes,
+    solution: &CountSolution,
+    first: usize,
+) -> Option<Vec<usize>> {
     let mut left = solution.homes.clone();
     let mut current = first;
     let mut homes = Vec::with_capacity(classes.layers.len());

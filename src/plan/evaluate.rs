@@ -73,7 +73,8 @@ impl Assignment {
     }
 
     fn traffic(&self, problem: &Problem, classes: &Classes) -> u64 {
-        let mut units = hand_overs(self.embedding, &self.homes, self.head) * problem.traffic_denominator;
+        let mut units =
+            hand_overs(self.embedding, &self.homes, self.head) * problem.traffic_denominator;
         for (l, layer) in classes.layers.iter().enumerate() {
             for (item, &device) in layer.items.iter().zip(&self.items[l]) {
                 if device != self.homes[l] {

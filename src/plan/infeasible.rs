@@ -42,7 +42,8 @@ pub(super) fn explain<B: Backend>(search: &mut Search<'_, B>) -> Result<Infeasib
 /// The placement that misses the capacities by the fewest bytes in total.
 fn nearest_miss<B: Backend>(search: &mut Search<'_, B>) -> Result<Option<Candidate>, Error> {
     let caps = Caps::of(search.problem);
-    let (_, solution) = search.count(Goal::Shortfall, &caps, Homes::Free)?;
+    let nothing = vec![Vec::new(); search.problem.devices.len()];
+    let (_, solution) = search.count(Goal::Shortfall, &caps, Homes::Free, &nothing)?;
     let unlimited = Caps { device_bytes: vec![u64::MAX; caps.device_bytes.len()], ..caps };
     let mut best = None;
     if let Some(solution) = solution {

@@ -6,6 +6,7 @@
 //!
 //! Value to value: no files, no environment, no clock unless a time limit asks for one.
 
+mod balance;
 mod chain;
 mod classes;
 mod decode;
@@ -13,6 +14,7 @@ mod evaluate;
 mod formulation;
 mod infeasible;
 mod outcome;
+mod presolve;
 mod program;
 pub mod solver;
 mod stage;
@@ -28,7 +30,7 @@ use crate::error::Error;
 use crate::problem::{Objective, ObjectiveKind, ObjectiveValue, Problem};
 use classes::Classes;
 use formulation::Goal;
-use formulation::counts::Homes;
+use formulation::counts::{Counts, Homes};
 use formulation::textbook::Textbook;
 use solver::{Backend, Microlp};
 use stage::{Candidate, Caps, Search};
@@ -94,7 +96,8 @@ pub fn counting_program(problem: &Problem, kind: ObjectiveKind) -> Result<Progra
     let classes = Classes::of(problem)?;
     let caps = Caps::of(problem);
     let goal = Goal::Objective(kind);
-    Ok(formulation::counts::Counts::state(problem, &classes, &caps, goal, Homes::Free).program)
+    let forced = presolve::forced(problem, &classes, &caps);
+    Ok(Counts::state(problem, &classes, &caps, goal, Homes::Free, &forced).program)
 }
 
 fn report(
@@ -140,7 +143,11 @@ fn polish<B: Backend>(
     Ok(best)
 }
 
-fn solved<B: Backend>(search: &Search<'_, B>, stages: Vec<StageReport>, best: &Candidate) -> Solved {
+fn solved<B: Backend>(
+    search: &Search<'_, B>,
+    stages: Vec<StageReport>,
+    best: &Candidate,
+) -> Solved {
     let finished = |mut stage: StageReport| {
         stage.value = value::of(search.problem, &best.cost, stage.kind);
         stage

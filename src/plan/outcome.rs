@@ -1,7 +1,6 @@
 //! What planning can answer, saying no more than is known.
 
 use crate::placement::Placement;
-pub use crate::problem::ObjectiveValue;
 use crate::problem::ObjectiveKind;
 use crate::units::Ratio;
 

@@ -153,7 +153,12 @@ impl Program {
             let sign = if *coefficient < 0 { "-" } else { "+" };
             // Long lines are legal but some readers cut them.
             let lead = if index > 0 && index % 12 == 0 { "\n  " } else { " " };
-            write!(f, "{lead}{sign} {} {}", coefficient.unsigned_abs(), self.variables[var.0].name)?;
+            write!(
+                f,
+                "{lead}{sign} {} {}",
+                coefficient.unsigned_abs(),
+                self.variables[var.0].name
+            )?;
         }
         Ok(())
     }

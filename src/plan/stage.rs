@@ -5,14 +5,17 @@
 
 use std::time::{Duration, Instant};
 
+use super::balance;
 use super::chain;
 use super::classes::Classes;
 use super::decode;
 use super::evaluate::{Assignment, Cost};
 use super::formulation::Goal;
 use super::formulation::counts::{CountSolution, Counts, Homes};
+use super::formulation::memory::Forced;
 use super::formulation::textbook::Textbook;
 use super::outcome::{Formulation, LimitReached, Options};
+use super::presolve;
 use super::solver::{Backend, Limits, Run};
 use super::value::{self, GAP_PEAK};
 use crate::error::Error;
@@ -118,21 +121,76 @@ impl<'a, B: Backend> Search<'a, B> {
         if self.formulation == Formulation::Textbook {
             return self.minimise_textbook(kind, caps, incumbent);
         }
-        let (run, solution) = self.count(Goal::Objective(kind), caps, Homes::Free)?;
-        let bound = value::bound(self.problem, kind, run.bound);
-        let mut answer = StageAnswer { best: incumbent, bound, infeasible: run.infeasible };
-        if run.infeasible {
+        let mut answer = if kind == ObjectiveKind::PeakUtilization {
+            self.relax_peak(caps, incumbent)?
+        } else {
+            let forced = presolve::forced(self.problem, self.classes, caps);
+            self.relax(kind, caps, &forced, incumbent)?
+        };
+        if answer.infeasible {
             answer.best = None;
             return Ok(answer);
-        }
-        if let Some(solution) = &solution {
-            self.arrange(kind, caps, solution, &mut answer.best);
         }
         let chain_matters = kind == ObjectiveKind::Traffic || caps.traffic.is_some();
         if chain_matters && !self.closed(kind, &answer) {
             chain::search(self, kind, caps, &mut answer)?;
         }
         Ok(self.settled(kind, answer))
+    }
+
+    /// The counting relaxation from below, its point arranged from above.
+    fn relax(
+        &mut self,
+        kind: ObjectiveKind,
+        caps: &Caps,
+        forced: &Forced,
+        incumbent: Option<Candidate>,
+    ) -> Result<StageAnswer, Error> {
+        let (run, solution) = self.count(Goal::Objective(kind), caps, Homes::Free, forced)?;
+        let bound = value::bound(self.problem, kind, run.bound);
+        let mut answer = StageAnswer { best: incumbent, bound, infeasible: run.infeasible };
+        if let Some(solution) = &solution {
+            self.arrange(kind, caps, solution, &mut answer.best);
+            if kind == ObjectiveKind::PeakUtilization && !self.closed(kind, &answer) {
+                self.balance(caps, solution, &mut answer.best);
+            }
+        }
+        Ok(answer)
+    }
+
+    /// Tries to bring the peak of `solution` down to what the relaxation says is possible.
+    fn balance(&self, caps: &Caps, solution: &CountSolution, best: &mut Option<Candidate>) {
+        let kind = ObjectiveKind::PeakUtilization;
+        let mut here = None;
+        let anywhere =
+            Caps { device_bytes: vec![u64::MAX; caps.device_bytes.len()], ..caps.clone() };
+        self.arrange(kind, &anywhere, solution, &mut here);
+        if let Some(Candidate { cost, .. }) = here {
+            let mut even = solution.clone();
+            balance::balance(self.problem, self.classes, &mut even, &cost.required_bytes);
+            self.arrange(kind, caps, &even, best);
+        }
+    }
+
+    /// First as if every GPU did every kind of work. What that finds limits all devices, and under those
+    /// limits it is usually implied that they do; then its bound holds for all placements.
+    fn relax_peak(
+        &mut self,
+        caps: &Caps,
+        incumbent: Option<Candidate>,
+    ) -> Result<StageAnswer, Error> {
+        let kind = ObjectiveKind::PeakUtilization;
+        let assumed = presolve::assumed(self.problem, self.classes);
+        let first = self.relax(kind, caps, &assumed, incumbent)?;
+        let mut limits = caps.clone();
+        if let Some(best) = &first.best {
+            limits.hold(self.problem, kind, ObjectiveValue::Ratio(best.cost.peak));
+        }
+        let forced = presolve::forced(self.problem, self.classes, &limits);
+        if !first.infeasible && presolve::implied(&forced, &assumed) {
+            return Ok(first);
+        }
+        self.relax(kind, caps, &forced, first.best)
     }
 
     /// The reference: one program with a binary per unit and device, and what its solver says of it.
@@ -174,8 +232,9 @@ impl<'a, B: Backend> Search<'a, B> {
         goal: Goal,
         caps: &Caps,
         homes: Homes<'_>,
+        forced: &Forced,
     ) -> Result<(Run, Option<CountSolution>), Error> {
-        let counts = Counts::state(self.problem, self.classes, caps, goal, homes);
+        let counts = Counts::state(self.problem, self.classes, caps, goal, homes, forced);
         let run = self.run(&counts.program, gap(goal))?;
         let solution = run.values.as_ref().and_then(|values| counts.read(values));
         Ok((run, solution))

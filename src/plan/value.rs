@@ -61,7 +61,7 @@ fn next_multiple(raw: f64, step: u64) -> u64 {
 }
 
 /// The integer at or below a number, from 0 to 2^53.
-fn floor(number: f64) -> u64 {
+pub(super) fn floor(number: f64) -> u64 {
     let clamped = number.floor().clamp(0.0, 9_007_199_254_740_992.0);
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped above")]
     let whole = clamped as u64;
@@ -85,9 +85,14 @@ pub(super) fn cap(optimum: ObjectiveValue, tolerance: Ratio) -> ObjectiveValue {
         ObjectiveValue::Bytes(bytes) => {
             ObjectiveValue::Bytes(bytes.saturating_add(tolerance.floor_of(bytes)))
         }
-        ObjectiveValue::Ratio(r) => ObjectiveValue::Ratio(exact_cap(r, tolerance).unwrap_or_else(|| {
-            Ratio::new(r.numerator.saturating_add(tolerance.floor_of(r.numerator)), r.denominator)
-        })),
+        ObjectiveValue::Ratio(r) => {
+            ObjectiveValue::Ratio(exact_cap(r, tolerance).unwrap_or_else(|| {
+                Ratio::new(
+                    r.numerator.saturating_add(tolerance.floor_of(r.numerator)),
+                    r.denominator,
+                )
+            }))
+        }
     }
 }
 

@@ -130,7 +130,11 @@ fn random_devices(random: &mut Random, total: u64) -> Vec<Device> {
         .map(|g| Device {
             id: format!("gpu{g}"),
             kind: DeviceKind::Gpu,
-            capacity_bytes: if even { share } else { random.between(share / 2, share * 3 / 2).max(1) },
+            capacity_bytes: if even {
+                share
+            } else {
+                random.between(share / 2, share * 3 / 2).max(1)
+            },
             reserve_bytes: reserve,
         })
         .collect();
@@ -158,10 +162,8 @@ fn random_objectives(random: &mut Random, has_cpu: bool) -> Vec<Objective> {
         objectives.reverse();
     }
     if has_cpu {
-        objectives.insert(
-            0,
-            Objective { kind: ObjectiveKind::SpillBytes, tolerance: tolerance(random) },
-        );
+        objectives
+            .insert(0, Objective { kind: ObjectiveKind::SpillBytes, tolerance: tolerance(random) });
     }
     objectives
 }
@@ -206,7 +208,8 @@ fn random_rules(random: &mut Random, problem: &Problem) -> Vec<Rule> {
 type Costs = (u64, Ratio, u64);
 
 fn costs(problem: &Problem, device_of: &[usize]) -> Option<Costs> {
-    let index = |id: ComponentId| problem.components.iter().position(|c| c.demand.id == id).unwrap();
+    let index =
+        |id: ComponentId| problem.components.iter().position(|c| c.demand.id == id).unwrap();
     let mut peak = Ratio::ZERO;
     let mut spill = 0;
     for (d, device) in problem.devices.iter().enumerate() {
@@ -229,12 +232,20 @@ fn costs(problem: &Problem, device_of: &[usize]) -> Option<Costs> {
         if required > device.capacity_bytes {
             return None;
         }
-        if cpu { spill += weights + kv } else { peak = peak.max(Ratio::new(required, device.capacity_bytes)) }
+        if cpu {
+            spill += weights + kv
+        } else {
+            peak = peak.max(Ratio::new(required, device.capacity_bytes))
+        }
     }
     let home = |l| device_of[index(ComponentId::Attention(l))];
     let mut chain = vec![device_of[index(ComponentId::Embedding)]];
     chain.extend((0..problem.layers()).map(home));
-    chain.push(if problem.tied_head { chain[0] } else { device_of[index(ComponentId::OutputHead)] });
+    chain.push(if problem.tied_head {
+        chain[0]
+    } else {
+        device_of[index(ComponentId::OutputHead)]
+    });
     let changes = chain.windows(2).filter(|w| w[0] != w[1]).count() as u64;
     let mut traffic = changes * problem.traffic_denominator;
     for (component, &on) in problem.components.iter().zip(device_of) {
@@ -322,7 +333,8 @@ fn check_solved(problem: &Problem, all: &[Costs], solved: &Solved) -> Result<(),
         left.retain(|c| of(c) <= stage.cap);
     }
     check_polished(problem, all, solved)?;
-    let mine = costs(problem, &solved.placement.device_of).ok_or("the placement is not feasible")?;
+    let mine =
+        costs(problem, &solved.placement.device_of).ok_or("the placement is not feasible")?;
     for stage in &solved.stages {
         if value(problem, &mine, stage.kind) != stage.value {
             return Err(format!("{:?}: reported {:?}, is {mine:?}", stage.kind, stage.value));
@@ -335,9 +347,8 @@ fn check_solved(problem: &Problem, all: &[Costs], solved: &Solved) -> Result<(),
 fn check_polished(problem: &Problem, all: &[Costs], solved: &Solved) -> Result<(), String> {
     for (index, stage) in solved.stages.iter().enumerate() {
         let held = solved.stages.iter().enumerate().filter(|(other, _)| *other != index);
-        let rivals = all.iter().filter(|c| {
-            held.clone().all(|(_, o)| value(problem, c, o.kind) <= o.value)
-        });
+        let rivals =
+            all.iter().filter(|c| held.clone().all(|(_, o)| value(problem, c, o.kind) <= o.value));
         let best = rivals.map(|c| value(problem, c, stage.kind)).min().ok_or("no rival")?;
         if !same(stage.kind, stage.value, best) {
             return Err(format!("{:?}: final {:?}, possible {best:?}", stage.kind, stage.value));
@@ -374,7 +385,12 @@ fn check_many(seeds: std::ops::Range<u64>, formulation: Formulation) -> usize {
         .iter()
         .filter_map(|(seed, result)| result.as_ref().err().map(|e| format!("seed {seed}: {e}")))
         .collect();
-    assert!(failures.is_empty(), "{} failures, first:\n{}", failures.len(), failures[..failures.len().min(8)].join("\n"));
+    assert!(
+        failures.is_empty(),
+        "{} failures, first:\n{}",
+        failures.len(),
+        failures[..failures.len().min(8)].join("\n")
+    );
     results.iter().filter(|(_, result)| matches!(result, Ok(true))).count()
 }
 

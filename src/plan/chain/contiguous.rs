@@ -29,7 +29,8 @@ pub(super) fn enumerate<B: Backend>(chain: &mut Chain<'_, '_, B>) -> Result<Runs
     let pressure = chain.pressure.clone();
     let firsts: Vec<Option<usize>> =
         if pressure.tied_head { (0..pressure.devices()).map(Some).collect() } else { vec![None] };
-    let mut tables: Vec<Table<'_>> = firsts.iter().map(|&first| Table::new(&pressure, first)).collect();
+    let mut tables: Vec<Table<'_>> =
+        firsts.iter().map(|&first| Table::new(&pressure, first)).collect();
     let exact = tables.iter().all(|table| table.any_order);
     let mut threshold = tables.iter_mut().map(Table::cheapest).min().unwrap_or(NEVER);
     let mut done = true;
@@ -161,11 +162,8 @@ impl<'a> Table<'a> {
             if done == 0 && self.first.is_some_and(|first| first != device) {
                 continue;
             }
-            let lead = if done == 0 {
-                pressure.start_units(device)
-            } else {
-                pressure.hand_over_units
-            };
+            let lead =
+                if done == 0 { pressure.start_units(device) } else { pressure.hand_over_units };
             for end in done + 1..=pressure.layers {
                 if !pressure.may_host(device, end - 1) {
                     break;

@@ -73,10 +73,12 @@ pub(super) struct Pressure {
 impl Pressure {
     pub(super) fn of(problem: &Problem, classes: &Classes, caps: &Caps) -> Self {
         let devices = problem.devices.len();
-        let items = || classes.layer_classes.iter().flat_map(|c| c.items.iter().map(|i| &i.profile));
+        let items =
+            || classes.layer_classes.iter().flat_map(|c| c.items.iter().map(|i| &i.profile));
         let homes = || classes.layer_classes.iter().map(|c| &c.home);
         let (home, item) = (least_transient(homes()), least_transient(items()));
-        let prices = items().filter(|p| p.weights_bytes > 0).map(|p| (2 * p.visits, p.weights_bytes));
+        let prices =
+            items().filter(|p| p.weights_bytes > 0).map(|p| (2 * p.visits, p.weights_bytes));
         Self {
             sides: (0..devices).map(|d| side(problem, classes, caps, d)).collect(),
             twins: (0..devices).map(|d| twin(problem, classes, caps, d)).collect(),
@@ -132,7 +134,8 @@ impl Pressure {
         }
         let (units, bytes) = self.cheapest?;
         let leaving = (u128::from(excess) * u128::from(units)).div_ceil(u128::from(bytes));
-        let leaving = u64::try_from(leaving).unwrap_or(u64::MAX / 4).div_ceil(self.step) * self.step;
+        let leaving =
+            u64::try_from(leaving).unwrap_or(u64::MAX / 4).div_ceil(self.step) * self.step;
         Some(burden.barred_units + leaving.min(burden.movable_units))
     }
 
@@ -173,7 +176,11 @@ fn side(problem: &Problem, classes: &Classes, caps: &Caps, device: usize) -> Sid
     Side {
         limit_bytes: caps.device_bytes[device],
         resident_bytes: resident_bytes + problem.devices[device].reserve_bytes,
-        home_allowed: classes.layers.iter().map(|l| l.home.profile.allowed.contains(device)).collect(),
+        home_allowed: classes
+            .layers
+            .iter()
+            .map(|l| l.home.profile.allowed.contains(device))
+            .collect(),
         prefix,
     }
 }

@@ -96,7 +96,12 @@ fn extend_on<B: Backend>(
 }
 
 /// The least that any completion of the walk costs.
-fn bound_units<B: Backend>(chain: &Chain<'_, '_, B>, walk: &Walk, device: usize, end: usize) -> u64 {
+fn bound_units<B: Backend>(
+    chain: &Chain<'_, '_, B>,
+    walk: &Walk,
+    device: usize,
+    end: usize,
+) -> u64 {
     let pressure = &chain.pressure;
     let first = walk.homes.first().copied().unwrap_or(device);
     let tail = if end == pressure.layers { pressure.end_units(first, device) } else { 0 };

@@ -4,7 +4,7 @@
 //! It is exact for memory. For traffic it is exact once the homes of the layers are fixed, and a lower
 //! bound while they are free, because any order of the layers is then thought possible.
 
-use super::memory::{self, Occupant};
+use super::memory::{self, Forced, Occupant};
 use super::traffic::{self, FixedChain};
 use super::{Goal, PerDevice, times};
 use crate::plan::classes::{Classes, ItemClass, Profile};
@@ -48,17 +48,19 @@ pub(in crate::plan) struct CountSolution {
 }
 
 impl Counts {
-    /// States the program for `goal` under `caps`.
+    /// States the program for `goal` under `caps`; `forced` is what [`presolve`](crate::plan::presolve)
+    /// knows of every device.
     pub(in crate::plan) fn state(
         problem: &Problem,
         classes: &Classes,
         caps: &Caps,
         goal: Goal,
         homes: Homes<'_>,
+        forced: &Forced,
     ) -> Self {
         let mut counts = Self::variables(problem, classes, homes);
         let occupants = counts.occupants(problem, classes);
-        memory::add(&mut counts.program, problem, &occupants, caps, goal);
+        memory::add(&mut counts.program, problem, &occupants, forced, caps, goal);
         if goal == Goal::Objective(ObjectiveKind::Traffic) || caps.traffic.is_some() {
             counts.add_traffic(problem, classes, caps, goal, homes);
         }
@@ -179,7 +181,15 @@ impl Counts {
         let end = |layer: Option<&crate::plan::classes::Layer>| layer.map_or(0, |l| l.class);
         let ends = (end(classes.layers.first()), end(classes.layers.last()));
         let chain_ends = (&self.embedding, &self.head);
-        traffic::closed_walk(&mut self.program, &ids, &self.homes, &sizes, ends, chain_ends, returning)
+        traffic::closed_walk(
+            &mut self.program,
+            &ids,
+            &self.homes,
+            &sizes,
+            ends,
+            chain_ends,
+            returning,
+        )
     }
 
     /// `C13`: items at home. Of the items on a device at most as many are at home as there are places in
@@ -189,7 +199,9 @@ impl Counts {
         let per_layer = i64::try_from(item.per_layer).unwrap_or(i64::MAX);
         let mut local: PerDevice = vec![None; problem.devices.len()];
         for (d, device) in problem.devices.iter().enumerate() {
-            let (Some(home), Some(here)) = (self.homes[c][d], self.items[c][j][d]) else { continue };
+            let (Some(home), Some(here)) = (self.homes[c][d], self.items[c][j][d]) else {
+                continue;
+            };
             let id = &device.id;
             let var = self.program.continuous(format!("local{c}_{j}_{id}"), None);
             self.program.at_most(format!("local_here{c}_{j}_{id}"), vec![(var, 1), (here, -1)], 0);

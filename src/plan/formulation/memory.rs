@@ -16,13 +16,17 @@ pub(in crate::plan) struct Occupant {
     pub(in crate::plan) count_max: usize,
 }
 
+/// What is known to live on a device before solving: the presences it is charged for in any case.
+pub(in crate::plan) type Forced = Vec<Vec<Presence>>;
+
 /// Adds the memory of every device, the cap on spilled bytes, and the goal if it is about memory.
 ///
-/// `occupants` is per device.
+/// `occupants` and `forced` are per device.
 pub(in crate::plan) fn add(
     program: &mut Program,
     problem: &Problem,
     occupants: &[Vec<Occupant>],
+    forced: &Forced,
     caps: &Caps,
     goal: Goal,
 ) {
@@ -30,63 +34,91 @@ pub(in crate::plan) fn add(
         .then(|| program.continuous("peak".to_owned(), None));
     let quantum = quantum(problem);
     for (device, occupants) in occupants.iter().enumerate() {
-        let required = required(program, problem, device, occupants, quantum);
+        let required = required(program, problem, device, occupants, &forced[device], quantum);
         let id = &problem.devices[device].id;
         if let Some(peak) = peak.filter(|_| problem.gpus().any(|gpu| gpu == device)) {
-            let mut terms = required.clone();
+            let mut terms = required.terms.clone();
             terms.push((peak, -signed(problem.devices[device].capacity_bytes)));
-            program.at_most(format!("peak_{id}"), terms, 0);
+            program.at_most(format!("peak_{id}"), terms, -required.constant);
         }
-        let mut terms = required;
+        let mut terms = required.terms;
         if goal == Goal::Shortfall {
             let missing = program.continuous(format!("missing_{id}"), None);
             terms.push((missing, -quantum));
             program.objective.push((missing, quantum));
         }
-        program.at_most(format!("capacity_{id}"), terms, signed(caps.device_bytes[device]));
+        let limit = signed(caps.device_bytes[device]) - required.constant;
+        program.at_most(format!("capacity_{id}"), terms, limit);
     }
     program.objective.extend(peak.map(|peak| (peak, 1)));
     add_spill(program, problem, occupants, caps, goal);
 }
 
-/// What `device` requires, as terms; rounding up to `quantum` is what makes the rows well scaled and is
-/// exact, since the continuous variable may take any value.
+/// A sum of terms and a constant.
+struct Required {
+    terms: Vec<(Var, i64)>,
+    constant: i64,
+}
+
+/// What `device` requires.
 fn required(
     program: &mut Program,
     problem: &Problem,
     device: usize,
     occupants: &[Occupant],
+    forced: &[Presence],
     quantum: i64,
-) -> Vec<(Var, i64)> {
+) -> Required {
     let id = &problem.devices[device].id;
-    let mut terms: Vec<(Var, i64)> =
-        occupants.iter().map(|o| (o.var, signed(o.profile.weights_bytes))).collect();
-    let kv_cache: Vec<(Var, i64)> =
-        occupants.iter().map(|o| (o.var, signed(o.profile.kv_cache_bytes))).collect();
-    let presences = presence_variables(program, id, occupants);
-    let host_staging = signed(host_staging_bytes(problem, device));
-    if host_staging == 0 && presences.is_empty() {
-        terms.extend(kv_cache);
+    let weights = occupants.iter().map(|o| (o.var, signed(o.profile.weights_bytes)));
+    let mut required = Required { terms: weights.collect(), constant: 0 };
+    let kv_cache = occupants.iter().map(|o| (o.var, signed(o.profile.kv_cache_bytes)));
+    let kv_cache: Vec<(Var, i64)> = kv_cache.filter(|&(_, bytes)| bytes > 0).collect();
+    let host_staging = host_staging_bytes(problem, device);
+    let floor = Floor::of(forced, host_staging);
+    let presences = presence_variables(program, id, occupants, &floor);
+    if presences.is_empty() && floor.staging_bytes <= floor.workspace_bytes {
+        required.terms.extend(kv_cache);
+        required.constant = signed(floor.workspace_bytes);
     } else {
+        // A continuous variable in large units, so that the row stays well scaled; it may take any value.
         let transient = program.continuous(format!("transient_{id}"), None);
-        terms.push((transient, quantum));
-        add_transient(program, id, (transient, -quantum), &presences, &kv_cache);
-        if host_staging > 0 {
-            program.at_most(format!("host_staging_{id}"), vec![(transient, -quantum)], -host_staging);
-        }
+        required.terms.push((transient, quantum));
+        add_transient(program, id, (transient, -quantum), &presences, &kv_cache, &floor);
     }
     let reserve = signed(problem.devices[device].reserve_bytes);
-    if reserve > 0 {
+    if !forced.is_empty() || host_staging > 0 {
+        required.constant += reserve;
+    } else if reserve > 0 {
         let occupied = program.binary(format!("occupied_{id}"));
-        if host_staging > 0 {
-            program.fix(occupied, 1);
-        }
         for occupant in occupants {
             bound_by(program, id, occupant, occupied);
         }
-        terms.push((occupied, reserve));
+        required.terms.push((occupied, reserve));
     }
-    terms
+    required
+}
+
+/// What a device is charged whatever is decided.
+struct Floor {
+    workspace_bytes: u64,
+    staging_bytes: u64,
+}
+
+impl Floor {
+    fn of(forced: &[Presence], host_staging_bytes: u64) -> Self {
+        let most = |of: fn(&Presence) -> u64| forced.iter().map(of).max().unwrap_or(0);
+        Self {
+            workspace_bytes: most(|p| p.workspace_bytes),
+            staging_bytes: most(|p| p.staging_bytes).max(host_staging_bytes),
+        }
+    }
+
+    /// Whether a presence adds nothing to it.
+    fn covers(&self, presence: &Presence) -> bool {
+        presence.workspace_bytes <= self.workspace_bytes
+            && presence.staging_bytes <= self.staging_bytes.max(self.workspace_bytes)
+    }
 }
 
 /// `C2`: KV cache and workspace, `C3`: staging; the transient part is at least either.
@@ -96,31 +128,40 @@ fn add_transient(
     transient: (Var, i64),
     presences: &[(Presence, Var)],
     kv_cache: &[(Var, i64)],
+    floor: &Floor,
 ) {
+    let mut running = kv_cache.to_vec();
+    running.push(transient);
+    program.at_most(format!("running_{id}"), running.clone(), -signed(floor.workspace_bytes));
+    if floor.staging_bytes > floor.workspace_bytes {
+        program.at_most(format!("staging_{id}"), vec![transient], -signed(floor.staging_bytes));
+    }
     for (index, (presence, present)) in presences.iter().enumerate() {
-        let mut running = kv_cache.to_vec();
-        running.push(transient);
-        running.push((*present, signed(presence.workspace_bytes)));
-        program.at_most(format!("running_{id}_{index}"), running, 0);
-        // Where the workspace is at least the staged matrix, the row above already says it.
-        if presence.staging_bytes > presence.workspace_bytes {
+        if presence.workspace_bytes > floor.workspace_bytes {
+            let mut terms = running.clone();
+            terms.push((*present, signed(presence.workspace_bytes)));
+            program.at_most(format!("running_{id}_{index}"), terms, 0);
+        }
+        // Where a workspace is at least the staged matrix, the rows above already say it.
+        if presence.staging_bytes > presence.workspace_bytes.max(floor.workspace_bytes) {
             let staging = vec![transient, (*present, signed(presence.staging_bytes))];
             program.at_most(format!("staging_{id}_{index}"), staging, 0);
         }
     }
 }
 
-/// `C4`: one binary per presence that costs anything, at least 1 when any of its units is there. A
+/// `C4`: one binary per presence that adds anything, at least 1 when any of its units is there. A
 /// presence that only one unit can bring needs none: the unit's own binary says it.
 fn presence_variables(
     program: &mut Program,
     id: &str,
     occupants: &[Occupant],
+    floor: &Floor,
 ) -> Vec<(Presence, Var)> {
     let mut presences: Vec<Presence> = occupants.iter().map(|o| o.profile.presence).collect();
     presences.sort_unstable();
     presences.dedup();
-    presences.retain(|p| p.workspace_bytes > 0 || p.staging_bytes > 0);
+    presences.retain(|presence| !floor.covers(presence));
     let mut out = Vec::with_capacity(presences.len());
     for (index, presence) in presences.into_iter().enumerate() {
         let members: Vec<&Occupant> =

@@ -43,7 +43,8 @@ impl Textbook {
         let homes: Vec<PerDevice> = classes.layers.iter().map(|l| place(&l.home)).collect();
         let items: Vec<Vec<PerDevice>> =
             classes.layers.iter().map(|l| l.items.iter().map(&mut place).collect()).collect();
-        memory::add(&mut program, problem, &occupants, caps, goal);
+        let nothing = vec![Vec::new(); problem.devices.len()];
+        memory::add(&mut program, problem, &occupants, &nothing, caps, goal);
         let mut textbook = Self { program, embedding, head, homes, items };
         if goal == Goal::Objective(ObjectiveKind::Traffic) || caps.traffic.is_some() {
             textbook.add_traffic(problem, classes, caps, goal);

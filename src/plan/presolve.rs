@@ -1,0 +1,81 @@
+//! What must live on a device, before anything is solved.
+//!
+//! Workspace and staging are charged once per kind of work a device hosts. As a decision that costs a binary
+//! with a weak relaxation; but most of the time there is no choice, because everything else together
+//! cannot hold enough for a device to go without the kind.
+
+use super::classes::{Classes, Presence, Profile};
+use super::formulation::memory::Forced;
+use super::stage::Caps;
+use crate::problem::{DeviceSet, Problem};
+
+/// The presences without which a device could not hold its part, when no device may exceed `caps`.
+pub(super) fn forced(problem: &Problem, classes: &Classes, caps: &Caps) -> Forced {
+    let amounts = amounts(classes);
+    let total: u64 = amounts.iter().map(|(_, bytes)| bytes).sum();
+    (0..problem.devices.len())
+        .map(|device| {
+            let elsewhere: u64 = (0..problem.devices.len())
+                .filter(|&other| other != device)
+                .map(|other| holds_at_most(problem, caps, other))
+                .fold(0, u64::saturating_add);
+            let here_at_least = total.saturating_sub(elsewhere);
+            let mut presences = classes.presences();
+            presences.retain(|presence| {
+                let without = amounts.iter().filter(|(p, _)| p.presence != *presence);
+                here_at_least > without.map(|(_, bytes)| bytes).sum()
+            });
+            presences
+        })
+        .collect()
+}
+
+/// Every GPU charged for every kind of feed-forward and attention it may host: not implied by anything,
+/// but what a good placement usually looks like, and a program without presence binaries.
+pub(super) fn assumed(problem: &Problem, classes: &Classes) -> Forced {
+    let mut forced: Forced = vec![Vec::new(); problem.devices.len()];
+    for gpu in problem.gpus() {
+        let layers = classes.layer_classes.iter();
+        let profiles = layers.flat_map(|c| c.items.iter().map(|i| &i.profile).chain([&c.home]));
+        let here = profiles.filter(|p| p.allowed.contains(gpu)).map(|p| p.presence);
+        forced[gpu] = here.collect();
+        forced[gpu].sort_unstable();
+        forced[gpu].dedup();
+    }
+    forced
+}
+
+/// Whether being charged for `assumed` costs a device no more than being charged for `forced`.
+pub(super) fn implied(forced: &Forced, assumed: &Forced) -> bool {
+    let most = |presences: &[Presence]| {
+        let workspace = presences.iter().map(|p| p.workspace_bytes).max().unwrap_or(0);
+        let staging = presences.iter().map(|p| p.staging_bytes).max().unwrap_or(0);
+        (presences.is_empty(), workspace, staging.max(workspace))
+    };
+    forced.iter().zip(assumed).all(|(forced, assumed)| most(forced) == most(assumed))
+}
+
+/// All profiles with the bytes of all their units.
+fn amounts(classes: &Classes) -> Vec<(Profile, u64)> {
+    let times = |profile: &Profile, count: usize| {
+        (*profile, profile.bytes().saturating_mul(count.try_into().unwrap_or(u64::MAX)))
+    };
+    let mut amounts = vec![times(&classes.embedding.profile, 1)];
+    amounts.extend(classes.head.as_ref().map(|head| times(&head.profile, 1)));
+    for class in &classes.layer_classes {
+        let layers = class.layers.len();
+        amounts.push(times(&class.home, layers));
+        amounts.extend(class.items.iter().map(|i| times(&i.profile, i.per_layer * layers)));
+    }
+    amounts
+}
+
+/// Weights and KV cache that fit on a device at all.
+fn holds_at_most(problem: &Problem, caps: &Caps, device: usize) -> u64 {
+    let free = caps.device_bytes[device].saturating_sub(problem.devices[device].reserve_bytes);
+    let cpus = problem.cpus().fold(DeviceSet(0), |set, d| DeviceSet(set.0 | DeviceSet::only(d).0));
+    match caps.spill_bytes {
+        Some(spill) if cpus.contains(device) => free.min(spill),
+        _ => free,
+    }
+}
