@@ -2,6 +2,7 @@
 
 use crate::placement::Placement;
 use crate::problem::ObjectiveKind;
+pub use crate::problem::ObjectiveValue;
 use crate::units::Ratio;
 
 /// Which formulation states the program.
