@@ -1,6 +1,7 @@
 //! Placement compiler for large models.
 pub mod baseline;
 pub mod error;
+pub mod files;
 pub mod hardware;
 pub mod memory;
 pub mod model;
@@ -9,6 +10,8 @@ pub mod plan;
 pub mod problem;
 pub mod quant;
 pub mod remedy;
+pub mod report;
+pub mod scenario;
 pub mod units;
 pub mod verify;
 pub mod yaml;

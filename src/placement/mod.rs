@@ -1,4 +1,56 @@
-//! The map: which device each component lives on.
+//! The map: which device each component lives on, in memory and on disk.
+//!
+//! # placement.yaml, version 1
+//!
+//! A file says everything needed to check it: the model as a family and its config facts, how it is
+//! stored and used, the machine, the constraints, what was minimised and what was proven, the bytes on
+//! each device, and the map. Keys stand in this order, and equal answers give equal files, byte for
+//! byte: no times, no paths, no host names.
+//!
+//! | key | holds |
+//! |---|---|
+//! | `version` | `1` |
+//! | `model` | `name`, `family`, `fingerprint` (SHA-256 over the model's tensors), `config` |
+//! | `quantization`, `context`, `batch`, `kv_type`, `staging` | how it is stored, used and loaded |
+//! | `hardware[]` | `id`, `kind` (`gpu` or `cpu`), `capacity_bytes`, `reserve_bytes` |
+//! | `constraints` | `default_pins`, and `pins[]` and `forbids[]` as `GLOB=DEVICE` |
+//! | `problem` | SHA-256 over the problem all of this states ([`crate::scenario::fingerprint`]) |
+//! | `status`, `limit` | `optimal`, or `feasible` and the limit (`nodes`, `time`) that stopped the proof |
+//! | `objectives[]` | `name`, `value`, `optimum`, `bound`, `gap`, `tolerance`, `cap` |
+//! | `traffic` | `hand_overs`, `remote_experts`, `expected_transfers_per_token` |
+//! | `solver` | `name`, `nodes` |
+//! | `devices[]` | `id` and bytes: `used`, `weights`, `kv_cache`, `workspace`, `reserve`, `staging` |
+//! | `map` | lines of names with ranges; the grammar is [below](#the-map) |
+//!
+//! Bytes are integers and every other exact value is a fraction such as `8/8`; `gap` has nine decimals
+//! and is (optimum - bound) / optimum. `cap` is the optimum with its tolerance on top, floored for
+//! bytes.
+//!
+//! # The map
+//!
+//! ```text
+//! line     = name ": " device
+//! name     = "embedding" | "final_norm" | "output_head"
+//!          | "layers." numbers "." ( "attention" | "router" | "mlp" | "shared_expert" )
+//!          | "layers." numbers ".experts." numbers
+//! numbers  = range { "," range }
+//! range    = number [ "-" number ]          both ends included
+//! ```
+//!
+//! Numbers ascend, so `layers.1-15.experts.0,2,4-6` names each of its 15 x 5 experts once. Every component
+//! of the model must be named exactly once over all lines.
+
+mod check;
+mod emit;
+mod ranges;
+mod read;
+mod record;
+mod write;
+
+pub use check::{Difference, differences};
+pub use ranges::{Line, expand, lines};
+pub(crate) use record::limit_name;
+pub use record::{DeviceRecord, ObjectiveRecord, Record, Status, TrafficRecord};
 
 /// A complete assignment: one device index per component of a [`crate::problem::Problem`], in its order.
 ///

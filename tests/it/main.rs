@@ -4,10 +4,20 @@
 
 mod accelerate;
 mod baselines;
+/// The real binary in a folder of its own.
+mod binary;
+/// What the commands answer: text as golden files, JSON by shape, exit status.
+mod cli;
 /// The planner agrees with complete enumeration, on every objective and bound.
 mod enumeration;
 mod facts;
+/// Files read back as themselves and say nothing that is not so.
+mod formats;
+/// Every kind of bad input gets one clear message, and nothing worse happens.
+mod refusals;
 mod remedies;
+/// From the words of the user to the problem: pins, forbidden places, what lives together.
+mod scenarios;
 mod support;
 mod verify;
 mod verify_properties;

@@ -1,0 +1,208 @@
+//! What can be typed, and the help that says so.
+//!
+//! Values stay text here where the library reads them, so that a mistake is answered by the one who
+//! knows what was expected. [`super::flow`] turns them into a scenario.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// The placement compiler for large models: exact bytes in, a proven placement out.
+#[derive(Debug, Parser)]
+#[command(
+    name = "apportion",
+    version,
+    arg_required_else_help = true,
+    after_help = "\
+Example:
+  apportion solve mixtral-8x7b --quant nf4-dq --gpu 15.60GiB --gpu 15.60GiB
+
+Exit status: 0 yes, 1 no (infeasible, refused, unknown), 2 could not be done."
+)]
+pub struct Cli {
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// List the models, families and quantizations it knows
+    Models(ModelsArgs),
+    /// Show a model's components and tensors and their bytes
+    Inspect(InspectArgs),
+    /// Compute the placement that is proven best
+    Solve(SolveArgs),
+    /// Verify a placement file from scratch
+    Check(CheckArgs),
+    /// Put today's habits beside the optimum
+    Compare(CompareArgs),
+}
+
+#[derive(Args, Debug)]
+#[command(after_help = "Example:\n  apportion models --quants")]
+pub struct ModelsArgs {
+    /// List the quantizations instead of the models
+    #[arg(long)]
+    pub quants: bool,
+    #[command(flatten)]
+    pub output: OutputArgs,
+}
+
+#[derive(Args, Debug)]
+#[command(after_help = "Example:\n  apportion inspect mixtral-8x7b --quant q4_k_m --tensors")]
+pub struct InspectArgs {
+    #[command(flatten)]
+    pub model: ModelArgs,
+    /// List every tensor with its type and bytes
+    #[arg(long)]
+    pub tensors: bool,
+    #[command(flatten)]
+    pub output: OutputArgs,
+}
+
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  apportion solve mixtral-8x7b --quant nf4-dq --gpu 15.60GiB --gpu 15.60GiB -o placement.yaml
+  apportion solve ./config.json --quant q4_k_m --hardware box.yaml --pin 'layers.3.experts.*=gpu1'")]
+pub struct SolveArgs {
+    #[command(flatten)]
+    pub question: QuestionArgs,
+    /// Write the placement to this file
+    #[arg(short, long = "output", value_name = "FILE", help_heading = "Output")]
+    pub output_file: Option<PathBuf>,
+    #[command(flatten)]
+    pub output: OutputArgs,
+}
+
+#[derive(Args, Debug)]
+#[command(after_help = "Example:\n  apportion check placement.yaml --model mixtral-8x7b")]
+pub struct CheckArgs {
+    /// A placement file written by `solve -o`
+    pub placement: PathBuf,
+    /// Also demand that it was made for this model
+    #[arg(long)]
+    pub model: Option<String>,
+    #[command(flatten)]
+    pub output: OutputArgs,
+}
+
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Example:
+  apportion compare mixtral-8x7b --quant nf4-dq --gpu 15.60GiB --gpu 15.60GiB")]
+pub struct CompareArgs {
+    #[command(flatten)]
+    pub question: QuestionArgs,
+    #[command(flatten)]
+    pub output: OutputArgs,
+}
+
+/// The question that `solve` and `compare` ask.
+#[derive(Args, Debug)]
+pub struct QuestionArgs {
+    #[command(flatten)]
+    pub model: ModelArgs,
+    #[command(flatten)]
+    pub machine: MachineArgs,
+    #[command(flatten)]
+    pub wishes: WishArgs,
+    #[command(flatten)]
+    pub effort: EffortArgs,
+}
+
+/// What is placed and how it is used.
+#[derive(Args, Debug)]
+pub struct ModelArgs {
+    /// A catalogue name, or the path of a `config.json` or of its folder
+    pub model: String,
+    /// How the weights are stored; `apportion models --quants` lists the names
+    #[arg(long, value_name = "NAME")]
+    pub quant: String,
+    /// Tokens per sequence the KV cache holds
+    #[arg(long, value_name = "TOKENS", default_value_t = 4096)]
+    pub context: u64,
+    /// Sequences at once
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub batch: u64,
+    /// Type of the KV cache: f32, f16, bf16, q8_0 or q4_0
+    #[arg(long, value_name = "TYPE", default_value = "f16")]
+    pub kv_type: String,
+    /// Where matrices wait while they are quantized: device, host or none [default: what runtimes of
+    /// the quantization do]
+    #[arg(long, value_name = "PLACE")]
+    pub staging: Option<String>,
+}
+
+/// The machine.
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Machine")]
+pub struct MachineArgs {
+    /// Usable memory of a GPU, as `16GiB` or `16GB`; once per GPU
+    #[arg(long, value_name = "SIZE")]
+    pub gpu: Vec<String>,
+    /// Usable host memory; without it nothing is placed on the CPU
+    #[arg(long, value_name = "SIZE")]
+    pub cpu: Option<String>,
+    /// Bytes kept free on every GPU [default: 0]
+    #[arg(long, value_name = "SIZE")]
+    pub reserve: Option<String>,
+    /// The machine as a YAML file, instead of sizes
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["gpu", "cpu", "reserve"])]
+    pub hardware: Option<PathBuf>,
+}
+
+/// What the placement must respect and aim for.
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Wishes")]
+pub struct WishArgs {
+    /// Components that match the pattern live only on the device; repeatable
+    #[arg(long, value_name = "GLOB=DEVICE")]
+    pub pin: Vec<String>,
+    /// Components that match the pattern live anywhere but on the device; repeatable
+    #[arg(long, value_name = "GLOB=DEVICE")]
+    pub forbid: Vec<String>,
+    /// Do not pin the embedding and the feed-forward part of layer 0 to the first GPU
+    #[arg(long)]
+    pub free_default_pins: bool,
+    /// What to minimise and how much of it later objectives may give up, most important first:
+    /// spill_bytes, peak_utilization, traffic; repeatable or separated by commas
+    /// [default: peak_utilization:1%,traffic:0, after spill_bytes:0 when there is a CPU]
+    #[arg(long, value_name = "NAME[:TOLERANCE]")]
+    pub objective: Vec<String>,
+}
+
+/// How hard to try.
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Effort")]
+pub struct EffortArgs {
+    /// How the integer program is stated
+    #[arg(long, value_enum, default_value_t = FormulationArg::Counts)]
+    pub formulation: FormulationArg,
+    /// Branch-and-bound nodes each integer program may use
+    #[arg(long, value_name = "N", default_value_t = apportion::plan::Options::default().node_limit)]
+    pub node_limit: u64,
+    /// Stop after this many seconds; answers may then differ between runs
+    #[arg(long, value_name = "SECONDS")]
+    pub time_limit: Option<f64>,
+    /// Threads to work with; the answer does not depend on it [default: one per core]
+    #[arg(long, value_name = "N")]
+    pub threads: Option<usize>,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum FormulationArg {
+    /// Identical things are counted
+    Counts,
+    /// One binary per component and device: the slow reference
+    Textbook,
+}
+
+/// How to print.
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Output")]
+pub struct OutputArgs {
+    /// Print one JSON object instead of text
+    #[arg(long)]
+    pub json: bool,
+}

@@ -1,0 +1,74 @@
+//! `apportion check`: a placement file, verified from scratch.
+
+use apportion::error::{Error, printable};
+use apportion::files::{TEXT_BYTES_MAX, read_text};
+use apportion::model::Model;
+use apportion::placement::{Difference, Record, differences};
+use apportion::problem::Problem;
+use apportion::report::{self, json};
+use apportion::verify::{Measured, verify};
+
+use super::args::CheckArgs;
+use super::{Answer, width};
+
+/// Reads the file, derives everything again, and says what differs.
+pub fn run(args: &CheckArgs) -> Result<Answer, Error> {
+    let source = args.placement.display().to_string();
+    let text = read_text(&args.placement, TEXT_BYTES_MAX)?;
+    let record = Record::from_yaml(&text, &source)?;
+    let problem = record.scenario.problem()?;
+    let mut wrong = other_model(args, &record)?;
+    let measured = match verify(&problem, &record.placement(&problem)?) {
+        Ok(measured) => {
+            let found = differences(&record, &problem, &measured);
+            wrong.extend(found.iter().map(Difference::to_string));
+            Some(measured)
+        }
+        Err(violations) => {
+            wrong.extend(violations.iter().map(ToString::to_string));
+            None
+        }
+    };
+    let valid = wrong.is_empty();
+    if args.output.json {
+        return Ok(Answer::json(&json::check(&problem, measured.as_ref(), &wrong), valid));
+    }
+    let text = match measured {
+        Some(measured) if valid => confirmed(&record, &problem, &measured, &source)?,
+        _ => refused(&source, &wrong),
+    };
+    Ok(Answer::new(text, valid))
+}
+
+fn other_model(args: &CheckArgs, record: &Record) -> Result<Vec<String>, Error> {
+    let Some(name) = &args.model else { return Ok(Vec::new()) };
+    let demanded = Model::resolve(name)?;
+    let solved_for = &record.scenario.model;
+    if demanded.fingerprint == solved_for.fingerprint {
+        return Ok(Vec::new());
+    }
+    Ok(vec![format!(
+        "model: the file was solved for another model, `{}` and not `{}`",
+        solved_for.name, demanded.name
+    )])
+}
+
+fn confirmed(
+    record: &Record,
+    problem: &Problem,
+    measured: &Measured,
+    source: &str,
+) -> Result<String, Error> {
+    let placement = record.placement(problem)?;
+    let name = printable(source);
+    let holdings = report::holdings(problem, &placement, measured, width());
+    Ok(format!(
+        "valid: `{name}` respects every constraint and its figures are right\n\
+         (bounds are the solver's word; `apportion solve` proves them again)\n\n{holdings}"
+    ))
+}
+
+fn refused(source: &str, wrong: &[String]) -> String {
+    let lines = wrong.iter().map(|line| format!("  {}\n", printable(line)));
+    format!("refused: `{}`\n{}", printable(source), lines.collect::<String>())
+}

@@ -1,0 +1,158 @@
+//! From arguments to a scenario, and from a scenario to a verified answer.
+
+use std::time::{Duration, Instant};
+
+use apportion::error::Error;
+use apportion::files::{TEXT_BYTES_MAX, read_text};
+use apportion::hardware::Hardware;
+use apportion::memory::{KvType, Load, Staging};
+use apportion::model::Model;
+use apportion::plan::{self, Formulation, Infeasibility, LimitReached, Options, Outcome, Solved};
+use apportion::problem::Problem;
+use apportion::quant::Scheme;
+use apportion::remedy::{Remedy, remedies};
+use apportion::scenario::{Constraint, ConstraintKind, Scenario, parse_objectives};
+use apportion::units::parse_bytes;
+use apportion::verify::{Measured, verify};
+
+use super::args::{EffortArgs, FormulationArg, MachineArgs, ModelArgs, QuestionArgs, WishArgs};
+use super::say;
+
+/// What came of a question.
+pub struct Asked {
+    pub problem: Problem,
+    pub found: Found,
+    pub elapsed: Duration,
+}
+
+/// The planner's outcome; a placement is here only when the verifier has passed it.
+pub enum Found {
+    Placed(Solved, Measured),
+    Infeasible(Infeasibility),
+    Unknown(LimitReached),
+}
+
+/// Reads what is typed about the model and its use.
+pub fn model_facts(args: &ModelArgs) -> Result<(Model, Scheme, Load), Error> {
+    let scheme = Scheme::parse(&args.quant)?;
+    let load = Load {
+        context: args.context,
+        batch: args.batch,
+        kv_type: KvType::parse(&args.kv_type)?,
+        staging: args.staging.as_deref().map(Staging::parse).transpose()?,
+    };
+    Ok((Model::resolve(&args.model)?, scheme, load))
+}
+
+/// Reads the whole question.
+pub fn scenario(args: &QuestionArgs) -> Result<Scenario, Error> {
+    let (model, scheme, load) = model_facts(&args.model)?;
+    Ok(Scenario {
+        model,
+        scheme,
+        load,
+        hardware: hardware(&args.machine)?,
+        constraints: constraints(&args.wishes)?,
+        default_pins: !args.wishes.free_default_pins,
+        objectives: parse_objectives(&args.wishes.objective)?,
+    })
+}
+
+fn hardware(args: &MachineArgs) -> Result<Hardware, Error> {
+    if let Some(path) = &args.hardware {
+        let text = read_text(path, TEXT_BYTES_MAX)?;
+        let file = Hardware::from_yaml(&text, &path.display().to_string())?;
+        for notice in &file.notices {
+            say(&format!("note: {notice}"));
+        }
+        return Ok(file.hardware);
+    }
+    let size = |option: &'static str| {
+        move |text: &String| parse_bytes(text).map_err(|error| error.place(option))
+    };
+    let gpus = args.gpu.iter().map(size("--gpu")).collect::<Result<Vec<_>, _>>()?;
+    let cpu = args.cpu.as_ref().map(size("--cpu")).transpose()?;
+    let reserve = args.reserve.as_ref().map(size("--reserve")).transpose()?;
+    Hardware::from_sizes(&gpus, cpu, reserve.unwrap_or(0))
+}
+
+fn constraints(args: &WishArgs) -> Result<Vec<Constraint>, Error> {
+    let pins = args.pin.iter().map(|text| Constraint::parse(ConstraintKind::Pin, text));
+    let forbids = args.forbid.iter().map(|text| Constraint::parse(ConstraintKind::Forbid, text));
+    pins.chain(forbids).collect()
+}
+
+/// Reads how hard to try.
+pub fn options(args: &EffortArgs) -> Result<Options, Error> {
+    let time_limit = args.time_limit.map(|seconds| {
+        Duration::try_from_secs_f64(seconds).ok().filter(|limit| !limit.is_zero()).ok_or_else(
+            || {
+                Error::new("use the time limit")
+                    .object(seconds.to_string())
+                    .expected("a positive number of seconds")
+            },
+        )
+    });
+    Ok(Options {
+        formulation: match args.formulation {
+            FormulationArg::Counts => Formulation::Counts,
+            FormulationArg::Textbook => Formulation::Textbook,
+        },
+        node_limit: args.node_limit,
+        time_limit: time_limit.transpose()?,
+    })
+}
+
+/// Runs `work` on as many threads as were asked for.
+pub fn on_threads<T: Send>(
+    threads: Option<usize>,
+    work: impl FnOnce() -> Result<T, Error> + Send,
+) -> Result<T, Error> {
+    const THREADS_MAX: usize = 1024;
+    let Some(threads) = threads else { return work() };
+    let refuse = || Error::new("use --threads").object(threads.to_string());
+    if !(1..=THREADS_MAX).contains(&threads) {
+        return Err(refuse().expected(format!("1 to {THREADS_MAX}")));
+    }
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
+    pool.map_err(|error| refuse().found(error.to_string()))?.install(work)
+}
+
+/// States, solves and verifies.
+pub fn ask(scenario: &Scenario, options: &Options) -> Result<Asked, Error> {
+    let problem = scenario.problem()?;
+    let started = Instant::now();
+    let outcome = plan::solve(&problem, options)?;
+    let elapsed = started.elapsed();
+    let found = match outcome {
+        Outcome::Solved(solved) => {
+            let measured = verified(&problem, &solved)?;
+            Found::Placed(solved, measured)
+        }
+        Outcome::Infeasible(why) => Found::Infeasible(why),
+        Outcome::Unknown(limit) => Found::Unknown(limit),
+    };
+    Ok(Asked { problem, found, elapsed })
+}
+
+/// Nothing the planner says is passed on unless code that shares nothing with it agrees.
+fn verified(problem: &Problem, solved: &Solved) -> Result<Measured, Error> {
+    let refuse = |found: String| {
+        Error::new("trust the planner")
+            .expected("a placement that passes the verifier")
+            .found(found)
+            .hint("this is a defect of apportion, not of the question; please report it")
+    };
+    let measured = verify(problem, &solved.placement)
+        .map_err(|wrong| refuse(wrong.first().map_or_else(String::new, ToString::to_string)))?;
+    match solved.stages.iter().find(|stage| stage.value != measured.value(stage.kind)) {
+        Some(stage) => Err(refuse(format!("another value of {}", stage.kind.name()))),
+        None => Ok(measured),
+    }
+}
+
+/// What would help, each checked by asking again.
+pub fn ways_out(scenario: &Scenario, options: &Options) -> Vec<Remedy> {
+    // A variation that cannot be decided within the limits is not offered.
+    remedies(scenario, &|problem| plan::is_feasible(problem, options).unwrap_or(false))
+}

@@ -1,0 +1,86 @@
+//! The command line: words in, text and an exit status out.
+//!
+//! One thin file per command. Each turns arguments into library values, asks, and hands back an
+//! [`Answer`]; only this file prints. stdout carries data and stderr talk. Exit status: 0 yes, 1 no
+//! (infeasible, refused, unknown), 2 could not be done.
+
+mod args;
+mod check;
+mod compare;
+mod flow;
+mod inspect;
+mod models;
+mod solve;
+
+use std::io::{self, IsTerminal, Write};
+use std::process::ExitCode;
+
+use apportion::error::Error;
+use apportion::report;
+use clap::Parser;
+
+use args::{Cli, Command};
+
+/// What a command found out.
+struct Answer {
+    /// For stdout.
+    text: String,
+    /// Whether the answer is yes.
+    yes: bool,
+}
+
+impl Answer {
+    fn new(text: String, yes: bool) -> Self {
+        Self { text, yes }
+    }
+
+    fn json(value: &serde_json::Value, yes: bool) -> Self {
+        // The alternate form is indented.
+        Self { text: format!("{value:#}\n"), yes }
+    }
+}
+
+/// Parses the arguments, runs the command, prints what came of it.
+pub fn run() -> ExitCode {
+    let answer = match Cli::parse().command {
+        Command::Models(args) => models::run(&args),
+        Command::Inspect(args) => inspect::run(&args),
+        Command::Solve(args) => solve::run(&args),
+        Command::Check(args) => check::run(&args),
+        Command::Compare(args) => compare::run(&args),
+    };
+    match answer.and_then(|answer| print(&answer.text).map(|()| answer.yes)) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::from(1),
+        Err(error) => {
+            say(&format!("error: {error}"));
+            if let Some(hint) = error.hint_text() {
+                say(&format!("hint: {}", apportion::error::printable(hint)));
+            }
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// A reader that has seen enough closes the pipe; that is its right and no failure of ours.
+fn print(text: &str) -> Result<(), Error> {
+    let mut out = io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(e) if e.kind() != io::ErrorKind::BrokenPipe => {
+            Err(Error::new("write to stdout").found(e.to_string()))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// A line on stderr; there is nobody left to tell when that fails.
+fn say(line: &str) {
+    let _ = writeln!(io::stderr(), "{line}");
+}
+
+/// The columns of the terminal as the shell exports them, 80 when the text goes elsewhere.
+fn width() -> usize {
+    let columns = std::env::var("COLUMNS").ok().and_then(|text| text.parse().ok());
+    let terminal = io::stdout().is_terminal();
+    columns.filter(|_| terminal).map_or(report::WIDTH_DEFAULT, |width: usize| width.clamp(40, 200))
+}

@@ -1,0 +1,65 @@
+//! `apportion models`: what it knows.
+
+use apportion::error::Error;
+use apportion::model::{Model, catalogue, families};
+use apportion::quant::Scheme;
+use apportion::report::{Align, Table};
+use serde_json::{Value, json};
+
+use super::Answer;
+use super::args::ModelsArgs;
+
+/// Lists the catalogue and the families, or the quantizations.
+pub fn run(args: &ModelsArgs) -> Result<Answer, Error> {
+    match (args.output.json, args.quants) {
+        (true, _) => Ok(Answer::json(&everything()?, true)),
+        (false, true) => Ok(Answer::new(quantizations(), true)),
+        (false, false) => Ok(Answer::new(models()?, true)),
+    }
+}
+
+fn everything() -> Result<Value, Error> {
+    let models = catalogue()
+        .iter()
+        .map(|entry| {
+            let model = Model::from_catalogue(&entry.name)?;
+            Ok(json!({
+                "name": entry.name,
+                "family": entry.family,
+                "parameters": model.parameters(),
+                "source": entry.source,
+            }))
+        })
+        .collect::<Result<Vec<_>, Error>>()?;
+    let quantizations: Vec<_> = Scheme::ALL
+        .iter()
+        .map(|scheme| json!({ "name": scheme.name(), "description": scheme.description() }))
+        .collect();
+    Ok(json!({ "models": models, "families": family_names(), "quantizations": quantizations }))
+}
+
+fn models() -> Result<String, Error> {
+    let mut table = Table::new(&[
+        ("model", Align::Left),
+        ("family", Align::Left),
+        ("parameters", Align::Right),
+    ]);
+    for entry in catalogue() {
+        let parameters = Model::from_catalogue(&entry.name)?.parameters();
+        table.row([entry.name.clone(), entry.family.clone(), parameters.to_string()]);
+    }
+    let families = family_names().join(", ");
+    Ok(format!("{}\nAny config.json of these families works too: {families}.\n", table.render()))
+}
+
+fn quantizations() -> String {
+    let mut table = Table::new(&[("name", Align::Left), ("what it is", Align::Left)]);
+    for scheme in Scheme::ALL {
+        table.row([scheme.name().to_owned(), scheme.description().to_owned()]);
+    }
+    table.render()
+}
+
+fn family_names() -> Vec<&'static str> {
+    families().iter().map(|family| family.family.as_str()).collect()
+}

@@ -1,0 +1,66 @@
+//! `apportion solve`: the placement.
+
+use apportion::error::Error;
+use apportion::files::write_atomically;
+use apportion::placement::Record;
+use apportion::plan::{LimitReached, Options};
+use apportion::report::{self, Solution, json};
+use apportion::scenario::Scenario;
+
+use super::args::SolveArgs;
+use super::flow::{self, Asked, Found};
+use super::{Answer, width};
+
+/// Solves, verifies, writes, prints.
+pub fn run(args: &SolveArgs) -> Result<Answer, Error> {
+    let scenario = flow::scenario(&args.question)?;
+    let options = flow::options(&args.question.effort)?;
+    flow::on_threads(args.question.effort.threads, || solve(args, &scenario, &options))
+}
+
+fn solve(args: &SolveArgs, scenario: &Scenario, options: &Options) -> Result<Answer, Error> {
+    let Asked { problem, found, elapsed } = flow::ask(scenario, options)?;
+    let json = args.output.json;
+    match found {
+        Found::Placed(solved, measured) => {
+            if let Some(path) = &args.output_file {
+                let record = Record::of(scenario, &problem, &solved, &measured);
+                write_atomically(path, &record.to_yaml())?;
+            }
+            let solution = Solution {
+                scenario,
+                problem: &problem,
+                solved: &solved,
+                measured: &measured,
+                elapsed,
+            };
+            Ok(if json {
+                Answer::json(&json::solution(&solution), true)
+            } else {
+                Answer::new(report::solution(&solution, width()), true)
+            })
+        }
+        Found::Infeasible(why) => {
+            let remedies = flow::ways_out(scenario, options);
+            Ok(if json {
+                Answer::json(&json::infeasible(&problem, &why, &remedies), false)
+            } else {
+                Answer::new(report::infeasible(scenario, &problem, &why, &remedies), false)
+            })
+        }
+        Found::Unknown(limit) => Ok(if json {
+            Answer::json(&json::unknown(limit), false)
+        } else {
+            Answer::new(unknown(limit), false)
+        }),
+    }
+}
+
+/// Neither a placement nor a proof that there is none.
+pub fn unknown(limit: LimitReached) -> String {
+    let (limit, option) = match limit {
+        LimitReached::Nodes => ("node limit", "--node-limit"),
+        LimitReached::Time => ("time limit", "--time-limit"),
+    };
+    format!("unknown: the {limit} was reached before anything was known; try a larger {option}\n")
+}

@@ -1,0 +1,135 @@
+//! Reading and writing small text files without surprises.
+//!
+//! Every file a user names passes through here: a reader that never blocks on a pipe and never takes
+//! more memory than the caller allows, and a writer that leaves either the old file or the whole new
+//! one. It knows nothing of formats.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+
+use crate::error::Error;
+use crate::units::format_bytes;
+
+/// The most a placement or hardware file may hold: a map of a thousand-expert model is far below it.
+pub const TEXT_BYTES_MAX: u64 = 4 << 20;
+
+/// Reads a regular file of at most `bytes_max` bytes as UTF-8 text.
+pub fn read_text(path: &Path, bytes_max: u64) -> Result<String, Error> {
+    let failed = |found: String| Error::new("read").object(path.display().to_string()).found(found);
+    // Opening a FIFO blocks until someone writes, so what it is comes before opening it.
+    let metadata = fs::metadata(path).map_err(|e| failed(io_reason(&e)))?;
+    if metadata.is_dir() {
+        return Err(failed("a folder".to_owned()).expected("a text file"));
+    }
+    if !metadata.is_file() {
+        return Err(failed("a pipe, socket or device".to_owned()).expected("a regular file"));
+    }
+    let mut content = Vec::new();
+    File::open(path)
+        .and_then(|file| file.take(bytes_max + 1).read_to_end(&mut content))
+        .map_err(|e| failed(io_reason(&e)))?;
+    if u64::try_from(content.len()).unwrap_or(u64::MAX) > bytes_max {
+        let most = format!("at most {}", format_bytes(bytes_max));
+        return Err(failed("a larger file".to_owned()).expected(most));
+    }
+    let text = String::from_utf8(content).map_err(|e| {
+        failed(format!("other bytes from byte {} on", e.utf8_error().valid_up_to()))
+            .expected("UTF-8 text")
+    })?;
+    if text.trim().is_empty() {
+        return Err(failed("an empty file".to_owned()).expected("text"));
+    }
+    Ok(text)
+}
+
+/// Writes `text` to `path` so that a reader sees the old file or the whole new one, never a half.
+///
+/// The text goes to a temporary file in the same folder, which then takes the name. On failure the
+/// temporary file is removed and whatever was at `path` stays.
+pub fn write_atomically(path: &Path, text: &str) -> Result<(), Error> {
+    let failed =
+        |found: String| Error::new("write").object(path.display().to_string()).found(found);
+    let target = resolve_target(path).map_err(failed)?;
+    let temporary = temporary_beside(&target).ok_or_else(|| failed("no file name".to_owned()))?;
+    let written = write_new(&temporary, text).and_then(|()| fs::rename(&temporary, &target));
+    written.map_err(|e| {
+        // The first failure is the one to report; a leftover that cannot be removed changes nothing.
+        if e.kind() != io::ErrorKind::AlreadyExists {
+            let _ = fs::remove_file(&temporary);
+        }
+        failed(io_reason(&e))
+    })
+}
+
+/// Follows a symbolic link, so that it stays one, and refuses to replace what is not a plain file.
+fn resolve_target(path: &Path) -> Result<PathBuf, String> {
+    match fs::metadata(path) {
+        Ok(metadata) if metadata.is_file() => fs::canonicalize(path).map_err(|e| io_reason(&e)),
+        Ok(metadata) if metadata.is_dir() => Err("it is a folder".to_owned()),
+        Ok(_) => Err("it is a pipe, socket or device, not a regular file".to_owned()),
+        Err(_) => Ok(path.to_owned()),
+    }
+}
+
+/// A name no reader looks for, unique to this process.
+fn temporary_beside(target: &Path) -> Option<PathBuf> {
+    let name = target.file_name()?.to_string_lossy().into_owned();
+    Some(target.with_file_name(format!(".{name}.{}.tmp", std::process::id())))
+}
+
+fn write_new(path: &Path, text: &str) -> io::Result<()> {
+    let mut file = OpenOptions::new().write(true).create_new(true).open(path)?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()
+}
+
+/// The system's reason in plain words, without the error number.
+fn io_reason(error: &io::Error) -> String {
+    let text = match error.kind() {
+        io::ErrorKind::NotFound => "no such file or folder".to_owned(),
+        io::ErrorKind::PermissionDenied => "permission denied".to_owned(),
+        _ => error.to_string(),
+    };
+    text.split(" (os error").next().unwrap_or_default().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_written_is_read_and_nothing_else_is_left() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("map.yaml");
+        write_atomically(&path, "one\n").unwrap();
+        write_atomically(&path, "two\n").unwrap();
+        assert_eq!(read_text(&path, 100).unwrap(), "two\n");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_failed_write_leaves_no_file() {
+        let folder = tempfile::tempdir().unwrap();
+        assert!(write_atomically(folder.path(), "x").is_err());
+        assert!(write_atomically(&folder.path().join("none/map.yaml"), "x").is_err());
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn hostile_files_are_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        for (content, word) in
+            [(&b""[..], "empty"), (b"\xff\xfe\x00", "UTF-8"), (&[b'a'; 101], "at most 100 B")]
+        {
+            fs::write(&path, content).unwrap();
+            let message = read_text(&path, 100).unwrap_err().to_string();
+            assert!(message.contains(word), "{message}");
+        }
+        assert!(read_text(folder.path(), 100).unwrap_err().to_string().contains("folder"));
+        assert!(
+            read_text(&folder.path().join("x"), 1).unwrap_err().to_string().contains("no such")
+        );
+    }
+}

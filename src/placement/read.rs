@@ -1,0 +1,352 @@
+//! Reads a placement file as hostile input and rebuilds the scenario from it alone.
+//!
+//! What comes out is a well-formed claim: every component of the model is named once, every device
+//! exists, the model is the one whose fingerprint is recorded. Whether the claim is true is for
+//! [`crate::verify`] and [`super::differences`].
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::Deserialize;
+use serde::de::{self, Deserializer, Visitor};
+use serde_json::Value;
+
+use super::ranges::{Line, expand};
+use super::record::{DeviceRecord, ObjectiveRecord, Record, Status, TrafficRecord};
+use super::write::VERSION;
+use crate::error::Error;
+use crate::hardware::{Device, DeviceKind, Hardware};
+use crate::memory::{KvType, Load, Staging};
+use crate::model::{ComponentId, Model};
+use crate::plan::LimitReached;
+use crate::problem::ObjectiveValue;
+use crate::quant::Scheme;
+use crate::scenario::{Constraint, ConstraintKind, Scenario, parse_objectives, parse_tolerance};
+use crate::units::Ratio;
+use crate::yaml::{self, StrictMap};
+
+const OPERATION: &str = "read the placement";
+
+/// Only the version, so that a file of another one is named as such and not by its first new key.
+#[derive(Deserialize)]
+struct VersionEntry {
+    version: u64,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FileEntry {
+    #[expect(dead_code, reason = "checked through `VersionEntry` before the rest is read")]
+    version: u64,
+    model: ModelEntry,
+    quantization: String,
+    context: u64,
+    batch: u64,
+    kv_type: String,
+    staging: String,
+    hardware: Vec<DeviceEntry>,
+    constraints: ConstraintsEntry,
+    problem: String,
+    status: StatusEntry,
+    limit: Option<LimitEntry>,
+    objectives: Vec<ObjectiveEntry>,
+    traffic: TrafficEntry,
+    solver: SolverEntry,
+    devices: Vec<UseEntry>,
+    map: StrictMap<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ModelEntry {
+    name: String,
+    family: String,
+    fingerprint: String,
+    config: StrictMap<Value>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct DeviceEntry {
+    id: String,
+    kind: KindEntry,
+    capacity_bytes: u64,
+    reserve_bytes: u64,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum KindEntry {
+    Gpu,
+    Cpu,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ConstraintsEntry {
+    default_pins: bool,
+    pins: Vec<String>,
+    forbids: Vec<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum StatusEntry {
+    Optimal,
+    Feasible,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum LimitEntry {
+    Nodes,
+    Time,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ObjectiveEntry {
+    name: String,
+    value: ExactEntry,
+    optimum: ExactEntry,
+    bound: ExactEntry,
+    gap: f64,
+    tolerance: String,
+    cap: ExactEntry,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TrafficEntry {
+    hand_overs: u64,
+    remote_experts: u64,
+    expected_transfers_per_token: ExactEntry,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SolverEntry {
+    name: String,
+    nodes: u64,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct UseEntry {
+    id: String,
+    used_bytes: u64,
+    weights_bytes: u64,
+    kv_cache_bytes: u64,
+    workspace_bytes: u64,
+    reserve_bytes: u64,
+    staging_bytes: u64,
+}
+
+/// An exact value: an integer of bytes, or a fraction such as `3/4`.
+struct ExactEntry(ObjectiveValue);
+
+impl<'de> Deserialize<'de> for ExactEntry {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct ExactVisitor;
+        impl Visitor<'_> for ExactVisitor {
+            type Value = ExactEntry;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("bytes such as `1024` or a fraction such as `3/4`")
+            }
+
+            fn visit_u64<E: de::Error>(self, bytes: u64) -> Result<ExactEntry, E> {
+                Ok(ExactEntry(ObjectiveValue::Bytes(bytes)))
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<ExactEntry, E> {
+                parse_fraction(text)
+                    .map(|ratio| ExactEntry(ObjectiveValue::Ratio(ratio)))
+                    .ok_or_else(|| E::invalid_value(de::Unexpected::Str(text), &self))
+            }
+        }
+        deserializer.deserialize_any(ExactVisitor)
+    }
+}
+
+fn parse_fraction(text: &str) -> Option<Ratio> {
+    let (numerator, denominator) = text.split_once('/')?;
+    let plain = |part: &str| part.bytes().all(|b| b.is_ascii_digit());
+    let whole = |part: &str| plain(part).then(|| part.parse::<u64>().ok()).flatten();
+    let denominator = whole(denominator).filter(|&d| d > 0)?;
+    Some(Ratio::new(whole(numerator)?, denominator))
+}
+
+impl Record {
+    /// Reads the text of a placement file; `source` names it in messages.
+    pub fn from_yaml(text: &str, source: &str) -> Result<Self, Error> {
+        let refuse = || Error::new(OPERATION).object(source);
+        let VersionEntry { version } = yaml::from_str(text, OPERATION, source)?;
+        if version != VERSION {
+            return Err(refuse()
+                .place("version")
+                .expected(VERSION.to_string())
+                .found(version.to_string()));
+        }
+        let file: FileEntry = yaml::from_str(text, OPERATION, source)?;
+        let FileEntry { model, constraints, hardware, map, .. } = &file;
+        let model = rebuild_model(model, source)?;
+        let inside = |error: Error| error.place(format!("the file `{source}`"));
+        let devices = hardware.iter().map(to_device).collect();
+        let hardware = Hardware::new(devices).map_err(inside)?;
+        let ids = component_ids(&model);
+        let homes = read_map(map, &hardware, &ids).map_err(|e| e.object(source))?;
+        let objectives = read_objectives(&file.objectives).map_err(inside)?;
+        let scenario = Scenario {
+            model,
+            scheme: Scheme::parse(&file.quantization).map_err(inside)?,
+            load: read_load(&file).map_err(inside)?,
+            hardware,
+            constraints: read_constraints(constraints).map_err(inside)?,
+            default_pins: constraints.default_pins,
+            objectives: objectives.iter().map(|o| o.objective).collect(),
+        };
+        Ok(Self {
+            scenario,
+            status: read_status(&file, source)?,
+            problem: file.problem,
+            objectives,
+            traffic: read_traffic(&file.traffic, source)?,
+            solver: file.solver.name,
+            nodes: file.solver.nodes,
+            devices: file.devices.into_iter().map(to_use).collect(),
+            homes,
+        })
+    }
+}
+
+fn rebuild_model(entry: &ModelEntry, source: &str) -> Result<Model, Error> {
+    let config: BTreeMap<String, Value> =
+        entry.config.iter().map(|(key, value)| (key.clone(), value.clone())).collect();
+    let mut model =
+        Model::from_facts(&entry.family, &config).map_err(|error| error.object(source))?;
+    if model.fingerprint != entry.fingerprint {
+        return Err(Error::new(OPERATION)
+            .object(source)
+            .place("model.fingerprint")
+            .expected(model.fingerprint)
+            .found(entry.fingerprint.clone())
+            .hint("it was solved for another model, or its config was edited; solve again"));
+    }
+    model.name.clone_from(&entry.name);
+    Ok(model)
+}
+
+/// The components a model has, in canonical order, each once.
+fn component_ids(model: &Model) -> Vec<ComponentId> {
+    let mut ids: Vec<_> = model.tensors.iter().map(|tensor| tensor.component).collect();
+    ids.sort_unstable();
+    ids.dedup();
+    ids
+}
+
+fn read_map(
+    map: &StrictMap<String>,
+    hardware: &Hardware,
+    ids: &[ComponentId],
+) -> Result<Vec<(ComponentId, usize)>, Error> {
+    let to_line = |(name, id): (&String, &String)| {
+        let device = hardware.index_of(id).ok_or_else(|| {
+            Error::new(OPERATION)
+                .place(format!("map, `{name}`"))
+                .expected("a device of the file's hardware")
+                .found(format!("`{id}`"))
+        })?;
+        Ok(Line { name: name.clone(), device })
+    };
+    let lines = map.iter().map(to_line).collect::<Result<Vec<_>, Error>>()?;
+    let devices = expand(&lines, ids)?;
+    Ok(ids.iter().copied().zip(devices).collect())
+}
+
+fn read_load(file: &FileEntry) -> Result<Load, Error> {
+    Ok(Load {
+        context: file.context,
+        batch: file.batch,
+        kv_type: KvType::parse(&file.kv_type)?,
+        staging: Some(Staging::parse(&file.staging)?),
+    })
+}
+
+fn read_constraints(entry: &ConstraintsEntry) -> Result<Vec<Constraint>, Error> {
+    let pins = entry.pins.iter().map(|text| Constraint::parse(ConstraintKind::Pin, text));
+    let forbids = entry.forbids.iter().map(|text| Constraint::parse(ConstraintKind::Forbid, text));
+    pins.chain(forbids).collect()
+}
+
+fn read_objectives(entries: &[ObjectiveEntry]) -> Result<Vec<ObjectiveRecord>, Error> {
+    let names: Vec<&str> = entries.iter().map(|entry| entry.name.as_str()).collect();
+    let objectives = if names.is_empty() { Vec::new() } else { parse_objectives(&names)? };
+    objectives
+        .into_iter()
+        .zip(entries)
+        .map(|(mut objective, entry)| {
+            objective.tolerance = parse_tolerance(&entry.tolerance)?;
+            Ok(ObjectiveRecord {
+                objective,
+                value: entry.value.0,
+                optimum: entry.optimum.0,
+                bound: entry.bound.0,
+                cap: entry.cap.0,
+                gap: format!("{:.9}", entry.gap),
+            })
+        })
+        .collect()
+}
+
+fn read_status(file: &FileEntry, source: &str) -> Result<Status, Error> {
+    match (&file.status, &file.limit) {
+        (StatusEntry::Optimal, None) => Ok(Status::Optimal),
+        (StatusEntry::Feasible, Some(LimitEntry::Nodes)) => {
+            Ok(Status::Feasible(LimitReached::Nodes))
+        }
+        (StatusEntry::Feasible, Some(LimitEntry::Time)) => Ok(Status::Feasible(LimitReached::Time)),
+        (_, _) => Err(Error::new(OPERATION)
+            .object(source)
+            .place("status")
+            .expected("`limit` beside `status: feasible`, and only there")),
+    }
+}
+
+fn read_traffic(entry: &TrafficEntry, source: &str) -> Result<TrafficRecord, Error> {
+    let ObjectiveValue::Ratio(expected) = entry.expected_transfers_per_token.0 else {
+        return Err(Error::new(OPERATION)
+            .object(source)
+            .place("traffic.expected_transfers_per_token")
+            .expected("a fraction such as `3/4`"));
+    };
+    Ok(TrafficRecord {
+        hand_overs: entry.hand_overs,
+        remote_experts: entry.remote_experts,
+        expected,
+    })
+}
+
+fn to_device(entry: &DeviceEntry) -> Device {
+    Device {
+        id: entry.id.clone(),
+        kind: match entry.kind {
+            KindEntry::Gpu => DeviceKind::Gpu,
+            KindEntry::Cpu => DeviceKind::Cpu,
+        },
+        capacity_bytes: entry.capacity_bytes,
+        reserve_bytes: entry.reserve_bytes,
+    }
+}
+
+fn to_use(entry: UseEntry) -> DeviceRecord {
+    DeviceRecord {
+        id: entry.id,
+        used_bytes: entry.used_bytes,
+        weights_bytes: entry.weights_bytes,
+        kv_cache_bytes: entry.kv_cache_bytes,
+        workspace_bytes: entry.workspace_bytes,
+        reserve_bytes: entry.reserve_bytes,
+        staging_bytes: entry.staging_bytes,
+    }
+}

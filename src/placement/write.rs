@@ -1,0 +1,136 @@
+//! Writes a placement file: deterministic, sorted, readable, without clocks.
+//!
+//! Exact values stay exact: bytes are integers, ratios are fractions with their decimals in a comment.
+
+use super::emit::{Emitter, flow, quoted, text};
+use super::ranges::lines;
+use super::record::{DeviceRecord, ObjectiveRecord, Record, Status, limit_name};
+use crate::hardware::Device;
+use crate::problem::ObjectiveValue;
+use crate::scenario::{Constraint, ConstraintKind, Scenario};
+use crate::units::Ratio;
+
+/// The version of the format that this program writes, and the only one it reads.
+pub(super) const VERSION: u64 = 1;
+
+impl Record {
+    /// The file's text; equal records give equal bytes.
+    pub fn to_yaml(&self) -> String {
+        let mut out = Emitter::default();
+        out.comment("A placement by apportion. `apportion check FILE` verifies it from scratch.");
+        out.entry("version", VERSION);
+        self.write_model(&mut out);
+        self.write_load(&mut out);
+        out.list("hardware", &self.scenario.hardware.devices, write_device);
+        self.write_constraints(&mut out);
+        out.entry("problem", quoted(&self.problem));
+        out.entry("status", self.status.name());
+        if let Status::Feasible(limit) = self.status {
+            out.entry("limit", limit_name(limit));
+        }
+        out.list("objectives", &self.objectives, write_objective);
+        self.write_traffic(&mut out);
+        out.section("solver", |out| {
+            out.entry("name", text(&self.solver));
+            out.entry("nodes", self.nodes);
+        });
+        out.list("devices", &self.devices, write_use);
+        self.write_map(&mut out);
+        out.finish()
+    }
+
+    fn write_model(&self, out: &mut Emitter) {
+        let model = &self.scenario.model;
+        out.section("model", |out| {
+            out.entry("name", text(&model.name));
+            out.entry("family", text(&model.family));
+            out.entry("fingerprint", quoted(&model.fingerprint));
+            out.section("config", |out| {
+                for (key, value) in &model.config {
+                    out.entry(&text(key), flow(value));
+                }
+            });
+        });
+    }
+
+    fn write_load(&self, out: &mut Emitter) {
+        let Scenario { load, scheme, .. } = &self.scenario;
+        // A later version may have other defaults; the file goes on meaning what was solved.
+        let staging = load.staging.unwrap_or_else(|| scheme.default_staging());
+        out.entry("quantization", text(scheme.name()));
+        out.entry("context", load.context);
+        out.entry("batch", load.batch);
+        out.entry("kv_type", text(load.kv_type.name()));
+        out.entry("staging", staging.name());
+    }
+
+    fn write_constraints(&self, out: &mut Emitter) {
+        let scenario = &self.scenario;
+        let of_kind = |kind| -> Vec<&Constraint> {
+            scenario.constraints.iter().filter(|c| c.kind == kind).collect()
+        };
+        let write = |out: &mut Emitter, c: &&Constraint| out.scalar(quoted(&c.assignment()));
+        out.section("constraints", |out| {
+            out.entry("default_pins", scenario.default_pins);
+            out.list("pins", &of_kind(ConstraintKind::Pin), write);
+            out.list("forbids", &of_kind(ConstraintKind::Forbid), write);
+        });
+    }
+
+    fn write_traffic(&self, out: &mut Emitter) {
+        out.section("traffic", |out| {
+            out.entry("hand_overs", self.traffic.hand_overs);
+            out.entry("remote_experts", self.traffic.remote_experts);
+            out.entry("expected_transfers_per_token", ratio(self.traffic.expected));
+        });
+    }
+
+    fn write_map(&self, out: &mut Emitter) {
+        let devices = &self.scenario.hardware.devices;
+        out.section("map", |out| {
+            for line in lines(&self.homes) {
+                out.entry(&line.name, text(&devices[line.device].id));
+            }
+        });
+    }
+}
+
+fn write_device(out: &mut Emitter, device: &Device) {
+    out.entry("id", text(&device.id));
+    out.entry("kind", device.kind.name());
+    out.entry("capacity_bytes", device.capacity_bytes);
+    out.entry("reserve_bytes", device.reserve_bytes);
+}
+
+fn write_objective(out: &mut Emitter, record: &ObjectiveRecord) {
+    out.entry("name", record.kind().name());
+    out.entry("value", value(record.value));
+    out.entry("optimum", value(record.optimum));
+    out.entry("bound", value(record.bound));
+    out.entry("gap", &record.gap);
+    out.entry("tolerance", record.objective.tolerance);
+    out.entry("cap", value(record.cap));
+}
+
+fn write_use(out: &mut Emitter, device: &DeviceRecord) {
+    out.entry("id", text(&device.id));
+    out.entry("used_bytes", device.used_bytes);
+    out.entry("weights_bytes", device.weights_bytes);
+    out.entry("kv_cache_bytes", device.kv_cache_bytes);
+    out.entry("workspace_bytes", device.workspace_bytes);
+    out.entry("reserve_bytes", device.reserve_bytes);
+    out.entry("staging_bytes", device.staging_bytes);
+}
+
+fn value(value: ObjectiveValue) -> String {
+    match value {
+        ObjectiveValue::Bytes(bytes) => bytes.to_string(),
+        ObjectiveValue::Ratio(exact) => ratio(exact),
+    }
+}
+
+/// The fraction, and six floored decimals for the reader's eye.
+fn ratio(ratio: Ratio) -> String {
+    let millionths = u128::from(ratio.numerator) * 1_000_000 / u128::from(ratio.denominator);
+    format!("{ratio} # {}.{:06}", millionths / 1_000_000, millionths % 1_000_000)
+}

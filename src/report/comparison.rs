@@ -1,0 +1,74 @@
+//! Today's habits beside the optimum.
+
+use super::{Align, Table, decimal, percent, plural, wrap};
+use crate::baseline::{Misfit, Row, RowOutcome};
+use crate::error::printable;
+use crate::problem::Problem;
+use crate::units::format_bytes;
+use crate::verify::Measured;
+
+/// The optimum (when there is one) and every baseline, then why some do not fit.
+pub fn comparison(
+    problem: &Problem,
+    optimum: Option<(&str, &Measured)>,
+    rows: &[Row],
+    width: usize,
+) -> String {
+    let mut table = Table::new(&[
+        ("placement", Align::Left),
+        ("fits", Align::Left),
+        ("peak", Align::Right),
+        ("hand-overs", Align::Right),
+        ("remote", Align::Right),
+        ("transfers/token", Align::Right),
+    ]);
+    if let Some((status, measured)) = optimum {
+        table.row(measured_cells(&format!("apportion ({status})"), "yes", measured));
+    }
+    for row in rows {
+        match &row.outcome {
+            RowOutcome::Fits(measured) => table.row(measured_cells(row.name, "yes", measured)),
+            RowOutcome::DoesNotFit { measured, .. } => {
+                table.row(measured_cells(row.name, "no", measured));
+            }
+            RowOutcome::NotApplicable(_) => {
+                table.row([row.name.to_owned(), "-".to_owned()]);
+            }
+        }
+    }
+    let notes = rows.iter().map(|row| {
+        let what = wrap(&format!("{}: {}", row.name, row.description), width);
+        let why = why_not(problem, &row.outcome);
+        format!("{what}{}", why.map(|why| wrap(&format!("  {why}"), width)).unwrap_or_default())
+    });
+    format!("{}\n{}", table.render(), notes.collect::<String>())
+}
+
+fn measured_cells(name: &str, fits: &str, measured: &Measured) -> [String; 6] {
+    [
+        name.to_owned(),
+        fits.to_owned(),
+        percent(measured.peak),
+        measured.traffic.hand_overs.to_string(),
+        plural(measured.traffic.remote_experts, "expert"),
+        decimal(measured.traffic.expected_transfers_per_token()),
+    ]
+}
+
+fn why_not(problem: &Problem, outcome: &RowOutcome) -> Option<String> {
+    match outcome {
+        RowOutcome::Fits(_) => None,
+        RowOutcome::DoesNotFit { misfit, .. } => Some(misfit_text(problem, misfit)),
+        RowOutcome::NotApplicable(why) => Some(format!("not applicable: {}", printable(why))),
+    }
+}
+
+fn misfit_text(problem: &Problem, misfit: &Misfit) -> String {
+    format!(
+        "does not fit: with {} {} needs {} and has {}",
+        misfit.component,
+        printable(&problem.devices[misfit.device].id),
+        format_bytes(misfit.required_bytes),
+        format_bytes(misfit.capacity_bytes)
+    )
+}

@@ -1,0 +1,233 @@
+//! The shapes of `--json`: one object per command, bytes as integers, the same names everywhere.
+
+use std::time::Duration;
+
+use serde_json::{Map, Value, json};
+
+use super::Solution;
+use super::infeasible::remedy_text;
+use crate::baseline::{Misfit, Row, RowOutcome};
+use crate::memory::Demand;
+use crate::model::Model;
+use crate::placement::{Status, limit_name};
+use crate::plan::{Infeasibility, LimitReached, SolverReport, StageReport};
+use crate::problem::{ObjectiveValue, Problem};
+use crate::remedy::Remedy;
+use crate::verify::{Measured, Traffic};
+
+/// `solve`, when there is a placement.
+pub fn solution(solution: &Solution<'_>) -> Value {
+    let Solution { problem, solved, measured, elapsed, .. } = *solution;
+    let mut object = Map::new();
+    object.insert("status".to_owned(), json!(Status::of(solved).name()));
+    if let Some(limit) = solved.limit {
+        object.insert("limit".to_owned(), json!(limit_name(limit)));
+    }
+    let objectives: Vec<Value> = solved.stages.iter().map(objective).collect();
+    object.insert("objectives".to_owned(), Value::Array(objectives));
+    object.insert("devices".to_owned(), devices(problem, measured));
+    object.insert("traffic".to_owned(), traffic(&measured.traffic));
+    let homes = problem.components.iter().zip(&solved.placement.device_of);
+    let placement: Map<String, Value> = homes
+        .map(|(c, &device)| (c.demand.id.to_string(), json!(problem.devices[device].id)))
+        .collect();
+    object.insert("placement".to_owned(), Value::Object(placement));
+    object.insert("solver".to_owned(), solver(&solved.solver, elapsed));
+    Value::Object(object)
+}
+
+/// `solve`, when a limit was reached before anything was known.
+pub fn unknown(limit: LimitReached) -> Value {
+    json!({ "status": "unknown", "limit": limit_name(limit) })
+}
+
+/// `solve`, when there is no placement.
+pub fn infeasible(problem: &Problem, why: &Infeasibility, remedies: &[Remedy]) -> Value {
+    let shortfalls: Vec<Value> = why
+        .shortfalls
+        .iter()
+        .map(
+            |s| json!({ "device": problem.devices[s.device].id, "missing_bytes": s.missing_bytes }),
+        )
+        .collect();
+    let rules: Vec<&str> =
+        why.conflicting_rules.iter().map(|&rule| problem.rules[rule].text.as_str()).collect();
+    let remedies: Vec<Value> = remedies.iter().map(|r| remedy(problem, r)).collect();
+    json!({
+        "status": "infeasible",
+        "shortfalls": shortfalls,
+        "conflicting_rules": rules,
+        "default_pins_alone": why.default_pins_alone,
+        "remedies": remedies,
+    })
+}
+
+/// `inspect`.
+pub fn inventory(model: &Model, demand: &Demand) -> Value {
+    let components: Vec<Value> = demand
+        .components
+        .iter()
+        .map(|c| {
+            json!({
+                "id": c.id.to_string(),
+                "kind": c.id.kind().name(),
+                "layer": c.id.layer(),
+                "expert": c.id.expert(),
+                "weights_bytes": c.weights_bytes,
+                "kv_cache_bytes": c.kv_cache_bytes,
+            })
+        })
+        .collect();
+    let stored = model.tensors.iter().zip(&demand.stored);
+    let tensors: Vec<Value> = stored
+        .map(|(tensor, stored)| {
+            json!({
+                "name": tensor.name,
+                "shape": tensor.shape,
+                "type": stored.type_name,
+                "bytes": stored.bytes,
+            })
+        })
+        .collect();
+    json!({
+        "parameters": model.parameters(),
+        "weights_bytes": demand.weights_bytes(),
+        "kv_cache_bytes": demand.kv_cache_bytes(),
+        "components": components,
+        "tensors": tensors,
+    })
+}
+
+/// `compare`.
+pub fn comparison(problem: &Problem, optimum: Option<(&str, &Measured)>, rows: &[Row]) -> Value {
+    let mut all = Vec::new();
+    if let Some((status, measured)) = optimum {
+        let mut row = measured_row("apportion", true, None, problem, measured);
+        row["status"] = json!(status);
+        all.push(row);
+    }
+    for row in rows {
+        all.push(match &row.outcome {
+            RowOutcome::Fits(measured) => measured_row(row.name, true, None, problem, measured),
+            RowOutcome::DoesNotFit { misfit, measured } => {
+                measured_row(row.name, false, Some(misfit), problem, measured)
+            }
+            RowOutcome::NotApplicable(why) => {
+                json!({ "name": row.name, "fits": null, "not_applicable": why })
+            }
+        });
+    }
+    json!({ "rows": all })
+}
+
+/// `check`.
+pub fn check(problem: &Problem, measured: Option<&Measured>, wrong: &[String]) -> Value {
+    json!({
+        "status": if wrong.is_empty() { "valid" } else { "refused" },
+        "differences": wrong,
+        "devices": measured.map(|measured| devices(problem, measured)),
+        "traffic": measured.map(|measured| traffic(&measured.traffic)),
+    })
+}
+
+fn objective(stage: &StageReport) -> Value {
+    json!({
+        "name": stage.kind.name(),
+        "value": number(stage.value),
+        "optimum": number(stage.optimum),
+        "bound": number(stage.bound),
+        "gap": stage.gap(),
+        "tolerance": stage.tolerance.as_f64(),
+        "cap": number(stage.cap),
+    })
+}
+
+fn number(value: ObjectiveValue) -> Value {
+    match value {
+        ObjectiveValue::Bytes(bytes) => json!(bytes),
+        ObjectiveValue::Ratio(ratio) => json!(ratio.as_f64()),
+    }
+}
+
+fn devices(problem: &Problem, measured: &Measured) -> Value {
+    let pairs = problem.devices.iter().zip(&measured.devices);
+    pairs
+        .map(|(device, used)| {
+            json!({
+                "id": device.id,
+                "capacity_bytes": device.capacity_bytes,
+                "used_bytes": used.used_bytes,
+                "weights_bytes": used.weights_bytes,
+                "kv_cache_bytes": used.kv_cache_bytes,
+                "workspace_bytes": used.workspace_bytes,
+                "reserve_bytes": used.reserve_bytes,
+                "staging_bytes": used.staging_bytes,
+                "utilization": used.utilization().as_f64(),
+            })
+        })
+        .collect()
+}
+
+fn traffic(traffic: &Traffic) -> Value {
+    json!({
+        "hand_overs": traffic.hand_overs,
+        "remote_experts": traffic.remote_experts,
+        "expected_transfers_per_token": traffic.expected_transfers_per_token().as_f64(),
+    })
+}
+
+fn solver(report: &SolverReport, elapsed: Duration) -> Value {
+    json!({ "name": report.name, "nodes": report.nodes, "seconds": elapsed.as_secs_f64() })
+}
+
+fn remedy(problem: &Problem, remedy: &Remedy) -> Value {
+    let text = remedy_text(problem, remedy);
+    let id = |device: usize| &problem.devices[device].id;
+    match remedy {
+        Remedy::ReleaseDefaultPins => json!({ "kind": "release_default_pins", "text": text }),
+        Remedy::ReleaseRule { rule } => {
+            json!({ "kind": "release_rule", "text": text, "rule": problem.rules[*rule].text })
+        }
+        Remedy::Context { tokens } => json!({ "kind": "context", "text": text, "tokens": tokens }),
+        Remedy::Quantization { scheme } => {
+            json!({ "kind": "quantization", "text": text, "quantization": scheme })
+        }
+        Remedy::AddBytes { device, bytes } => {
+            json!({ "kind": "add_bytes", "text": text, "device": id(*device), "bytes": bytes })
+        }
+        Remedy::AddBytesEach { bytes } => {
+            json!({ "kind": "add_bytes_each", "text": text, "bytes": bytes })
+        }
+        Remedy::AddDevice { like } => {
+            json!({ "kind": "add_device", "text": text, "like": id(*like) })
+        }
+    }
+}
+
+fn measured_row(
+    name: &str,
+    fits: bool,
+    misfit: Option<&Misfit>,
+    problem: &Problem,
+    measured: &Measured,
+) -> Value {
+    let misfit = misfit.map(|misfit| {
+        json!({
+            "component": misfit.component.to_string(),
+            "device": problem.devices[misfit.device].id,
+            "required_bytes": misfit.required_bytes,
+            "capacity_bytes": misfit.capacity_bytes,
+        })
+    });
+    json!({
+        "name": name,
+        "fits": fits,
+        "first_misfit": misfit,
+        "peak": measured.peak.as_f64(),
+        "hand_overs": measured.traffic.hand_overs,
+        "remote_experts": measured.traffic.remote_experts,
+        "expected_transfers_per_token":
+            measured.traffic.expected_transfers_per_token().as_f64(),
+        "devices": devices(problem, measured),
+    })
+}

@@ -1,0 +1,97 @@
+//! Answers for people and for programs: text that fits 80 columns, and JSON.
+//!
+//! Everything here turns values into strings and decides nothing. Text says the same without colour,
+//! escapes every name that came from a file, and rounds only for the eye; JSON holds bytes as integers.
+
+mod bars;
+mod comparison;
+mod infeasible;
+mod inventory;
+pub mod json;
+mod map;
+mod solution;
+mod table;
+
+pub use bars::bars;
+pub use comparison::comparison;
+pub use infeasible::infeasible;
+pub use inventory::{components, inventory, tensors};
+pub use map::map;
+pub use solution::{Solution, holdings, solution};
+pub use table::{Align, Table};
+
+use crate::problem::{ObjectiveKind, ObjectiveValue};
+use crate::units::{Ratio, format_bytes};
+
+/// The width of text that goes to a file or a pipe, in columns.
+pub const WIDTH_DEFAULT: usize = 80;
+
+/// A ratio as a percentage with two decimals, rounded to nearest: `73.08 %`.
+pub fn percent(ratio: Ratio) -> String {
+    let denominator = u128::from(ratio.denominator);
+    let hundredths = (u128::from(ratio.numerator) * 10_000 + denominator / 2) / denominator;
+    format!("{}.{:02} %", hundredths / 100, hundredths % 100)
+}
+
+/// A ratio as a number with at most three decimals: `1`, `0.25`, `97.333`.
+pub fn decimal(ratio: Ratio) -> String {
+    let denominator = u128::from(ratio.denominator);
+    let thousandths = (u128::from(ratio.numerator) * 1000 + denominator / 2) / denominator;
+    let text = format!("{}.{:03}", thousandths / 1000, thousandths % 1000);
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
+}
+
+/// An objective's value in the unit people read it in.
+pub fn objective_value(kind: ObjectiveKind, value: ObjectiveValue) -> String {
+    match (kind, value) {
+        (_, ObjectiveValue::Bytes(bytes)) => format_bytes(bytes),
+        (ObjectiveKind::PeakUtilization, ObjectiveValue::Ratio(ratio)) => percent(ratio),
+        (_, ObjectiveValue::Ratio(ratio)) => decimal(ratio),
+    }
+}
+
+/// `1 node`, `2 nodes`.
+pub(crate) fn plural(count: u64, noun: &str) -> String {
+    let s = if count == 1 { "" } else { "s" };
+    format!("{count} {noun}{s}")
+}
+
+/// Breaks a line at blanks, each further one indented by two; a longer word stays whole.
+pub(crate) fn wrap(line: &str, width: usize) -> String {
+    let mut text = String::new();
+    let mut column = 0;
+    for (index, word) in line.split(' ').enumerate() {
+        let chars = word.chars().count();
+        if column > 2 && column + 1 + chars > width {
+            text.push_str("\n  ");
+            column = 2;
+        } else if index > 0 {
+            text.push(' ');
+            column += 1;
+        }
+        text.push_str(word);
+        column += chars;
+    }
+    text.push('\n');
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_lines_break_at_blanks() {
+        assert_eq!(wrap("one two three", 8), "one two\n  three\n");
+        assert_eq!(wrap("  indented", 80), "  indented\n");
+    }
+
+    #[test]
+    fn ratios_are_rounded_for_the_eye() {
+        assert_eq!(percent(Ratio::new(2, 3)), "66.67 %");
+        assert_eq!(percent(Ratio::ZERO), "0.00 %");
+        assert_eq!(decimal(Ratio::new(8, 8)), "1");
+        assert_eq!(decimal(Ratio::new(292, 3)), "97.333");
+        assert_eq!(decimal(Ratio::ZERO), "0");
+    }
+}

@@ -1,0 +1,120 @@
+//! What `solve` prints: the verdict and its proof, the bars, the map, the traffic.
+
+use std::time::Duration;
+
+use super::{Align, Table, bars, decimal, map, objective_value, plural};
+use crate::error::printable;
+use crate::placement::Placement;
+use crate::plan::{LimitReached, Solved};
+use crate::problem::Problem;
+use crate::scenario::Scenario;
+use crate::verify::{Measured, Traffic};
+
+/// A solved problem and what the verifier measured.
+#[derive(Clone, Copy, Debug)]
+pub struct Solution<'a> {
+    /// The question.
+    pub scenario: &'a Scenario,
+    /// The problem it states.
+    pub problem: &'a Problem,
+    /// The placement and its proof.
+    pub solved: &'a Solved,
+    /// What the placement is worth.
+    pub measured: &'a Measured,
+    /// How long solving took; only ever shown, never kept.
+    pub elapsed: Duration,
+}
+
+/// The whole answer as text.
+pub fn solution(solution: &Solution<'_>, width: usize) -> String {
+    let Solution { scenario, problem, solved, measured, elapsed } = *solution;
+    let mut text = verdict(solved, elapsed);
+    text.push_str(&question(scenario));
+    text.push('\n');
+    text.push_str(&stages(solved));
+    text.push('\n');
+    text.push_str(&holdings(problem, &solved.placement, measured, width));
+    text
+}
+
+/// Bars, map and traffic: what can be said about any measured placement.
+pub fn holdings(
+    problem: &Problem,
+    placement: &Placement,
+    measured: &Measured,
+    width: usize,
+) -> String {
+    let bars = bars(problem, measured, width);
+    let map = map(problem, placement, width);
+    format!("{bars}\n{map}\n{}\n", traffic(&measured.traffic))
+}
+
+fn verdict(solved: &Solved, elapsed: Duration) -> String {
+    let seconds = elapsed.as_secs_f64();
+    let effort = format!(
+        "{} by {} in {seconds:.3} s",
+        plural(solved.solver.nodes, "node"),
+        solved.solver.name
+    );
+    match solved.limit {
+        None => format!("optimal: every objective is proven ({effort})\n"),
+        Some(limit) => {
+            let limit = match limit {
+                LimitReached::Nodes => "the node limit",
+                LimitReached::Time => "the time limit",
+            };
+            format!("feasible: {limit} stopped the proof ({effort})\n")
+        }
+    }
+}
+
+/// What was asked, defaults included: each of them decides something.
+pub(super) fn question(scenario: &Scenario) -> String {
+    let Scenario { model, scheme, load, .. } = scenario;
+    let staging = load.staging.unwrap_or_else(|| scheme.default_staging());
+    let pins = if scenario.default_pins { "default pins" } else { "no default pins" };
+    format!(
+        "{} {}, context {}, batch {}, KV {}, staging {}, {pins}\n",
+        printable(&model.name),
+        scheme.name(),
+        load.context,
+        load.batch,
+        load.kv_type.name(),
+        staging.name(),
+    )
+}
+
+fn stages(solved: &Solved) -> String {
+    let mut table = Table::new(&[
+        ("objective", Align::Left),
+        ("value", Align::Right),
+        ("optimum", Align::Right),
+        ("bound", Align::Right),
+        ("gap", Align::Right),
+        ("tolerance", Align::Right),
+        ("cap", Align::Right),
+    ]);
+    for stage in &solved.stages {
+        let value = |value| objective_value(stage.kind, value);
+        table.row([
+            stage.kind.name().to_owned(),
+            value(stage.value),
+            value(stage.optimum),
+            value(stage.bound),
+            if stage.gap() > 0.0 { format!("{:.1e}", stage.gap()) } else { "0".to_owned() },
+            super::percent(stage.tolerance),
+            value(stage.cap),
+        ]);
+    }
+    table.render()
+}
+
+/// `1 hand-over, 0 remote experts; expected transfers per token: 1`.
+pub(super) fn traffic(traffic: &Traffic) -> String {
+    format!(
+        "{}, {}; expected transfers per token: {}",
+        plural(traffic.hand_overs, "hand-over"),
+        plural(traffic.remote_experts, "remote expert"),
+        decimal(traffic.expected_transfers_per_token())
+    )
+}

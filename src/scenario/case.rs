@@ -1,0 +1,88 @@
+//! Variations of a scenario, for whoever looks for a way out of an infeasible one.
+//!
+//! Each changes one word of the scenario and states the problem again from scratch, so a remedy is what
+//! the user would get by typing it.
+
+use super::Scenario;
+use crate::error::Error;
+use crate::hardware::{Device, DeviceKind, Hardware};
+use crate::problem::Problem;
+use crate::quant::Scheme;
+use crate::remedy::Case;
+
+impl Scenario {
+    fn with_devices(&self, devices: Vec<Device>) -> Result<Problem, Error> {
+        Self { hardware: Hardware::new(devices)?, ..self.clone() }.problem()
+    }
+
+    /// A device name that is not taken yet.
+    fn free_id(&self) -> String {
+        let taken = |id: &String| self.hardware.index_of(id).is_some();
+        // One of more names than there are devices is free.
+        let mut names = (0..=self.hardware.devices.len()).map(|n| format!("gpu{n}"));
+        names.find(|id| !taken(id)).unwrap_or_default()
+    }
+}
+
+impl Case for Scenario {
+    fn problem(&self) -> Result<Problem, Error> {
+        Self::problem(self)
+    }
+
+    fn with_scheme(&self, name: &str) -> Result<Problem, Error> {
+        Self { scheme: Scheme::parse(name)?, ..self.clone() }.problem()
+    }
+
+    fn alternative_schemes(&self) -> Vec<String> {
+        let bytes = |scheme| {
+            let scenario = Self { scheme, ..self.clone() };
+            scenario.demand().ok().map(|demand| demand.weights_bytes())
+        };
+        let Some(asked) = bytes(self.scheme) else { return Vec::new() };
+        let lighter = |&&scheme: &&Scheme| bytes(scheme).is_some_and(|bytes| bytes < asked);
+        let schemes = self.scheme.alternatives().iter().filter(lighter);
+        schemes.map(|scheme| scheme.name().to_owned()).collect()
+    }
+
+    fn context(&self) -> u64 {
+        self.load.context
+    }
+
+    fn with_context(&self, tokens: u64) -> Result<Problem, Error> {
+        let mut scenario = self.clone();
+        scenario.load.context = tokens;
+        scenario.problem()
+    }
+
+    fn with_extra_capacity(&self, per_device_bytes: &[u64]) -> Result<Problem, Error> {
+        let mut devices = self.hardware.devices.clone();
+        for (device, extra) in devices.iter_mut().zip(per_device_bytes) {
+            device.capacity_bytes = device.capacity_bytes.saturating_add(*extra);
+        }
+        self.with_devices(devices)
+    }
+
+    fn with_added_device_like(&self, device: usize) -> Result<Problem, Error> {
+        let mut devices = self.hardware.devices.clone();
+        let like = devices
+            .get(device)
+            .filter(|d| d.kind == DeviceKind::Gpu)
+            .ok_or_else(|| Error::new("add a device").expected("one like a GPU of this machine"))?;
+        devices.push(Device { id: self.free_id(), ..like.clone() });
+        self.with_devices(devices)
+    }
+
+    /// Rules are the constraints in their order, then the default pins, which only go together.
+    fn without_rule(&self, rule: usize) -> Result<Problem, Error> {
+        if rule >= self.constraints.len() {
+            return Self { default_pins: false, ..self.clone() }.problem();
+        }
+        let mut scenario = self.clone();
+        scenario.constraints.remove(rule);
+        scenario.problem()
+    }
+
+    fn without_default_pins(&self) -> Result<Problem, Error> {
+        Self { default_pins: false, ..self.clone() }.problem()
+    }
+}

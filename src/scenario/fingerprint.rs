@@ -1,0 +1,53 @@
+//! The fingerprint of a problem: equal questions, and only those, have the same.
+//!
+//! A placement file records it, so that an edited capacity or a changed estimate shows even where the
+//! placement still fits. It is defined by what is written below, line by line, and by nothing else.
+
+use std::fmt::Write;
+
+use sha2::{Digest, Sha256};
+
+use crate::problem::Problem;
+
+/// SHA-256 over everything in the problem, in hex.
+pub fn fingerprint(problem: &Problem) -> String {
+    let mut lines: Vec<String> = vec![format!("version 1 tied {}", problem.tied_head)];
+    lines.extend(problem.components.iter().map(|component| {
+        let demand = &component.demand;
+        format!(
+            "component {} {} {} {} allowed {} with {} visits {}",
+            demand.id,
+            demand.weights_bytes,
+            demand.kv_cache_bytes,
+            demand.staging_bytes,
+            component.allowed.0,
+            component.lives_with,
+            component.visits
+        )
+    }));
+    lines.extend(problem.devices.iter().map(|device| {
+        let (kind, capacity) = (device.kind.name(), device.capacity_bytes);
+        format!("device {} {kind} {capacity} {}", device.id, device.reserve_bytes)
+    }));
+    let workspace = &problem.workspace;
+    lines.push(format!(
+        "workspace {} {} {} {} host staging {} denominator {}",
+        workspace.embedding_bytes,
+        workspace.attention_bytes,
+        workspace.feed_forward_bytes,
+        workspace.head_bytes,
+        problem.host_staging_bytes,
+        problem.traffic_denominator
+    ));
+    let objectives = problem.objectives.iter();
+    lines.extend(objectives.map(|o| format!("objective {} {}", o.kind.name(), o.tolerance)));
+    hex(&Sha256::digest(lines.join("\n")))
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        // Writing to a string cannot fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}

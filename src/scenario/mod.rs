@@ -1,0 +1,126 @@
+//! A scenario: everything that determines a placement problem, as the user states it.
+//!
+//! The command line and placement files both end here, and [`Scenario::problem`] is the only way from
+//! the words of the user (a model, a quantization, patterns over names) to the plain data that is
+//! planned and verified. Remedies are found by changing one word and asking again, so a scenario is a
+//! value that is cheap to copy.
+
+mod case;
+mod fingerprint;
+mod objectives;
+mod rules;
+
+use crate::error::Error;
+use crate::hardware::Hardware;
+use crate::memory::{ComponentDemand, Demand, Load};
+use crate::model::{ComponentId, ComponentKind, Model};
+use crate::problem::{Component, DeviceSet, Objective, Problem};
+use crate::quant::Scheme;
+use crate::units::BYTES_MAX;
+
+pub use fingerprint::fingerprint;
+pub use objectives::{default_objectives, parse_objectives, parse_tolerance, with_spill_first};
+pub use rules::{Constraint, ConstraintKind};
+
+/// A model, how it is stored and used, the machine, and the user's wishes.
+#[derive(Clone, Debug)]
+pub struct Scenario {
+    /// What is placed.
+    pub model: Model,
+    /// How its weights are stored.
+    pub scheme: Scheme,
+    /// How it is used and loaded.
+    pub load: Load,
+    /// Where it can go.
+    pub hardware: Hardware,
+    /// Pins and forbidden places, in the order they were typed.
+    pub constraints: Vec<Constraint>,
+    /// Whether the embedding and the feed-forward part of layer 0 are pinned to the first GPU unless
+    /// a constraint says otherwise.
+    pub default_pins: bool,
+    /// What is minimised, most important first. A CPU without `spill_bytes` here puts it first.
+    pub objectives: Vec<Objective>,
+}
+
+impl Scenario {
+    /// What each component needs under this quantization and load.
+    pub fn demand(&self) -> Result<Demand, Error> {
+        let demand = Demand::of(&self.model, self.scheme, &self.load)?;
+        check_total(&demand)?;
+        Ok(demand)
+    }
+
+    /// States the placement problem.
+    pub fn problem(&self) -> Result<Problem, Error> {
+        self.problem_of(self.demand()?)
+    }
+
+    /// As [`Self::problem`], from a demand that is already known.
+    fn problem_of(&self, demand: Demand) -> Result<Problem, Error> {
+        let everywhere = DeviceSet::first(self.hardware.devices.len());
+        let mut components: Vec<Component> =
+            demand.components.into_iter().map(|d| self.component(d, everywhere)).collect();
+        let rules = rules::apply(self, &mut components)?;
+        Ok(Problem {
+            components,
+            devices: self.hardware.devices.clone(),
+            workspace: demand.workspace,
+            host_staging_bytes: demand.host_staging_bytes,
+            tied_head: self.model.geometry.tied_head,
+            traffic_denominator: self.traffic_denominator(),
+            rules,
+            objectives: with_spill_first(&self.objectives, self.hardware.has_cpu()),
+        })
+    }
+
+    fn component(&self, demand: ComponentDemand, allowed: DeviceSet) -> Component {
+        let lives_with = self.lives_with(demand.id);
+        let visits = match demand.id.kind() {
+            ComponentKind::Mlp | ComponentKind::SharedExpert => self.traffic_denominator(),
+            ComponentKind::Expert => u64::from(self.model.geometry.experts_per_token),
+            _ => 0,
+        };
+        Component { demand, allowed, lives_with, visits }
+    }
+
+    /// A router reads its attention's output and is tiny; the final norm works on what the head reads.
+    fn lives_with(&self, id: ComponentId) -> ComponentId {
+        match id {
+            ComponentId::Router(layer) => ComponentId::Attention(layer),
+            ComponentId::FinalNorm if self.model.geometry.tied_head => ComponentId::Embedding,
+            ComponentId::FinalNorm => ComponentId::OutputHead,
+            other => other,
+        }
+    }
+
+    /// Chances that a token visits an expert are multiples of one over this.
+    fn traffic_denominator(&self) -> u64 {
+        u64::from(self.model.geometry.experts).max(1)
+    }
+}
+
+/// Planner and verifier add demands without checking; this is what entitles them to.
+fn check_total(demand: &Demand) -> Result<(), Error> {
+    let workspace = &demand.workspace;
+    let per_device = [
+        workspace.embedding_bytes,
+        workspace.attention_bytes,
+        workspace.feed_forward_bytes,
+        workspace.head_bytes,
+        demand.host_staging_bytes,
+    ];
+    let of_component = |c: &ComponentDemand| [c.weights_bytes, c.kv_cache_bytes, c.staging_bytes];
+    let total = demand
+        .components
+        .iter()
+        .flat_map(of_component)
+        .chain(per_device)
+        .fold(0_u64, u64::saturating_add);
+    if total >= BYTES_MAX {
+        return Err(Error::new("plan for this model and load")
+            .expected("a total demand below 1024 PiB")
+            .found("more")
+            .hint("a smaller --context or --batch"));
+    }
+    Ok(())
+}

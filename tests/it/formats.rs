@@ -1,0 +1,171 @@
+//! placement.yaml: reads back as itself, and nothing in it can be changed unnoticed.
+
+use apportion::model::ComponentId;
+use apportion::placement::{
+    DeviceRecord, ObjectiveRecord, Placement, Record, Status, TrafficRecord, differences,
+};
+use apportion::plan::{LimitReached, Options, Outcome, solve};
+use apportion::problem::{ObjectiveKind, ObjectiveValue, Problem};
+use apportion::quant::Scheme;
+use apportion::scenario::{Constraint, ConstraintKind, Scenario, parse_objectives};
+use apportion::units::Ratio;
+use apportion::verify::{Measured, measure, verify};
+
+use super::binary::golden;
+use super::scenarios::scenario;
+use super::support::Random;
+
+fn solved(scenario: &Scenario) -> (Problem, Record) {
+    let problem = scenario.problem().unwrap();
+    let Outcome::Solved(solved) = solve(&problem, &Options::default()).unwrap() else {
+        panic!("no placement")
+    };
+    let measured = verify(&problem, &solved.placement).unwrap();
+    let record = Record::of(scenario, &problem, &solved, &measured);
+    (problem, record)
+}
+
+/// A record of a random map, whether or not any planner would make it.
+fn arbitrary(scenario: &Scenario, random: &mut Random) -> Record {
+    let problem = scenario.problem().unwrap();
+    let runs = random.within(1, 40);
+    let mut device = 0;
+    let mut next = || {
+        if random.below(runs) == 0 {
+            device = random.index(problem.devices.len());
+        }
+        device
+    };
+    let device_of: Vec<usize> = problem.components.iter().map(|_| next()).collect();
+    let measured = measure(&problem, &Placement { device_of: device_of.clone() }).unwrap();
+    let ids = problem.components.iter().map(|c| c.demand.id);
+    let pairs = problem.devices.iter().zip(&measured.devices);
+    let objective = |objective: &apportion::problem::Objective| ObjectiveRecord {
+        objective: *objective,
+        value: measured.value(objective.kind),
+        optimum: measured.value(objective.kind),
+        bound: match objective.kind {
+            ObjectiveKind::SpillBytes => ObjectiveValue::Bytes(0),
+            _ => ObjectiveValue::Ratio(Ratio::new(1, 7)),
+        },
+        cap: measured.value(objective.kind),
+        gap: "0.125000000".to_owned(),
+    };
+    Record {
+        scenario: Scenario { objectives: problem.objectives.clone(), ..scenario.clone() },
+        problem: "0".repeat(64),
+        status: [
+            Status::Optimal,
+            Status::Feasible(LimitReached::Nodes),
+            Status::Feasible(LimitReached::Time),
+        ][random.index(3)],
+        objectives: problem.objectives.iter().map(objective).collect(),
+        traffic: TrafficRecord {
+            hand_overs: measured.traffic.hand_overs,
+            remote_experts: measured.traffic.remote_experts,
+            expected: measured.traffic.expected_transfers_per_token(),
+        },
+        solver: "microlp".to_owned(),
+        nodes: random.below(1000),
+        devices: pairs.map(|(device, used)| DeviceRecord::of(&device.id, used)).collect(),
+        homes: ids.zip(device_of).collect(),
+    }
+}
+
+#[test]
+fn what_is_written_reads_back_as_itself() {
+    let mut random = Random::new(7);
+    for model in ["mixtral-8x7b", "llama-3.2-1b", "qwen3-30b-a3b"] {
+        for round in 0..8 {
+            let mut scenario = scenario(model, 1 + random.index(5), random.coin());
+            scenario.scheme = Scheme::ALL[random.index(Scheme::ALL.len())];
+            scenario.default_pins = random.coin();
+            scenario.load.context = random.within(1, 100_000);
+            if random.coin() {
+                scenario.constraints = vec![
+                    Constraint::parse(ConstraintKind::Pin, "layers.1.a*=gpu0").unwrap(),
+                    Constraint::parse(ConstraintKind::Pin, "{embedding,final_*}=gpu0").unwrap(),
+                ];
+            }
+            let record = arbitrary(&scenario, &mut random);
+            let text = record.to_yaml();
+            let read = Record::from_yaml(&text, "map.yaml").unwrap();
+            assert_eq!(read.homes, record.homes, "{model} {round}");
+            assert_eq!(read.to_yaml(), text, "{model} {round}");
+        }
+    }
+}
+
+#[test]
+fn a_solved_file_is_true_and_stable() {
+    let mut asked = scenario("mixtral-8x7b", 2, true);
+    asked.constraints =
+        vec![Constraint::parse(ConstraintKind::Forbid, "layers.31.*=gpu0").unwrap()];
+    asked.objectives = parse_objectives(&["peak_utilization:0.5%,traffic"]).unwrap();
+    let (problem, record) = solved(&asked);
+    let text = record.to_yaml();
+    golden("placement.yaml", &text);
+    let read = Record::from_yaml(&text, "map.yaml").unwrap();
+    assert_eq!(read.scenario.problem().unwrap(), problem);
+    let placement = read.placement(&problem).unwrap();
+    let measured: Measured = verify(&problem, &placement).unwrap();
+    assert_eq!(differences(&read, &problem, &measured), []);
+}
+
+/// Whether `check` would accept the text.
+fn is_accepted(text: &str) -> bool {
+    let Ok(record) = Record::from_yaml(text, "map.yaml") else { return false };
+    let Ok(problem) = record.scenario.problem() else { return false };
+    let Ok(placement) = record.placement(&problem) else { return false };
+    let Ok(measured) = verify(&problem, &placement) else { return false };
+    differences(&record, &problem, &measured).is_empty()
+}
+
+#[test]
+fn no_figure_can_be_changed_unnoticed() {
+    let (_, record) = solved(&scenario("mixtral-8x7b", 2, false));
+    let text = record.to_yaml();
+    assert!(is_accepted(&text));
+    let lines: Vec<&str> = text.lines().collect();
+    let mut changed = 0;
+    for (index, line) in lines.iter().enumerate() {
+        let content = line.split(" # ").next().unwrap();
+        let Some((key, value)) = content.split_once(": ") else { continue };
+        // Effort is not recomputed; a name is a name; what a component is not bound to may be free.
+        let free = ["nodes", "name", "- name", "- id"].contains(&key.trim());
+        let Some(at) = value.find(|c: char| c.is_ascii_digit()) else { continue };
+        if free || line.starts_with('#') {
+            continue;
+        }
+        let at = key.len() + 2 + at;
+        let digit = if &line[at..=at] == "9" { "8" } else { "9" };
+        let mut edited = lines.clone();
+        let line = format!("{}{digit}{}", &line[..at], &line[at + 1..]);
+        edited[index] = &line;
+        assert!(!is_accepted(&edited.join("\n")), "line {}: {line}", index + 1);
+        changed += 1;
+    }
+    assert!(changed > 40, "{changed} lines were tried");
+}
+
+#[test]
+fn any_part_of_a_file_is_refused_and_none_panics() {
+    let (_, record) = solved(&scenario("llama-3.2-1b", 2, false));
+    let text = record.to_yaml();
+    for end in 0..text.len() - 1 {
+        if !text.is_char_boundary(end) || end % 7 != 0 {
+            continue;
+        }
+        // The last line may be cut inside a device name only to an unknown one.
+        assert!(!is_accepted(&text[..end]), "the first {end} bytes");
+    }
+}
+
+#[test]
+fn a_map_names_layers_in_ranges() {
+    let (_, record) = solved(&scenario("mixtral-8x7b", 2, false));
+    let text = record.to_yaml();
+    assert!(text.contains("  layers.0-15.attention: gpu0\n"), "{text}");
+    assert!(record.homes.iter().any(|&(id, _)| id == ComponentId::Expert(31, 7)));
+    assert!(text.lines().count() < 100, "{text}");
+}
