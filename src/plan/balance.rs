@@ -3,7 +3,8 @@
 //! The relaxation knows to a hair how low the peak can be, but a tree search finds counts that meet it only
 //! by luck. Two kinds of units of different size do: some `a` of one kind one way and some `b` of another
 //! back shift almost any amount of bytes. Every exchange lowers the fuller device of a pair without
-//! lifting the other to where it was, so this ends.
+//! lifting the other to where it was, so this ends; a few small steps aside and another round find what two
+//! kinds alone do not reach.
 
 use super::classes::{Classes, Profile};
 use super::formulation::counts::CountSolution;
@@ -11,6 +12,9 @@ use crate::problem::{DeviceSet, Problem};
 
 /// Exchanges before giving up; far more than any placement needs.
 const EXCHANGES_MAX: usize = 400;
+
+/// Fresh starts near the best, when exchanges alone do not reach the target.
+const TRIES_MAX: usize = 300;
 
 /// Units of one kind that one exchange may move.
 const MOVED_MAX: usize = 64;
@@ -34,7 +38,8 @@ pub(super) enum Movable {
     Items,
 }
 
-/// Lowers the peak of `solution`; `required_bytes` is what its devices require now.
+/// Lowers the peak of `solution`; `required_bytes` is what its devices require now, `target` the peak that
+/// is good enough.
 ///
 /// Only weights and KV cache are weighed here; the caller evaluates the result exactly.
 pub(super) fn balance(
@@ -43,34 +48,109 @@ pub(super) fn balance(
     solution: &mut CountSolution,
     required_bytes: &[u64],
     movable: Movable,
+    target: f64,
 ) {
-    let mut kinds: Vec<Profile> = kinds(classes).copied().collect();
-    if movable == Movable::Items {
-        // Only a home has no visits; one that may be nowhere stays where it is.
-        for home in kinds.iter_mut().filter(|kind| kind.visits == 0) {
-            home.allowed = DeviceSet(0);
+    let level = Level::of(problem, classes, required_bytes, movable);
+    let mut best = Fill {
+        solution: solution.clone(),
+        required: required_bytes.iter().map(|&bytes| to_f64(bytes)).collect(),
+    };
+    level.settle(&mut best);
+    let mut tries = 0;
+    while level.peak(&best) > target && tries < TRIES_MAX {
+        let improved = level.nudges(&best).take(TRIES_MAX - tries).find_map(|mut nudged| {
+            tries += 1;
+            level.settle(&mut nudged);
+            (level.peak(&nudged) < level.peak(&best) - 1e-9).then_some(nudged)
+        });
+        let Some(improved) = improved else { break };
+        best = improved;
+    }
+    *solution = best.solution;
+}
+
+/// Counts and what the devices require for them.
+#[derive(Clone, Debug)]
+struct Fill {
+    solution: CountSolution,
+    required: Vec<f64>,
+}
+
+/// What stays the same while units are exchanged.
+struct Level {
+    kinds: Vec<Profile>,
+    capacity: Vec<f64>,
+    gpus: Vec<usize>,
+}
+
+impl Level {
+    fn of(problem: &Problem, classes: &Classes, required_bytes: &[u64], movable: Movable) -> Self {
+        let mut kinds: Vec<Profile> = kinds(classes).copied().collect();
+        if movable == Movable::Items {
+            // Only a home has no visits; one that may be nowhere stays where it is.
+            for home in kinds.iter_mut().filter(|kind| kind.visits == 0) {
+                home.allowed = DeviceSet(0);
+            }
+        }
+        Self {
+            kinds,
+            capacity: problem.devices.iter().map(|d| to_f64(d.capacity_bytes)).collect(),
+            gpus: problem.gpus().filter(|&d| required_bytes[d] > 0).collect(),
         }
     }
-    let mut required: Vec<f64> = required_bytes.iter().map(|&bytes| to_f64(bytes)).collect();
-    let capacity: Vec<f64> = problem.devices.iter().map(|d| to_f64(d.capacity_bytes)).collect();
-    let gpus: Vec<usize> = problem.gpus().filter(|&d| required_bytes[d] > 0).collect();
-    for _ in 0..EXCHANGES_MAX {
-        let fill = |d: &usize| required[*d] / capacity[*d];
-        let Some(&from) = gpus.iter().max_by(|a, b| fill(a).total_cmp(&fill(b))) else { return };
-        let others = gpus.iter().filter(|&&to| to != from);
-        let best = others
-            .filter_map(|&to| {
-                let pair = Pair { from, to, required: &required, capacity: &capacity };
-                pair.best(&kinds, &counts(solution))
-            })
-            .min_by(|a, b| a.peak.total_cmp(&b.peak));
-        let Some(exchange) = best else { return };
-        apply(solution, &exchange, from);
-        let (give, take) = (kinds[exchange.give.0].bytes(), kinds[exchange.take.0].bytes());
-        let moved =
-            to_f64(give) * count_f64(exchange.give.1) - to_f64(take) * count_f64(exchange.take.1);
-        required[from] -= moved;
-        required[exchange.to] += moved;
+
+    fn peak(&self, fill: &Fill) -> f64 {
+        self.gpus.iter().map(|&d| fill.required[d] / self.capacity[d]).fold(0.0, f64::max)
+    }
+
+    /// Exchanges between the fullest GPU and another until no exchange helps.
+    fn settle(&self, fill: &mut Fill) {
+        for _ in 0..EXCHANGES_MAX {
+            let of = |d: &usize| fill.required[*d] / self.capacity[*d];
+            let fullest = self.gpus.iter().copied().max_by(|a, b| of(a).total_cmp(&of(b)));
+            let Some(from) = fullest else { return };
+            let counts = counts(&fill.solution);
+            let best = self
+                .gpus
+                .iter()
+                .filter(|&&to| to != from)
+                .filter_map(|&to| {
+                    let (required, capacity) = (&fill.required, &self.capacity);
+                    Pair { from, to, required, capacity }.best(&self.kinds, &counts)
+                })
+                .min_by(|a, b| a.peak.total_cmp(&b.peak));
+            let Some(exchange) = best else { return };
+            self.apply(fill, &exchange, from);
+        }
+    }
+
+    /// Small steps away from where exchanges of two kinds got stuck: one to three units of one kind from
+    /// one GPU to another.
+    fn nudges<'a>(&'a self, fill: &'a Fill) -> impl Iterator<Item = Fill> + 'a {
+        let pairs = self.gpus.iter().flat_map(|&from| self.gpus.iter().map(move |&to| (from, to)));
+        let steps = (1..=3).flat_map(move |amount| pairs.clone().map(move |pair| (amount, pair)));
+        let all = steps
+            .flat_map(|(amount, pair)| (0..self.kinds.len()).map(move |kind| (kind, amount, pair)));
+        all.filter(|&(kind, amount, (from, to))| {
+            from != to
+                && self.kinds[kind].allowed.contains(to)
+                && counts(&fill.solution)[kind][from] >= amount
+        })
+        .map(|(kind, amount, (from, to))| {
+            let mut nudged = fill.clone();
+            let exchange = Exchange { give: (kind, amount), take: (kind, 0), peak: 0.0, to };
+            self.apply(&mut nudged, &exchange, from);
+            nudged
+        })
+    }
+
+    fn apply(&self, fill: &mut Fill, exchange: &Exchange, from: usize) {
+        let bytes =
+            |(kind, count): (usize, usize)| to_f64(self.kinds[kind].bytes()) * count_f64(count);
+        let moved = bytes(exchange.give) - bytes(exchange.take);
+        fill.required[from] -= moved;
+        fill.required[exchange.to] += moved;
+        shift(&mut fill.solution, exchange, from);
     }
 }
 
@@ -134,16 +214,16 @@ fn counts(solution: &CountSolution) -> Vec<&Vec<usize>> {
     classes.flat_map(|(home, items)| std::iter::once(home).chain(items)).collect()
 }
 
-fn apply(solution: &mut CountSolution, exchange: &Exchange, from: usize) {
+fn shift(solution: &mut CountSolution, exchange: &Exchange, from: usize) {
     let classes = solution.homes.iter_mut().zip(&mut solution.items);
     let mut counts: Vec<&mut Vec<usize>> =
         classes.flat_map(|(home, items)| std::iter::once(home).chain(items)).collect();
-    let mut shift = |kind: usize, amount: usize, from: usize, to: usize| {
+    let mut move_units = |kind: usize, amount: usize, from: usize, to: usize| {
         counts[kind][from] -= amount;
         counts[kind][to] += amount;
     };
-    shift(exchange.give.0, exchange.give.1, from, exchange.to);
-    shift(exchange.take.0, exchange.take.1, exchange.to, from);
+    move_units(exchange.give.0, exchange.give.1, from, exchange.to);
+    move_units(exchange.take.0, exchange.take.1, exchange.to, from);
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a heuristic; the result is evaluated exactly")]

@@ -156,7 +156,8 @@ impl<B: Backend> Chain<'_, '_, B> {
             caps.traffic = Some(self.traffic_max());
         }
         let homes_known = Homes::Fixed { counts: &key.0, chain: fixed };
-        let (run, solution) = self.search.count(goal, &caps, homes_known, &self.forced)?;
+        let (run, solution) =
+            self.search.count(goal, &caps, homes_known, &self.forced, self.search.node_limit)?;
         self.incomplete |= !run.infeasible && run.limit.is_some();
         if let Some(solution) = solution {
             let best = &mut self.answer.best;
@@ -184,7 +185,13 @@ impl<B: Backend> Chain<'_, '_, B> {
             return Ok(None);
         }
         let goal = Goal::Objective(self.kind);
-        let (run, _) = self.search.count(goal, self.caps, Homes::Returning, &self.forced)?;
+        let (run, _) = self.search.count(
+            goal,
+            self.caps,
+            Homes::Returning,
+            &self.forced,
+            self.search.node_limit,
+        )?;
         let problem = self.search.problem;
         let ObjectiveValue::Ratio(fewest) = self.answer.bound else { return Ok(None) };
         let units = fewest.floor_of(problem.traffic_denominator) + problem.traffic_denominator;

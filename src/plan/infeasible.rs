@@ -43,7 +43,8 @@ pub(super) fn explain<B: Backend>(search: &mut Search<'_, B>) -> Result<Infeasib
 fn nearest_miss<B: Backend>(search: &mut Search<'_, B>) -> Result<Option<Candidate>, Error> {
     let caps = Caps::of(search.problem);
     let nothing = vec![Vec::new(); search.problem.devices.len()];
-    let (_, solution) = search.count(Goal::Shortfall, &caps, Homes::Free, &nothing)?;
+    let (_, solution) =
+        search.count(Goal::Shortfall, &caps, Homes::Free, &nothing, search.node_limit)?;
     let unlimited = caps.without_devices();
     let mut best = None;
     if let Some(solution) = solution {

@@ -20,6 +20,7 @@ use super::solver::{Backend, Limits, Run};
 use super::value::{self, GAP_PEAK};
 use crate::error::Error;
 use crate::problem::{ObjectiveKind, ObjectiveValue, Problem};
+use crate::units::Ratio;
 
 /// What a placement must not exceed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -131,7 +132,7 @@ impl<'a, B: Backend> Search<'a, B> {
             self.relax_peak(caps, incumbent)?
         } else {
             let forced = presolve::forced(self.problem, self.classes, caps);
-            self.relax(kind, caps, &forced, incumbent)?
+            self.relax(kind, caps, &forced, incumbent, self.node_limit)?
         };
         if answer.infeasible {
             answer.best = None;
@@ -151,28 +152,38 @@ impl<'a, B: Backend> Search<'a, B> {
         caps: &Caps,
         forced: &Forced,
         incumbent: Option<Candidate>,
+        nodes: u64,
     ) -> Result<StageAnswer, Error> {
-        let (run, solution) = self.count(Goal::Objective(kind), caps, Homes::Free, forced)?;
+        let (run, solution) =
+            self.count(Goal::Objective(kind), caps, Homes::Free, forced, nodes)?;
         let bound = value::bound(self.problem, kind, run.bound);
         let mut answer = StageAnswer { best: incumbent, bound, infeasible: run.infeasible };
         if let Some(solution) = &solution {
             self.arrange(kind, caps, solution, &mut answer.best);
             if kind == ObjectiveKind::PeakUtilization && !self.closed(kind, &answer) {
-                self.balance(caps, solution, &mut answer.best);
+                self.balance(caps, solution, answer.bound, &mut answer.best);
             }
         }
         Ok(answer)
     }
 
     /// Tries to bring the peak of `solution` down to what the relaxation says is possible.
-    fn balance(&self, caps: &Caps, solution: &CountSolution, best: &mut Option<Candidate>) {
+    fn balance(
+        &self,
+        caps: &Caps,
+        solution: &CountSolution,
+        bound: ObjectiveValue,
+        best: &mut Option<Candidate>,
+    ) {
         let kind = ObjectiveKind::PeakUtilization;
         let mut here = None;
         self.arrange(kind, &caps.without_devices(), solution, &mut here);
         if let Some(Candidate { cost, .. }) = here {
             let mut even = solution.clone();
             let required = &cost.required_bytes;
-            balance::balance(self.problem, self.classes, &mut even, required, Movable::Everything);
+            let movable = Movable::Everything;
+            let target = bound.as_f64() * (1.0 + GAP_PEAK / 2.0);
+            balance::balance(self.problem, self.classes, &mut even, required, movable, target);
             self.arrange(kind, caps, &even, best);
         }
     }
@@ -191,7 +202,12 @@ impl<'a, B: Backend> Search<'a, B> {
         self.consider(kind, &caps.without_devices(), solution, homes, &mut here);
         if let Some(Candidate { cost, .. }) = here {
             let required = &cost.required_bytes;
-            balance::balance(self.problem, self.classes, solution, required, Movable::Items);
+            // Below the cap is good enough, and the cap is relative to every device's capacity.
+            let limits = caps.device_bytes.iter().zip(&self.problem.devices);
+            let target = limits.map(|(&l, d)| Ratio::new(l, d.capacity_bytes).as_f64());
+            let target = target.fold(1.0, f64::min);
+            let movable = Movable::Items;
+            balance::balance(self.problem, self.classes, solution, required, movable, target);
             self.consider(kind, caps, solution, homes, best);
         }
     }
@@ -205,7 +221,12 @@ impl<'a, B: Backend> Search<'a, B> {
     ) -> Result<StageAnswer, Error> {
         let kind = ObjectiveKind::PeakUtilization;
         let assumed = presolve::assumed(self.problem, self.classes);
-        let first = self.relax(kind, caps, &assumed, incumbent)?;
+        // The relaxation is so tight here that its root and an even filling usually settle it.
+        let nodes = (self.node_limit / 10).max(1);
+        let mut first = self.relax(kind, caps, &assumed, incumbent, nodes)?;
+        if !first.infeasible && !self.closed(kind, &first) {
+            first = self.relax(kind, caps, &assumed, first.best, self.node_limit)?;
+        }
         let mut limits = caps.clone();
         if let Some(best) = &first.best {
             limits.hold(self.problem, kind, ObjectiveValue::Ratio(best.cost.peak));
@@ -214,7 +235,7 @@ impl<'a, B: Backend> Search<'a, B> {
         if !first.infeasible && presolve::implied(&forced, &assumed) {
             return Ok(first);
         }
-        let mut second = self.relax(kind, &limits, &forced, first.best)?;
+        let mut second = self.relax(kind, &limits, &forced, first.best, self.node_limit)?;
         if let Some(best) = second.best.as_ref().filter(|_| second.infeasible) {
             // Nothing is below what the first pass found.
             second.bound = value::of(self.problem, &best.cost, kind);
@@ -231,7 +252,7 @@ impl<'a, B: Backend> Search<'a, B> {
         incumbent: Option<Candidate>,
     ) -> Result<StageAnswer, Error> {
         let textbook = Textbook::state(self.problem, self.classes, caps, Goal::Objective(kind));
-        let run = self.run(&textbook.program, gap(Goal::Objective(kind)))?;
+        let run = self.run(&textbook.program, gap(Goal::Objective(kind)), self.node_limit)?;
         let bound = value::bound(self.problem, kind, run.bound);
         let mut answer = StageAnswer { best: incumbent, bound, infeasible: run.infeasible };
         if let Some(assignment) = run.values.as_ref().and_then(|values| textbook.read(values)) {
@@ -263,9 +284,10 @@ impl<'a, B: Backend> Search<'a, B> {
         caps: &Caps,
         homes: Homes<'_>,
         forced: &Forced,
+        nodes: u64,
     ) -> Result<(Run, Option<CountSolution>), Error> {
         let counts = Counts::state(self.problem, self.classes, caps, goal, homes, forced);
-        let run = self.run(&counts.program, gap(goal))?;
+        let run = self.run(&counts.program, gap(goal), nodes)?;
         let solution = run.values.as_ref().and_then(|values| counts.read(values));
         Ok((run, solution))
     }
@@ -275,13 +297,13 @@ impl<'a, B: Backend> Search<'a, B> {
         &mut self,
         program: &super::program::Program,
         gap: f64,
+        nodes: u64,
     ) -> Result<Run, Error> {
         let time = self.deadline.map(|d| d.saturating_duration_since(Instant::now()));
         if time == Some(Duration::ZERO) {
             self.limit = self.limit.or(Some(LimitReached::Time));
             return Ok(Run { limit: Some(LimitReached::Time), ..Run::default() });
         }
-        let nodes = self.node_limit;
         let nodes_exact = if gap > 0.0 { nodes / 4 } else { nodes };
         // Half the gap is asked of the solver, so that rounding its bound down leaves the rest.
         let limits = Limits { nodes, time, gap: gap / 2.0, nodes_exact };
