@@ -7,7 +7,7 @@
 
 use super::classes::{Classes, Profile};
 use super::formulation::counts::CountSolution;
-use crate::problem::Problem;
+use crate::problem::{DeviceSet, Problem};
 
 /// Exchanges before giving up; far more than any placement needs.
 const EXCHANGES_MAX: usize = 400;
@@ -25,6 +25,15 @@ struct Exchange {
     to: usize,
 }
 
+/// What may be exchanged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Movable {
+    /// Homes and items.
+    Everything,
+    /// Items only: the homes are settled.
+    Items,
+}
+
 /// Lowers the peak of `solution`; `required_bytes` is what its devices require now.
 ///
 /// Only weights and KV cache are weighed here; the caller evaluates the result exactly.
@@ -33,8 +42,15 @@ pub(super) fn balance(
     classes: &Classes,
     solution: &mut CountSolution,
     required_bytes: &[u64],
+    movable: Movable,
 ) {
-    let kinds: Vec<Profile> = kinds(classes).copied().collect();
+    let mut kinds: Vec<Profile> = kinds(classes).copied().collect();
+    if movable == Movable::Items {
+        // Only a home has no visits; one that may be nowhere stays where it is.
+        for home in kinds.iter_mut().filter(|kind| kind.visits == 0) {
+            home.allowed = DeviceSet(0);
+        }
+    }
     let mut required: Vec<f64> = required_bytes.iter().map(|&bytes| to_f64(bytes)).collect();
     let capacity: Vec<f64> = problem.devices.iter().map(|d| to_f64(d.capacity_bytes)).collect();
     let gpus: Vec<usize> = problem.gpus().filter(|&d| required_bytes[d] > 0).collect();
@@ -107,7 +123,7 @@ fn near(wanted: f64, most: usize) -> impl Iterator<Item = usize> {
 
 fn kinds(classes: &Classes) -> impl Iterator<Item = &Profile> {
     classes
-        .layer_classes
+        .by_kind
         .iter()
         .flat_map(|c| std::iter::once(&c.home).chain(c.items.iter().map(|i| &i.profile)))
 }

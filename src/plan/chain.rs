@@ -8,6 +8,7 @@
 //! others through a depth-first walk. Either enumeration, when it finishes, is a proof.
 
 mod contiguous;
+mod fill;
 mod pressure;
 mod walk;
 
@@ -26,8 +27,14 @@ use crate::error::Error;
 use crate::problem::{ObjectiveKind, ObjectiveValue};
 use pressure::Pressure;
 
-/// Sequences of homes to be solved exactly before the search gives up, per stage.
-const LEAVES_MAX: usize = 128;
+/// Sequences of homes to look at before the search gives up, per stage.
+const LEAVES_MAX: usize = 4_000;
+
+/// Node budgets of one program that the sequences of one stage may spend together.
+const BUDGETS_MAX: u64 = 8;
+
+/// Greedy fillings that found no room to even out by exchanges, per stage.
+const EVENED_MAX: usize = 100;
 
 /// What tells apart two sequences of homes for the counting program: layers of each class per device, and
 /// the chain's shape.
@@ -41,7 +48,11 @@ pub(super) struct Chain<'s, 'p, B> {
     answer: &'s mut StageAnswer,
     pressure: Pressure,
     forced: Forced,
+    /// Nodes the search had spent before this stage's sequences.
+    nodes_before: u64,
     solved: BTreeSet<Leaf>,
+    /// Greedy fillings evened out so far.
+    evened: usize,
     /// A leaf stopped at a limit, or there was no budget to look at it.
     incomplete: bool,
 }
@@ -53,7 +64,7 @@ pub(super) fn search<B: Backend>(
     caps: &Caps,
     answer: &mut StageAnswer,
 ) -> Result<(), Error> {
-    let (problem, classes) = (search.problem, search.classes);
+    let (problem, classes, nodes_before) = (search.problem, search.classes, search.nodes);
     let pressure = Pressure::of(problem, classes, caps);
     let mut chain = Chain {
         search,
@@ -62,7 +73,9 @@ pub(super) fn search<B: Backend>(
         answer,
         pressure,
         forced: presolve::forced(problem, classes, caps),
+        nodes_before,
         solved: BTreeSet::new(),
+        evened: 0,
         incomplete: false,
     };
     let runs = contiguous::enumerate(&mut chain)?;
@@ -93,23 +106,47 @@ impl<B: Backend> Chain<'_, '_, B> {
         let cap = self.caps.traffic.unwrap_or(u64::MAX);
         match (self.kind, &self.answer.best) {
             (ObjectiveKind::Traffic, Some(best)) => {
-                let step = value::traffic_step(self.search.problem);
-                cap.min(best.cost.traffic.saturating_sub(step))
+                cap.min(best.cost.traffic.saturating_sub(self.pressure.step))
             }
             _ => cap,
         }
     }
 
-    /// Solves the counting program with these homes, unless an equal sequence was solved before. False
-    /// when the budget is spent.
-    fn leaf(&mut self, homes: &[usize]) -> Result<bool, Error> {
+    /// Fills these homes greedily. True when that attains their lower bound, so that nothing is left to
+    /// solve.
+    fn fill(&mut self, homes: &[usize], home_counts: &[Vec<usize>], bound_units: u64) -> bool {
+        let (problem, classes) = (self.search.problem, self.search.classes);
+        let Some(mut solution) = fill::fill(problem, classes, self.caps, homes, home_counts) else {
+            return false;
+        };
+        let best = &mut self.answer.best;
+        let before = best.as_ref().map(|best| best.cost.traffic);
+        self.search.consider(self.kind, self.caps, &solution, homes, best);
+        let improved = best.as_ref().map(|best| best.cost.traffic) != before;
+        if !improved && self.evened < EVENED_MAX {
+            self.evened += 1;
+            self.search.even_out(self.kind, self.caps, &mut solution, homes, best);
+        }
+        self.answer.best.as_ref().is_some_and(|best| best.cost.traffic <= bound_units)
+    }
+
+    /// Solves the counting program with these homes, whose traffic is at least `bound_units`, unless an
+    /// equal sequence was solved before. False when the budget is spent.
+    fn leaf(&mut self, homes: &[usize], bound_units: u64) -> Result<bool, Error> {
         let counts = self.home_counts(homes);
         let fixed = FixedChain::of(homes);
         let key = (counts, fixed);
         if self.solved.contains(&key) {
             return Ok(true);
         }
-        if self.solved.len() >= LEAVES_MAX || self.search.out_of_time() {
+        if self.kind == ObjectiveKind::Traffic && self.fill(homes, &key.0, bound_units) {
+            self.solved.insert(key);
+            return Ok(true);
+        }
+        let spent = self.search.nodes - self.nodes_before;
+        let exhausted =
+            self.solved.len() >= LEAVES_MAX || spent >= BUDGETS_MAX * self.search.node_limit;
+        if exhausted || self.search.out_of_time() {
             self.incomplete = true;
             return Ok(false);
         }
@@ -132,7 +169,7 @@ impl<B: Backend> Chain<'_, '_, B> {
     fn home_counts(&self, homes: &[usize]) -> Vec<Vec<usize>> {
         let classes = self.search.classes;
         let devices = self.search.problem.devices.len();
-        let mut counts = vec![vec![0; devices]; classes.layer_classes.len()];
+        let mut counts = vec![vec![0; devices]; classes.by_kind.len()];
         for (layer, &home) in classes.layers.iter().zip(homes) {
             counts[layer.class][home] += 1;
         }

@@ -50,7 +50,7 @@ pub(super) struct Layer {
     pub(super) home: Unit,
     /// Mlp, shared expert, experts, in component order.
     pub(super) items: Vec<Unit>,
-    /// Index into [`Classes::layer_classes`].
+    /// Index into [`Classes::by_kind`].
     pub(super) class: usize,
 }
 
@@ -78,7 +78,7 @@ pub(super) struct Classes {
     /// `None` when the head is tied to the embedding.
     pub(super) head: Option<Unit>,
     pub(super) layers: Vec<Layer>,
-    pub(super) layer_classes: Vec<LayerClass>,
+    pub(super) by_kind: Vec<LayerClass>,
 }
 
 impl Classes {
@@ -107,8 +107,8 @@ impl Classes {
                 _ => return Err(missing(id)),
             }
         }
-        let layer_classes = classify(&mut layers);
-        Ok(Self { embedding, head, layers, layer_classes })
+        let by_kind = classify(&mut layers);
+        Ok(Self { embedding, head, layers, by_kind })
     }
 
     /// Every distinct presence, sorted, without those that cost nothing.
@@ -121,7 +121,7 @@ impl Classes {
 
     /// The profile of every class.
     pub(super) fn profiles(&self) -> impl Iterator<Item = &Profile> {
-        let layers = self.layer_classes.iter();
+        let layers = self.by_kind.iter();
         let items = layers.clone().flat_map(|c| c.items.iter().map(|i| &i.profile));
         let single = [Some(&self.embedding), self.head.as_ref()].into_iter().flatten();
         single.map(|u| &u.profile).chain(layers.map(|c| &c.home)).chain(items)

@@ -16,7 +16,7 @@ pub(super) fn assignment(
 ) -> Option<Assignment> {
     let mut items: Vec<Vec<usize>> =
         classes.layers.iter().map(|layer| vec![usize::MAX; layer.items.len()]).collect();
-    for (c, class) in classes.layer_classes.iter().enumerate() {
+    for (c, class) in classes.by_kind.iter().enumerate() {
         for (j, item) in class.items.iter().enumerate() {
             let places = places(classes, class, item);
             let devices = fill(&places, homes, &solution.items[c][j])?;

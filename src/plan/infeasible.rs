@@ -44,7 +44,7 @@ fn nearest_miss<B: Backend>(search: &mut Search<'_, B>) -> Result<Option<Candida
     let caps = Caps::of(search.problem);
     let nothing = vec![Vec::new(); search.problem.devices.len()];
     let (_, solution) = search.count(Goal::Shortfall, &caps, Homes::Free, &nothing)?;
-    let unlimited = Caps { device_bytes: vec![u64::MAX; caps.device_bytes.len()], ..caps };
+    let unlimited = caps.without_devices();
     let mut best = None;
     if let Some(solution) = solution {
         search.arrange(ObjectiveKind::Traffic, &unlimited, &solution, &mut best);

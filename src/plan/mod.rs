@@ -28,6 +28,7 @@ pub use program::{Program, Row, Sense, Var, Variable};
 
 use crate::error::Error;
 use crate::problem::{Objective, ObjectiveKind, ObjectiveValue, Problem};
+use crate::verify::verify;
 use classes::Classes;
 use formulation::Goal;
 use formulation::counts::{Counts, Homes};
@@ -65,7 +66,32 @@ pub fn solve(problem: &Problem, options: &Options) -> Result<Outcome, Error> {
         return Err(Error::new("solve").found("the problem states no objective"));
     };
     let best = polish(&mut search, &caps, &stages, best)?;
-    Ok(Outcome::Solved(solved(&search, stages, &best)))
+    let solved = solved(&search, stages, &best);
+    confirm(problem, &solved)?;
+    Ok(Outcome::Solved(solved))
+}
+
+/// Nothing leaves here that the independent checker has not passed, with the same objective values.
+fn confirm(problem: &Problem, solved: &Solved) -> Result<(), Error> {
+    let refuse = |found: String| {
+        Error::new("confirm the plan")
+            .expected("a placement that the checker accepts")
+            .found(found)
+            .hint("this is a defect of the planner; please report the command")
+    };
+    let measured = verify(problem, &solved.placement).map_err(|violations| {
+        let all: Vec<String> = violations.iter().map(ToString::to_string).collect();
+        refuse(all.join("; "))
+    })?;
+    match solved.stages.iter().find(|stage| measured.value(stage.kind) != stage.value) {
+        None => Ok(()),
+        Some(stage) => Err(refuse(format!(
+            "{} of {:?} instead of {:?}",
+            stage.kind.name(),
+            measured.value(stage.kind),
+            stage.value
+        ))),
+    }
 }
 
 /// Whether any placement satisfies the problem's capacities and permissions.

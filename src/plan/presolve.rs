@@ -35,7 +35,7 @@ pub(super) fn forced(problem: &Problem, classes: &Classes, caps: &Caps) -> Force
 pub(super) fn assumed(problem: &Problem, classes: &Classes) -> Forced {
     let mut forced: Forced = vec![Vec::new(); problem.devices.len()];
     for gpu in problem.gpus() {
-        let layers = classes.layer_classes.iter();
+        let layers = classes.by_kind.iter();
         let profiles = layers.flat_map(|c| c.items.iter().map(|i| &i.profile).chain([&c.home]));
         let here = profiles.filter(|p| p.allowed.contains(gpu)).map(|p| p.presence);
         forced[gpu] = here.collect();
@@ -62,7 +62,7 @@ fn amounts(classes: &Classes) -> Vec<(Profile, u64)> {
     };
     let mut amounts = vec![times(&classes.embedding.profile, 1)];
     amounts.extend(classes.head.as_ref().map(|head| times(&head.profile, 1)));
-    for class in &classes.layer_classes {
+    for class in &classes.by_kind {
         let layers = class.layers.len();
         amounts.push(times(&class.home, layers));
         amounts.extend(class.items.iter().map(|i| times(&i.profile, i.per_layer * layers)));
@@ -78,4 +78,22 @@ fn holds_at_most(problem: &Problem, caps: &Caps, device: usize) -> u64 {
         Some(spill) if cpus.contains(device) => free.min(spill),
         _ => free,
     }
+}
+
+/// The nearest device before this one that no number and no permission tells apart from it.
+pub(super) fn twin(
+    problem: &Problem,
+    classes: &Classes,
+    caps: &Caps,
+    device: usize,
+) -> Option<usize> {
+    let facts = |d: usize| {
+        let of = &problem.devices[d];
+        (of.kind, of.capacity_bytes, of.reserve_bytes, caps.device_bytes[d])
+    };
+    let alike = |other: &usize| {
+        facts(*other) == facts(device)
+            && classes.profiles().all(|p| p.allowed.contains(*other) == p.allowed.contains(device))
+    };
+    (0..device).rev().find(alike)
 }

@@ -5,7 +5,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::balance;
+use super::balance::{self, Movable};
 use super::chain;
 use super::classes::Classes;
 use super::decode;
@@ -36,6 +36,11 @@ impl Caps {
     pub(super) fn of(problem: &Problem) -> Self {
         let device_bytes = problem.devices.iter().map(|d| d.capacity_bytes).collect();
         Self { device_bytes, spill_bytes: None, traffic: None }
+    }
+
+    /// The same without any limit on devices.
+    pub(super) fn without_devices(&self) -> Self {
+        Self { device_bytes: vec![u64::MAX; self.device_bytes.len()], ..self.clone() }
     }
 
     /// Adds that `kind` stays at or below `cap`.
@@ -86,7 +91,8 @@ pub(super) struct Search<'a, B> {
     /// The first limit any search ran into.
     pub(super) limit: Option<LimitReached>,
     formulation: Formulation,
-    node_limit: u64,
+    /// Branch-and-bound nodes per program.
+    pub(super) node_limit: u64,
     deadline: Option<Instant>,
 }
 
@@ -162,13 +168,31 @@ impl<'a, B: Backend> Search<'a, B> {
     fn balance(&self, caps: &Caps, solution: &CountSolution, best: &mut Option<Candidate>) {
         let kind = ObjectiveKind::PeakUtilization;
         let mut here = None;
-        let anywhere =
-            Caps { device_bytes: vec![u64::MAX; caps.device_bytes.len()], ..caps.clone() };
-        self.arrange(kind, &anywhere, solution, &mut here);
+        self.arrange(kind, &caps.without_devices(), solution, &mut here);
         if let Some(Candidate { cost, .. }) = here {
             let mut even = solution.clone();
-            balance::balance(self.problem, self.classes, &mut even, &cost.required_bytes);
+            let required = &cost.required_bytes;
+            balance::balance(self.problem, self.classes, &mut even, required, Movable::Everything);
             self.arrange(kind, caps, &even, best);
+        }
+    }
+
+    /// Exchanges items until the fullest GPU is as empty as it gets, and keeps that if it satisfies the
+    /// caps.
+    pub(super) fn even_out(
+        &self,
+        kind: ObjectiveKind,
+        caps: &Caps,
+        solution: &mut CountSolution,
+        homes: &[usize],
+        best: &mut Option<Candidate>,
+    ) {
+        let mut here = None;
+        self.consider(kind, &caps.without_devices(), solution, homes, &mut here);
+        if let Some(Candidate { cost, .. }) = here {
+            let required = &cost.required_bytes;
+            balance::balance(self.problem, self.classes, solution, required, Movable::Items);
+            self.consider(kind, caps, solution, homes, best);
         }
     }
 
@@ -190,7 +214,13 @@ impl<'a, B: Backend> Search<'a, B> {
         if !first.infeasible && presolve::implied(&forced, &assumed) {
             return Ok(first);
         }
-        self.relax(kind, caps, &forced, first.best)
+        let mut second = self.relax(kind, &limits, &forced, first.best)?;
+        if let Some(best) = second.best.as_ref().filter(|_| second.infeasible) {
+            // Nothing is below what the first pass found.
+            second.bound = value::of(self.problem, &best.cost, kind);
+            second.infeasible = false;
+        }
+        Ok(second)
     }
 
     /// The reference: one program with a binary per unit and device, and what its solver says of it.

@@ -125,7 +125,7 @@ fn random_devices(random: &mut Random, total: u64) -> Vec<Device> {
     let even = random.one_in(2);
     let fill = random.between(80, 220);
     let share = total * fill / 100 / gpus + 1;
-    let reserve = if random.one_in(3) { 1 } else { 0 };
+    let reserve = u64::from(random.one_in(3));
     let mut devices: Vec<Device> = (0..gpus)
         .map(|g| Device {
             id: format!("gpu{g}"),
@@ -233,9 +233,9 @@ fn costs(problem: &Problem, device_of: &[usize]) -> Option<Costs> {
             return None;
         }
         if cpu {
-            spill += weights + kv
+            spill += weights + kv;
         } else {
-            peak = peak.max(Ratio::new(required, device.capacity_bytes))
+            peak = peak.max(Ratio::new(required, device.capacity_bytes));
         }
     }
     let home = |l| device_of[index(ComponentId::Attention(l))];

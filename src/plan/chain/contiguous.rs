@@ -76,11 +76,12 @@ fn explore<B: Backend>(
         return Ok(true);
     }
     if done == table.pressure.layers {
-        return Ok(chain.leaf(&path.homes)? && !chain.closed());
+        return Ok(chain.leaf(&path.homes, spent)? && !chain.closed());
     }
     for run in table.runs(state, done, path.first) {
         let so_far = spent + run.units;
-        let bound = so_far + table.to_go(run.next_state, run.end, path.first.or(Some(run.device)));
+        let bound =
+            so_far + table.cost_to_go(run.next_state, run.end, path.first.or(Some(run.device)));
         if bound >= NEVER {
             continue;
         }
@@ -133,11 +134,11 @@ impl<'a> Table<'a> {
     }
 
     fn cheapest(&mut self) -> u64 {
-        self.to_go(0, 0, None)
+        self.cost_to_go(0, 0, None)
     }
 
     /// The least bound of all ways to place the layers from `done` on.
-    fn to_go(&mut self, state: usize, done: usize, first: Option<usize>) -> u64 {
+    fn cost_to_go(&mut self, state: usize, done: usize, first: Option<usize>) -> u64 {
         if done == self.pressure.layers {
             return 0;
         }
@@ -145,8 +146,8 @@ impl<'a> Table<'a> {
         if self.memo[slot] == UNKNOWN {
             let mut best = NEVER;
             for run in self.runs(state, done, first) {
-                let to_go = self.to_go(run.next_state, run.end, first.or(Some(run.device)));
-                best = best.min(run.units.saturating_add(to_go));
+                let rest = self.cost_to_go(run.next_state, run.end, first.or(Some(run.device)));
+                best = best.min(run.units.saturating_add(rest));
             }
             self.memo[slot] = best;
         }

@@ -1,6 +1,7 @@
 //! How many experts must leave a device that is home to given layers: the lower bound of the search.
 
 use crate::plan::classes::{Classes, Layer, Profile, Unit};
+use crate::plan::presolve;
 use crate::plan::stage::Caps;
 use crate::plan::value;
 use crate::problem::{DeviceSet, Problem};
@@ -61,7 +62,8 @@ pub(super) struct Pressure {
     item_transient: (u64, u64),
     /// The cheapest item to send away: its traffic units, and the bytes that go with them.
     cheapest: Option<(u64, u64)>,
-    step: u64,
+    /// Every amount of traffic is a multiple of this.
+    pub(super) step: u64,
     /// What one change of device costs.
     pub(super) hand_over_units: u64,
     pub(super) layers: usize,
@@ -73,15 +75,14 @@ pub(super) struct Pressure {
 impl Pressure {
     pub(super) fn of(problem: &Problem, classes: &Classes, caps: &Caps) -> Self {
         let devices = problem.devices.len();
-        let items =
-            || classes.layer_classes.iter().flat_map(|c| c.items.iter().map(|i| &i.profile));
-        let homes = || classes.layer_classes.iter().map(|c| &c.home);
+        let items = || classes.by_kind.iter().flat_map(|c| c.items.iter().map(|i| &i.profile));
+        let homes = || classes.by_kind.iter().map(|c| &c.home);
         let (home, item) = (least_transient(homes()), least_transient(items()));
         let prices =
             items().filter(|p| p.weights_bytes > 0).map(|p| (2 * p.visits, p.weights_bytes));
         Self {
             sides: (0..devices).map(|d| side(problem, classes, caps, d)).collect(),
-            twins: (0..devices).map(|d| twin(problem, classes, caps, d)).collect(),
+            twins: (0..devices).map(|d| presolve::twin(problem, classes, caps, d)).collect(),
             home_transient: home,
             item_transient: (home.0.max(item.0), home.1.max(item.1)),
             cheapest: prices.min_by(|a, b| {
@@ -202,16 +203,4 @@ fn layer_burden(layer: &Layer, device: usize) -> Burden {
         }
     }
     burden
-}
-
-fn twin(problem: &Problem, classes: &Classes, caps: &Caps, device: usize) -> Option<usize> {
-    let facts = |d: usize| {
-        let of = &problem.devices[d];
-        (of.kind, of.capacity_bytes, of.reserve_bytes, caps.device_bytes[d])
-    };
-    let alike = |other: &usize| {
-        facts(*other) == facts(device)
-            && classes.profiles().all(|p| p.allowed.contains(*other) == p.allowed.contains(device))
-    };
-    (0..device).rev().find(alike)
 }

@@ -39,7 +39,9 @@ pub(super) fn enumerate<B: Backend>(chain: &mut Chain<'_, '_, B>) -> Result<bool
 fn extend<B: Backend>(chain: &mut Chain<'_, '_, B>, walk: &mut Walk) -> Result<bool, Error> {
     let done = walk.homes.len();
     if done == chain.pressure.layers {
-        return Ok(!walk.comes_back || (chain.leaf(&walk.homes)? && !chain.closed()));
+        let last = walk.homes.last().copied().unwrap_or(0);
+        let bound = bound_units(chain, walk, last, done);
+        return Ok(!walk.comes_back || (chain.leaf(&walk.homes, bound)? && !chain.closed()));
     }
     for device in 0..chain.pressure.devices() {
         let unused = walk.burdens[device] == Burden::default();

@@ -8,6 +8,7 @@ use super::memory::{self, Forced, Occupant};
 use super::traffic::{self, FixedChain};
 use super::{Goal, PerDevice, times};
 use crate::plan::classes::{Classes, ItemClass, Profile};
+use crate::plan::presolve;
 use crate::plan::program::{Program, Var, merged};
 use crate::plan::stage::Caps;
 use crate::problem::{ObjectiveKind, Problem};
@@ -59,6 +60,9 @@ impl Counts {
         forced: &Forced,
     ) -> Self {
         let mut counts = Self::variables(problem, classes, homes);
+        if !matches!(homes, Homes::Fixed { .. }) {
+            counts.order_twins(problem, classes, caps);
+        }
         let occupants = counts.occupants(problem, classes);
         memory::add(&mut counts.program, problem, &occupants, forced, caps, goal);
         if goal == Goal::Objective(ObjectiveKind::Traffic) || caps.traffic.is_some() {
@@ -87,7 +91,7 @@ impl Counts {
         };
         let mut homes = Vec::new();
         let mut items = Vec::new();
-        for (c, class) in classes.layer_classes.iter().enumerate() {
+        for (c, class) in classes.by_kind.iter().enumerate() {
             homes.push(place(format!("home{c}"), &class.home, class.layers.len()));
             let item = |(j, item): (usize, &ItemClass)| {
                 place(format!("item{c}_{j}"), &item.profile, item.per_layer * class.layers.len())
@@ -99,6 +103,20 @@ impl Counts {
             counts.fix_homes(fixed);
         }
         counts
+    }
+
+    /// `C14`: of devices that cannot be told apart, the earlier hosts at least as many layers.
+    fn order_twins(&mut self, problem: &Problem, classes: &Classes, caps: &Caps) {
+        for device in 0..problem.devices.len() {
+            let Some(twin) = presolve::twin(problem, classes, caps, device) else { continue };
+            let mut terms = Vec::new();
+            for homes in &self.homes {
+                terms.extend(homes[device].map(|v| (v, 1)));
+                terms.extend(homes[twin].map(|v| (v, -1)));
+            }
+            let ids = (&problem.devices[device].id, &problem.devices[twin].id);
+            self.program.at_most(format!("twins_{}_{}", ids.0, ids.1), terms, 0);
+        }
     }
 
     fn fix_homes(&mut self, fixed: &[Vec<usize>]) {
@@ -122,7 +140,7 @@ impl Counts {
         if let Some(head) = &classes.head {
             add(&self.head, &head.profile, 1);
         }
-        for (c, class) in classes.layer_classes.iter().enumerate() {
+        for (c, class) in classes.by_kind.iter().enumerate() {
             let layers = class.layers.len();
             add(&self.homes[c], &class.home, layers);
             for (vars, item) in self.items[c].iter().zip(&class.items) {
@@ -150,7 +168,7 @@ impl Counts {
         let mut terms: Vec<(Var, i64)> =
             hand_overs.terms.iter().map(|&(var, n)| (var, n * per_hand_over)).collect();
         let mut constant = hand_overs.constant * per_hand_over;
-        for (c, class) in classes.layer_classes.iter().enumerate() {
+        for (c, class) in classes.by_kind.iter().enumerate() {
             for (j, item) in class.items.iter().enumerate() {
                 let count = class.layers.len() * item.per_layer;
                 let price = 2 * i64::try_from(item.profile.visits).unwrap_or(i64::MAX);
@@ -177,7 +195,7 @@ impl Counts {
         returning: bool,
     ) -> traffic::HandOvers {
         let ids: Vec<&str> = problem.devices.iter().map(|d| d.id.as_str()).collect();
-        let sizes: Vec<usize> = classes.layer_classes.iter().map(|c| c.layers.len()).collect();
+        let sizes: Vec<usize> = classes.by_kind.iter().map(|c| c.layers.len()).collect();
         let end = |layer: Option<&crate::plan::classes::Layer>| layer.map_or(0, |l| l.class);
         let ends = (end(classes.layers.first()), end(classes.layers.last()));
         let chain_ends = (&self.embedding, &self.head);

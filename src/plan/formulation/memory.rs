@@ -34,7 +34,11 @@ pub(in crate::plan) fn add(
         .then(|| program.continuous("peak".to_owned(), None));
     let quantum = quantum(problem);
     for (device, occupants) in occupants.iter().enumerate() {
-        let required = required(program, problem, device, occupants, &forced[device], quantum);
+        // What is missing may be put anywhere, so nothing is known of how much a device holds.
+        let limit_bytes =
+            if goal == Goal::Shortfall { u64::MAX } else { caps.device_bytes[device] };
+        let site = Site { device, forced: &forced[device], limit_bytes };
+        let required = required(program, problem, &site, occupants, quantum);
         let id = &problem.devices[device].id;
         if let Some(peak) = peak.filter(|_| problem.gpus().any(|gpu| gpu == device)) {
             let mut terms = required.terms.clone();
@@ -60,15 +64,22 @@ struct Required {
     constant: i64,
 }
 
-/// What `device` requires.
+/// A device and what is known about it.
+struct Site<'a> {
+    device: usize,
+    forced: &'a [Presence],
+    limit_bytes: u64,
+}
+
+/// What a device requires.
 fn required(
     program: &mut Program,
     problem: &Problem,
-    device: usize,
+    site: &Site<'_>,
     occupants: &[Occupant],
-    forced: &[Presence],
     quantum: i64,
 ) -> Required {
+    let &Site { device, forced, limit_bytes } = site;
     let id = &problem.devices[device].id;
     let weights = occupants.iter().map(|o| (o.var, signed(o.profile.weights_bytes)));
     let mut required = Required { terms: weights.collect(), constant: 0 };
@@ -76,7 +87,7 @@ fn required(
     let kv_cache: Vec<(Var, i64)> = kv_cache.filter(|&(_, bytes)| bytes > 0).collect();
     let host_staging = host_staging_bytes(problem, device);
     let floor = Floor::of(forced, host_staging);
-    let presences = presence_variables(program, id, occupants, &floor);
+    let presences = presence_variables(program, id, occupants, &floor, limit_bytes);
     if presences.is_empty() && floor.staging_bytes <= floor.workspace_bytes {
         required.terms.extend(kv_cache);
         required.constant = signed(floor.workspace_bytes);
@@ -91,9 +102,7 @@ fn required(
         required.constant += reserve;
     } else if reserve > 0 {
         let occupied = program.binary(format!("occupied_{id}"));
-        for occupant in occupants {
-            bound_by(program, id, occupant, occupied);
-        }
+        switched_by(program, id, &occupants.iter().collect::<Vec<_>>(), occupied, limit_bytes);
         required.terms.push((occupied, reserve));
     }
     required
@@ -157,6 +166,7 @@ fn presence_variables(
     id: &str,
     occupants: &[Occupant],
     floor: &Floor,
+    limit_bytes: u64,
 ) -> Vec<(Presence, Var)> {
     let mut presences: Vec<Presence> = occupants.iter().map(|o| o.profile.presence).collect();
     presences.sort_unstable();
@@ -173,18 +183,36 @@ fn presence_variables(
             continue;
         }
         let present = program.binary(format!("present_{id}_{index}"));
-        for occupant in members {
-            bound_by(program, id, occupant, present);
-        }
+        switched_by(program, id, &members, present, limit_bytes);
         out.push((presence, present));
     }
     out
 }
 
-fn bound_by(program: &mut Program, id: &str, occupant: &Occupant, switch: Var) {
-    let most = i64::try_from(occupant.count_max).unwrap_or(i64::MAX);
-    let name = format!("if_{}_{id}_{}", switch.0, occupant.var.0);
-    program.at_most(name, vec![(occupant.var, 1), (switch, -most)], 0);
+/// Nothing of `members` unless the switch is on: each by its count, and all of them by what the device can
+/// hold at all. The second alone nearly says it, and says it well in the relaxation: a device filled by
+/// them has its switch nearly on.
+fn switched_by(
+    program: &mut Program,
+    id: &str,
+    members: &[&Occupant],
+    switch: Var,
+    limit_bytes: u64,
+) {
+    let total = members
+        .iter()
+        .map(|o| o.profile.bytes().saturating_mul(u64::try_from(o.count_max).unwrap_or(u64::MAX)));
+    let most = total.fold(0, u64::saturating_add).min(limit_bytes);
+    let mut bytes: Vec<(Var, i64)> =
+        members.iter().map(|o| (o.var, signed(o.profile.bytes()))).collect();
+    bytes.push((switch, -signed(most)));
+    program.at_most(format!("filled_{id}_{}", switch.0), bytes, 0);
+    for occupant in members {
+        let fit = limit_bytes.checked_div(occupant.profile.bytes()).unwrap_or(u64::MAX);
+        let count = u64::try_from(occupant.count_max).unwrap_or(u64::MAX).min(fit);
+        let terms = vec![(occupant.var, 1), (switch, -signed(count))];
+        program.at_most(format!("switched_{id}_{}_{}", switch.0, occupant.var.0), terms, 0);
+    }
 }
 
 /// `C5`: bytes on CPU devices, as goal or under a cap.

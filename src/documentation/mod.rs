@@ -1,0 +1,4 @@
+//! Pages to read: why things are as they are.
+
+#[doc = include_str!("formulation.md")]
+pub mod formulation {}
