@@ -282,6 +282,16 @@ mod tests {
     }
 
     #[test]
+    fn the_documented_example_is_read() {
+        let page = include_str!("mod.rs");
+        let example = page.split("```yaml\n").nth(1).unwrap().split("//! ```").next().unwrap();
+        let text = example.lines().map(|line| line[4..].to_owned() + "\n").collect::<Vec<_>>();
+        let read = Hardware::from_yaml(&text.concat(), "example").unwrap();
+        assert_eq!(read.hardware.devices.len(), 2);
+        assert_eq!(read.notices.len(), 3);
+    }
+
+    #[test]
     fn malformed_files_are_refused() {
         let gpu = "{id: g, kind: cuda, memory: 1GiB}";
         for (devices, rest) in [

@@ -2,6 +2,27 @@
 //!
 //! Nothing here asks the machine; sizes come from the command line ([`Hardware::from_sizes`]) or from a
 //! file ([`Hardware::from_yaml`]).
+//!
+//! # hardware.yaml, version 1
+//!
+//! ```yaml
+//! version: 1
+//! nodes:
+//!   - id: box                       # node and device ids: a-z 0-9 _ . -, each once in the file
+//!     devices:
+//!       - id: gpu0
+//!         kind: cuda                # cuda, metal or gpu; cpu for host memory
+//!         memory: 15.60GiB          # what may be used, in bytes or with a unit
+//!         reserve: 512MiB           # optional: kept free when anything lives there
+//!         bandwidth: 1TB/s          # optional, not used yet
+//!         compute: 312TFLOPS        # optional, not used yet
+//!       - { id: cpu, kind: cpu, memory: 64GiB }
+//! links:                            # optional, not used yet: between nodes or devices
+//!   - { between: [gpu0, cpu], latency: 5us, bandwidth: 32GB/s }
+//! default_link: { latency: 5us, bandwidth: 32GB/s }
+//! ```
+//!
+//! The first listed GPU is GPU 0. Unknown and repeated keys are refused.
 
 mod file;
 

@@ -112,9 +112,7 @@ pub fn comparison(problem: &Problem, optimum: Option<(&str, &Measured)>, rows: &
             RowOutcome::DoesNotFit { misfit, measured } => {
                 measured_row(row.name, false, Some(misfit), problem, measured)
             }
-            RowOutcome::NotApplicable(why) => {
-                json!({ "name": row.name, "fits": null, "not_applicable": why })
-            }
+            RowOutcome::NotApplicable(why) => not_applicable(row.name, why),
         });
     }
     json!({ "rows": all })
@@ -229,5 +227,20 @@ fn measured_row(
         "expected_transfers_per_token":
             measured.traffic.expected_transfers_per_token().as_f64(),
         "devices": devices(problem, measured),
+    })
+}
+
+/// The same keys as any other row, without values, and the reason.
+fn not_applicable(name: &str, why: &str) -> Value {
+    json!({
+        "name": name,
+        "fits": null,
+        "first_misfit": null,
+        "peak": null,
+        "hand_overs": null,
+        "remote_experts": null,
+        "expected_transfers_per_token": null,
+        "devices": [],
+        "not_applicable": why,
     })
 }

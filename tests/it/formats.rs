@@ -87,6 +87,9 @@ fn what_is_written_reads_back_as_itself() {
                     Constraint::parse(ConstraintKind::Pin, "{embedding,final_*}=gpu0").unwrap(),
                 ];
             }
+            if random.coin() {
+                scenario.model.name = "w\u{1b}[2J \"x\": [&a *a #\u{85}\u{202e}".to_owned();
+            }
             let record = arbitrary(&scenario, &mut random);
             let text = record.to_yaml();
             let read = Record::from_yaml(&text, "map.yaml").unwrap();
@@ -158,6 +161,25 @@ fn any_part_of_a_file_is_refused_and_none_panics() {
         }
         // The last line may be cut inside a device name only to an unknown one.
         assert!(!is_accepted(&text[..end]), "the first {end} bytes");
+    }
+}
+
+#[test]
+fn no_stray_byte_changes_the_map_or_panics() {
+    let (_, record) = solved(&scenario("llama-3.2-1b", 2, false));
+    let text = record.to_yaml();
+    let mut random = Random::new(11);
+    for _ in 0..600 {
+        let mut bytes = text.clone().into_bytes();
+        for _ in 0..random.within(1, 3) {
+            let at = random.index(bytes.len());
+            bytes[at] = u8::try_from(random.within(9, 126)).unwrap();
+        }
+        let edited = String::from_utf8(bytes).unwrap();
+        if is_accepted(&edited) {
+            let read = Record::from_yaml(&edited, "map.yaml").unwrap();
+            assert_eq!(read.homes, record.homes, "{edited}");
+        }
     }
 }
 
