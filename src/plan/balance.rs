@@ -8,6 +8,7 @@
 
 use super::classes::{Classes, Profile};
 use super::formulation::counts::CountSolution;
+use super::stage::Caps;
 use crate::problem::{DeviceSet, Problem};
 
 /// Exchanges before giving up; far more than any placement needs.
@@ -151,6 +152,64 @@ impl Level {
         fill.required[from] -= moved;
         fill.required[exchange.to] += moved;
         shift(&mut fill.solution, exchange, from);
+    }
+}
+
+/// Moves units from host memory to GPUs until no exchange of two kinds fits more bytes onto one.
+pub(super) fn top_up(
+    problem: &Problem,
+    classes: &Classes,
+    caps: &Caps,
+    solution: &mut CountSolution,
+    required_bytes: &[u64],
+) {
+    let level = Level::of(problem, classes, required_bytes, Movable::Everything);
+    let mut fill = Fill {
+        solution: solution.clone(),
+        required: required_bytes.iter().map(|&bytes| to_f64(bytes)).collect(),
+    };
+    for cpu in problem.cpus() {
+        for gpu in problem.gpus() {
+            for _ in 0..EXCHANGES_MAX {
+                let free = to_f64(caps.device_bytes[gpu]) - fill.required[gpu];
+                let Some(exchange) = level.filling(&fill.solution, cpu, gpu, free) else { break };
+                level.apply(&mut fill, &exchange, cpu);
+            }
+        }
+    }
+    *solution = fill.solution;
+}
+
+impl Level {
+    /// The exchange between host and GPU that brings the most bytes into `free`.
+    fn filling(
+        &self,
+        solution: &CountSolution,
+        cpu: usize,
+        gpu: usize,
+        free: f64,
+    ) -> Option<Exchange> {
+        let counts = counts(solution);
+        let mut best: Option<(f64, Exchange)> = None;
+        for (i, give) in self.kinds.iter().enumerate() {
+            if !give.allowed.contains(gpu) || give.bytes() == 0 {
+                continue;
+            }
+            for (j, take) in self.kinds.iter().enumerate() {
+                let back = take.allowed.contains(cpu) && i != j && take.bytes() > 0;
+                for b in 0..=if back { counts[j][gpu].min(MOVED_MAX) } else { 0 } {
+                    let returned = count_f64(b) * to_f64(take.bytes());
+                    let fit = super::value::floor((free + returned) / to_f64(give.bytes()));
+                    let a = usize::try_from(fit).unwrap_or(usize::MAX).min(counts[i][cpu]);
+                    let gain = count_f64(a) * to_f64(give.bytes()) - returned;
+                    if gain > best.map_or(0.5, |(gain, _)| gain) {
+                        let exchange = Exchange { give: (i, a), take: (j, b), peak: 0.0, to: gpu };
+                        best = Some((gain, exchange));
+                    }
+                }
+            }
+        }
+        best.map(|(_, exchange)| exchange)
     }
 }
 

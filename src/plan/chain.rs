@@ -8,18 +8,19 @@
 //! others through a depth-first walk. Either enumeration, when it finishes, is a proof.
 
 mod contiguous;
-mod fill;
 mod pressure;
 mod walk;
 
 use std::collections::BTreeSet;
 
+use super::fill;
 use super::formulation::Goal;
 use super::formulation::counts::Homes;
 use super::formulation::memory::Forced;
 use super::formulation::traffic::FixedChain;
 use super::outcome::LimitReached;
 use super::presolve;
+use super::seed;
 use super::solver::Backend;
 use super::stage::{Caps, Search, StageAnswer};
 use super::value;
@@ -133,7 +134,7 @@ impl<B: Backend> Chain<'_, '_, B> {
     /// Solves the counting program with these homes, whose traffic is at least `bound_units`, unless an
     /// equal sequence was solved before. False when the budget is spent.
     fn leaf(&mut self, homes: &[usize], bound_units: u64) -> Result<bool, Error> {
-        let counts = self.home_counts(homes);
+        let counts = seed::home_counts(self.search.problem, self.search.classes, homes);
         let fixed = FixedChain::of(homes);
         let key = (counts, fixed);
         if self.solved.contains(&key) {
@@ -165,16 +166,6 @@ impl<B: Backend> Chain<'_, '_, B> {
         }
         self.solved.insert(key);
         Ok(true)
-    }
-
-    fn home_counts(&self, homes: &[usize]) -> Vec<Vec<usize>> {
-        let classes = self.search.classes;
-        let devices = self.search.problem.devices.len();
-        let mut counts = vec![vec![0; devices]; classes.by_kind.len()];
-        for (layer, &home) in classes.layers.iter().zip(homes) {
-            counts[layer.class][home] += 1;
-        }
-        counts
     }
 
     /// A lower bound on what any walk costs that uses some device for more than one run, in the terms of

@@ -11,8 +11,11 @@ use crate::problem::{ObjectiveKind, Problem};
 
 /// Whether some placement satisfies capacities and permissions.
 pub(super) fn placement_exists<B: Backend>(search: &mut Search<'_, B>) -> Result<bool, Error> {
-    let nearest = nearest_miss(search)?;
-    Ok(nearest.is_some_and(|c| c.cost.within(&Caps::of(search.problem))))
+    let caps = Caps::of(search.problem);
+    if search.seeded(ObjectiveKind::PeakUtilization, &caps).is_some() {
+        return Ok(true);
+    }
+    Ok(nearest_miss(search)?.is_some_and(|nearest| nearest.cost.within(&caps)))
 }
 
 /// The reasons, for a problem known to be infeasible.

@@ -16,6 +16,7 @@ use super::formulation::memory::Forced;
 use super::formulation::textbook::Textbook;
 use super::outcome::{Formulation, LimitReached, Options};
 use super::presolve;
+use super::seed::{self, Seed};
 use super::solver::{Backend, Limits, Run};
 use super::value::{self, GAP_PEAK};
 use crate::error::Error;
@@ -128,6 +129,7 @@ impl<'a, B: Backend> Search<'a, B> {
         if self.formulation == Formulation::Textbook {
             return self.minimise_textbook(kind, caps, incumbent);
         }
+        let incumbent = incumbent.or_else(|| self.seeded(kind, caps));
         let mut answer = if kind == ObjectiveKind::PeakUtilization {
             self.relax_peak(caps, incumbent)?
         } else {
@@ -145,6 +147,15 @@ impl<'a, B: Backend> Search<'a, B> {
         Ok(self.settled(kind, answer))
     }
 
+    /// The best of the starting points.
+    pub(super) fn seeded(&self, kind: ObjectiveKind, caps: &Caps) -> Option<Candidate> {
+        let mut best = None;
+        for seed in seed::seeds(self.problem, self.classes, caps) {
+            self.consider(kind, caps, &seed.solution, &seed.homes, &mut best);
+        }
+        best
+    }
+
     /// The counting relaxation from below, its point arranged from above.
     fn relax(
         &mut self,
@@ -160,6 +171,9 @@ impl<'a, B: Backend> Search<'a, B> {
         let mut answer = StageAnswer { best: incumbent, bound, infeasible: run.infeasible };
         if let Some(solution) = &solution {
             self.arrange(kind, caps, solution, &mut answer.best);
+            if kind == ObjectiveKind::SpillBytes && !self.closed(kind, &answer) {
+                self.top_up(caps, solution, &mut answer.best);
+            }
             if kind == ObjectiveKind::PeakUtilization && !self.closed(kind, &answer) {
                 self.balance(caps, solution, answer.bound, &mut answer.best);
             }
@@ -185,6 +199,15 @@ impl<'a, B: Backend> Search<'a, B> {
             let target = bound.as_f64() * (1.0 + GAP_PEAK / 2.0);
             balance::balance(self.problem, self.classes, &mut even, required, movable, target);
             self.arrange(kind, caps, &even, best);
+        }
+    }
+
+    /// Empties host memory into what the GPUs have left.
+    fn top_up(&self, caps: &Caps, solution: &CountSolution, best: &mut Option<Candidate>) {
+        let Some(homes) = decode::arrange(self.classes, solution, 0) else { return };
+        let seed = Seed { solution: solution.clone(), homes };
+        if let Some(topped) = seed::topped_up(self.problem, self.classes, caps, &seed) {
+            self.arrange(ObjectiveKind::SpillBytes, caps, &topped.solution, best);
         }
     }
 
