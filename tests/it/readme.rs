@@ -1,0 +1,41 @@
+//! The README shows real output: every `$ apportion ...` block is run and compared.
+//!
+//! `APPORTION_BLESS=1 cargo test readme` writes the blocks anew.
+
+use std::fmt::Write as _;
+use std::path::Path;
+
+use crate::binary::Bench;
+
+const OPEN: &str = "```console\n$ ";
+const RUN: &str = "cargo run --release -- ";
+
+#[test]
+fn every_block_of_the_readme_is_what_the_program_prints() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md");
+    let readme = std::fs::read_to_string(&path).unwrap();
+    let mut fresh = String::new();
+    let mut parts = readme.split(OPEN);
+    fresh.push_str(parts.next().unwrap());
+    for part in parts {
+        let (block, rest) = part.split_once("```").unwrap();
+        let command = block.lines().next().unwrap();
+        write!(fresh, "{OPEN}{command}\n{}```{rest}", output(command)).unwrap();
+    }
+    if std::env::var_os("APPORTION_BLESS").is_some() {
+        return std::fs::write(&path, &fresh).unwrap();
+    }
+    assert_eq!(readme, fresh, "APPORTION_BLESS=1 cargo test readme writes the blocks anew");
+}
+
+/// What the command prints, with a fixed time in place of the measured one.
+fn output(command: &str) -> String {
+    let arguments =
+        command.strip_prefix("apportion ").or_else(|| command.strip_prefix(RUN)).unwrap();
+    let printed = Bench::new().line(arguments).stdout;
+    let lines = printed.lines().map(|line| match line.split_once(" by microlp in ") {
+        Some((before, _)) => format!("{before} by microlp in 0.01 s)"),
+        None => line.trim_end().to_owned(),
+    });
+    lines.map(|line| line + "\n").collect()
+}
