@@ -1,8 +1,8 @@
 //! How many experts must leave a device that is home to given layers: the lower bound of the search.
 
+use crate::plan::caps::Caps;
 use crate::plan::classes::{Classes, Layer, Profile, Unit};
 use crate::plan::presolve;
-use crate::plan::stage::Caps;
 use crate::plan::value;
 use crate::problem::{DeviceSet, Problem};
 
