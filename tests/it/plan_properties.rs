@@ -160,6 +160,16 @@ fn three_uneven_gpus_are_proven() {
     }
 }
 
+/// Four GPUs, even and uneven, where single runs cost 5 transfers and a device that is returned to 4.5.
+#[test]
+fn four_gpus_are_proven_and_may_return_to_a_device() {
+    for gpus in [[12, 10, 8, 6], [8, 8, 8, 8]] {
+        let problem = mixtral("q4_k_m", &gpus.map(|g| g * GIB));
+        let solved = solved(&problem).unwrap();
+        assert_eq!(solved.limit, None, "{gpus:?}: {:?}", solved.stages);
+    }
+}
+
 /// A bound is a bound whatever the budget: with hardly any nodes it is below what a large budget finds.
 #[test]
 fn a_small_budget_gives_weaker_answers_but_true_ones() {

@@ -10,8 +10,8 @@ use crate::support::Random;
 
 /// A tiny problem; sometimes infeasible, sometimes with a CPU, uneven devices, pins, a tied head, layers of
 /// several sizes, dense layers, shared experts, workspace, staging, reserve.
-pub fn random_problem(random: &mut Random) -> Problem {
-    let layers = u32::try_from(random.within(1, 4)).unwrap();
+pub fn random_problem(random: &mut Random, layers_max: u64) -> Problem {
+    let layers = u32::try_from(random.within(1, layers_max)).unwrap();
     let experts = u32::try_from(random.within(1, 3)).unwrap();
     let tied_head = random.one_in(4);
     let sizes = [random.within(3, 9), random.within(3, 9)];
