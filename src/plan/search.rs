@@ -17,6 +17,9 @@ use super::value::{self, GAP_PEAK};
 use crate::error::Error;
 use crate::problem::{ObjectiveKind, ObjectiveValue, Problem};
 
+/// Programs up to twice this size get their whole budget of nodes.
+const VARIABLES_SMALL: usize = 150;
+
 /// A placement with its exact cost.
 #[derive(Clone, Debug)]
 pub(super) struct Candidate {
@@ -108,6 +111,7 @@ impl<'a, B: Backend> Search<'a, B> {
             self.limit = self.limit.or(Some(LimitReached::Time));
             return Ok(Run { limit: Some(LimitReached::Time), ..Run::default() });
         }
+        let nodes = affordable(nodes, program.variables.len());
         let nodes_exact = if gap > 0.0 { nodes / 4 } else { nodes };
         // Half the gap is asked of the solver, so that rounding its bound down leaves the rest.
         let limits = Limits { nodes, time, gap: gap / 2.0, nodes_exact };
@@ -171,6 +175,13 @@ impl<'a, B: Backend> Search<'a, B> {
             *best = Some(Candidate { assignment, cost });
         }
     }
+}
+
+/// A budget of nodes, less on programs whose nodes cost more: a node's price grows faster than the number
+/// of variables.
+fn affordable(nodes: u64, variables: usize) -> u64 {
+    let excess = u64::try_from(variables / VARIABLES_SMALL).unwrap_or(u64::MAX).max(1);
+    (nodes / excess.saturating_mul(excess)).max(1)
 }
 
 /// The relative gap at which a program's proof may stop.

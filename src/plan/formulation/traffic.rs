@@ -113,7 +113,7 @@ fn end(program: &mut Program, what: &str, device_ids: &[&str], homes: &PerDevice
 }
 
 /// `C10`: a walk over two devices or more that begins and ends on the same one changes once more than it
-/// has devices to reach.
+/// has devices to reach. One row per pair of devices says it best; beyond eight, one per device.
 fn returns(
     program: &mut Program,
     device_ids: &[&str],
@@ -121,18 +121,29 @@ fn returns(
     first: &PerDevice,
     last: &PerDevice,
 ) -> Var {
-    let returns = program.continuous("returns".to_owned(), Some(1));
+    let returns = program.binary("returns".to_owned());
     for (d, id) in device_ids.iter().enumerate() {
         let (Some(first), Some(last)) = (first[d], last[d]) else { continue };
-        for (other, used) in used.iter().enumerate() {
-            if let Some(used) = used.filter(|_| other != d) {
+        let others = used.iter().enumerate().filter(|&(other, _)| other != d);
+        let others: Vec<(usize, Var)> =
+            others.filter_map(|(o, used)| Some((o, (*used)?))).collect();
+        if device_ids.len() <= PAIRS_MAX {
+            for (other, used) in others {
                 let terms = vec![(first, 1), (last, 1), (used, 1), (returns, -1)];
                 program.at_most(format!("returns_{id}_{}", device_ids[other]), terms, 2);
             }
+        } else {
+            let most = i64::try_from(others.len()).unwrap_or(i64::MAX);
+            let mut terms = vec![(first, most), (last, most), (returns, -most)];
+            terms.extend(others.iter().map(|&(_, used)| (used, 1)));
+            program.at_most(format!("returns_{id}"), terms, 2 * most);
         }
     }
     returns
 }
+
+/// Devices up to which pairs are stated.
+const PAIRS_MAX: usize = 8;
 
 /// `C10b`: only walks that begin and end on the same of several devices.
 fn only_returning(
