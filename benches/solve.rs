@@ -13,10 +13,11 @@ use std::time::Duration;
 
 use apportion::memory::{Demand, Load};
 use apportion::model::{Model, catalogue};
-use apportion::plan::{Formulation, LimitReached, Options, Outcome, Solved, StageReport};
+use apportion::plan::{Formulation, LimitReached, Options, Outcome, Program, Solved, StageReport};
 use apportion::plan::{counting_program, solve, textbook_program};
-use apportion::problem::{ObjectiveKind, Problem};
+use apportion::problem::{ObjectiveKind, ObjectiveValue, Problem};
 use apportion::quant::Scheme;
+use apportion::units::Ratio;
 use apportion::verify::verify;
 
 use support::clock::{Timed, once, repeated};
@@ -124,11 +125,11 @@ fn against_the_textbook(instance: &Instance) -> Result<[Row; 2], Failure> {
     let ratio = textbook.median.as_secs_f64() / counts.median.as_secs_f64();
     let proven = matches!(&textbook.result, Outcome::Solved(solved) if solved.limit.is_none());
     let textbook_outcome = match &textbook.result {
-        Outcome::Solved(solved) if proven => format!("{}; {ratio:.0} times", outcome(solved)),
+        Outcome::Solved(solved) if proven => format!("{ratio:.0} times: {}", outcome(solved)),
         Outcome::Solved(solved) => {
-            format!("not proven within 60 s, over {ratio:.0} times: {}", outcome(solved))
+            format!("not proven within 60 s, {ratio:.0} times: {}", outcome(solved))
         }
-        Outcome::Unknown(_) => format!("no placement within 60 s, over {ratio:.0} times"),
+        Outcome::Unknown(_) => format!("no placement within 60 s, {ratio:.0} times"),
         Outcome::Infeasible(_) => return Err("the formulations disagree".into()),
     };
     let row = |what: &str, time, outcome, target: &str, met| Row {
@@ -217,7 +218,13 @@ fn stage(stage: &StageReport) -> String {
     let digits = if stage.kind == ObjectiveKind::PeakUtilization { 6 } else { 2 };
     let (name, optimum) = (stage.kind.name(), stage.optimum.as_f64());
     let (bound, gap) = (stage.bound.as_f64(), stage.gap());
-    format!("{name} {optimum:.digits$} (bound {bound:.digits$}, gap {gap:.1e})")
+    let known = format!("{name} {optimum:.digits$} (bound {bound:.digits$}, gap {gap:.1e})");
+    if stage.value < stage.optimum {
+        // A later stage came upon something better than the stage that was looking for it.
+        format!("{known}, in the end {:.digits$}", stage.value.as_f64())
+    } else {
+        known
+    }
 }
 
 /// Every catalogue model under every scheme: tensors, bytes per tensor, demand per component.
@@ -248,29 +255,49 @@ fn build_all() -> Result<usize, Failure> {
     Ok(components)
 }
 
-/// The counting program of every instance and the textbook program of the first, peak objective.
+/// The peak as counts for every instance; both stages as the textbook has them where that is a size other
+/// solvers can be asked for.
 fn write_programs(folder: &Path) -> Result<(), Failure> {
-    let kind = ObjectiveKind::PeakUtilization;
     fs::create_dir_all(folder)?;
     for instance in [&TWO].into_iter().chain(&THREE).chain(&FOUR).chain(&EIGHT) {
-        let problem = instance.peak_problem()?;
-        let claim = claim(&problem)?;
-        let write = |formulation: &str, program: String| {
-            let path = folder.join(format!("{}.{formulation}.lp", instance.file_stem()));
-            println!("{}", path.display());
-            fs::write(path, claim.clone() + &program)
+        let problem = instance.problem()?;
+        let solved = solved(&problem, &Options::default())?;
+        let [peak, traffic] = &solved.stages[..] else {
+            return Err("two objectives expected".into());
         };
-        write("counts", counting_program(&problem, kind)?.to_string())?;
-        if instance == &TWO {
-            write("textbook", textbook_program(&problem, kind)?.to_string())?;
+        let write = |name: &str, stage: &StageReport, program: &Program| {
+            let path = folder.join(format!("{}.{name}.lp", instance.file_stem()));
+            println!("{}", path.display());
+            fs::write(path, format!("{}{program}", claim(&problem, stage)))
+        };
+        write("peak.counts", peak, &counting_program(&problem, peak.kind)?)?;
+        if instance.gpus.len() <= 4 {
+            write("peak.textbook", peak, &textbook_program(&problem, peak.kind)?)?;
+            let capped = capped(&problem, peak);
+            write("traffic.textbook", traffic, &textbook_program(&capped, traffic.kind)?)?;
         }
     }
     Ok(())
 }
 
-/// What this planner says of the program, as a comment that `highs.py` holds against its own answer.
-fn claim(problem: &Problem) -> Result<String, Failure> {
-    let solved = solved(problem, &Options::default())?;
-    let [peak] = &solved.stages[..] else { return Err("one objective expected".into()) };
-    Ok(format!("\\ apportion {} {}\n", peak.optimum.as_f64(), peak.bound.as_f64()))
+/// What this planner says of the program, in its units: a comment that `highs.py` holds against its own
+/// answer.
+fn claim(problem: &Problem, stage: &StageReport) -> String {
+    let unit = match stage.kind {
+        ObjectiveKind::Traffic => Ratio::new(problem.traffic_denominator, 1).as_f64(),
+        ObjectiveKind::SpillBytes | ObjectiveKind::PeakUtilization => 1.0,
+    };
+    let in_units = |value: ObjectiveValue| value.as_f64() * unit;
+    format!("\\ apportion {} {}\n", in_units(stage.optimum), in_units(stage.bound))
+}
+
+/// The peak's cap as capacities, which is what the traffic stage works under.
+fn capped(problem: &Problem, peak: &StageReport) -> Problem {
+    let mut capped = problem.clone();
+    if let ObjectiveValue::Ratio(cap) = peak.cap {
+        for device in &mut capped.devices {
+            device.capacity_bytes = device.capacity_bytes.min(cap.floor_of(device.capacity_bytes));
+        }
+    }
+    capped
 }

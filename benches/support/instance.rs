@@ -53,12 +53,21 @@ const fn mixtral(gpus: &'static [&'static str]) -> Instance {
 impl Instance {
     /// E.g. `mixtral-8x7b q4_k_m on 12+10+8+6 GiB`.
     pub fn title(&self) -> String {
-        format!("{} {} on {} GiB", self.model, self.scheme, self.gpus.join("+"))
+        format!("{} {} on {} GiB", self.model, self.scheme, self.sizes())
     }
 
     /// The same, as a file name.
     pub fn file_stem(&self) -> String {
-        format!("{}.{}.{}", self.model, self.scheme, self.gpus.join("+"))
+        format!("{}.{}.{}", self.model, self.scheme, self.sizes())
+    }
+
+    fn sizes(&self) -> String {
+        match self.gpus {
+            [first, rest @ ..] if rest.iter().all(|gib| gib == first) => {
+                format!("{}x{first}", self.gpus.len())
+            }
+            _ => self.gpus.join("+"),
+        }
     }
 
     /// What to type after `apportion`.
