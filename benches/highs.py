@@ -70,9 +70,10 @@ def solve(path, time_limit, gap):
     if highs.readModel(str(path)) != highspy.HighsStatus.kOk:
         raise SystemExit(f"HiGHS cannot read {path}")
     scale_rows(highs)
-    started = time.perf_counter()
+    # Of this process, so that a busy machine does not count; the limit is by the clock.
+    started = time.process_time()
     highs.run()
-    seconds = time.perf_counter() - started
+    seconds = time.process_time() - started
     return highs.modelStatusToString(highs.getModelStatus()), highs.getInfo(), seconds
 
 
@@ -113,7 +114,7 @@ def main():
     parser.add_argument("--gap", type=float, default=1e-4, help="relative gap that counts as proven")
     arguments = parser.parse_args()
     print(f"HiGHS {quiet().version()}, 1 thread, gap {arguments.gap:g}\n")
-    print("| program | status | objective | bound | gap | seconds | nodes | apportion | agree |")
+    print("| program | status | objective | bound | gap | CPU seconds | nodes | apportion | agree |")
     print("|---|---|---|---|---|---|---|---|---|")
     for path in arguments.files:
         print(row(path, arguments), flush=True)

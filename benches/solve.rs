@@ -31,6 +31,9 @@ type Failure = Box<dyn Error>;
 /// What one textbook run may take.
 const TEXTBOOK_LIMIT: Duration = Duration::from_secs(60);
 
+/// On more GPUs no textbook program is written.
+const TEXTBOOK_GPUS_MAX: usize = 4;
+
 /// What the command line asks for.
 enum Mode {
     Measure,
@@ -271,7 +274,7 @@ fn write_programs(folder: &Path) -> Result<(), Failure> {
             fs::write(path, format!("{}{program}", claim(&problem, stage)))
         };
         write("peak.counts", peak, &counting_program(&problem, peak.kind)?)?;
-        if instance.gpus.len() <= 4 {
+        if instance.gpus.len() <= TEXTBOOK_GPUS_MAX {
             write("peak.textbook", peak, &textbook_program(&problem, peak.kind)?)?;
             let capped = capped(&problem, peak);
             write("traffic.textbook", traffic, &textbook_program(&capped, traffic.kind)?)?;
