@@ -4,10 +4,11 @@
 //! component may live, which components live together, what to minimise. Neither models nor
 //! quantizations nor files reach past this point.
 
+use crate::error::Error;
 use crate::hardware::{Device, DeviceKind};
 use crate::memory::{ComponentDemand, Workspace};
 use crate::model::{ComponentId, ComponentKind};
-use crate::units::Ratio;
+use crate::units::{BYTES_MAX, Ratio};
 
 /// A set of devices, as bits over [`Problem::devices`].
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Hash)]
@@ -170,6 +171,59 @@ impl Problem {
             .count()
             .try_into()
             .unwrap_or(u32::MAX)
+    }
+
+    /// Whether the parts fit together: what planner and verifier take for granted.
+    ///
+    /// # Errors
+    /// Components out of order or twice, no device or too many, a component with nowhere to live or tied to
+    /// one that is not there, or numbers so large that their sums could overflow.
+    pub fn validate(&self) -> Result<(), Error> {
+        let refuse = |found: String| Err(Error::new("state the problem").found(found));
+        if self.devices.is_empty() || self.devices.len() > DeviceSet::DEVICES_MAX {
+            let most = DeviceSet::DEVICES_MAX;
+            return refuse(format!(
+                "{} devices; 1 to {most} can be planned for",
+                self.devices.len()
+            ));
+        }
+        let ids = self.components.iter().map(|c| c.demand.id);
+        if !ids.clone().zip(ids.skip(1)).all(|(a, b)| a < b) {
+            return refuse("components that are not in canonical order, or one twice".to_owned());
+        }
+        let everywhere = DeviceSet::first(self.devices.len());
+        for component in &self.components {
+            let id = component.demand.id;
+            if component.allowed.and(everywhere).is_empty() {
+                return refuse(format!("{id} may live on no device"));
+            }
+            if self.index_of(component.lives_with).is_none() {
+                return refuse(format!(
+                    "{id} lives with {}, which is not there",
+                    component.lives_with
+                ));
+            }
+        }
+        if self.largest_sum() > u128::from(BYTES_MAX) || self.traffic_denominator == 0 {
+            return refuse("numbers beyond what can be added up".to_owned());
+        }
+        Ok(())
+    }
+
+    /// An upper bound on any sum of bytes, or of traffic units, that planner or verifier may form.
+    fn largest_sum(&self) -> u128 {
+        let demands = self.components.iter().map(|c| {
+            let bytes = [c.demand.weights_bytes, c.demand.kv_cache_bytes, c.demand.staging_bytes];
+            let traffic = u128::from(c.visits) * 2 + u128::from(self.traffic_denominator);
+            bytes.map(u128::from).iter().sum::<u128>() + traffic
+        });
+        let devices =
+            self.devices.iter().map(|d| u128::from(d.capacity_bytes) + u128::from(d.reserve_bytes));
+        let Workspace { embedding_bytes, attention_bytes, feed_forward_bytes, head_bytes } =
+            self.workspace;
+        let rest = [embedding_bytes, attention_bytes, feed_forward_bytes, head_bytes];
+        let rest = rest.map(u128::from).iter().sum::<u128>() + u128::from(self.host_staging_bytes);
+        demands.sum::<u128>() + devices.sum::<u128>() + rest
     }
 
     /// The same problem with only these of its rules in force (indices into `rules`).

@@ -58,9 +58,10 @@ fn solve(args: &SolveArgs, scenario: &Scenario, options: &Options) -> Result<Ans
 
 /// Neither a placement nor a proof that there is none.
 pub fn unknown(limit: LimitReached) -> String {
-    let (limit, option) = match limit {
-        LimitReached::Nodes => ("node limit", "--node-limit"),
-        LimitReached::Time => ("time limit", "--time-limit"),
+    let (limit, advice) = match limit {
+        LimitReached::Nodes => ("node limit", "a larger --node-limit"),
+        LimitReached::Time => ("time limit", "a larger --time-limit"),
+        LimitReached::Precision => ("solver's precision", "another --objective order"),
     };
-    format!("unknown: the {limit} was reached before anything was known; try a larger {option}\n")
+    format!("unknown: the {limit} was reached before anything was known; try {advice}\n")
 }

@@ -101,6 +101,7 @@ enum StatusEntry {
 enum LimitEntry {
     Nodes,
     Time,
+    Precision,
 }
 
 #[derive(Deserialize)]
@@ -302,10 +303,11 @@ fn read_objectives(entries: &[ObjectiveEntry]) -> Result<Vec<ObjectiveRecord>, E
 fn read_status(file: &FileEntry, source: &str) -> Result<Status, Error> {
     match (&file.status, &file.limit) {
         (StatusEntry::Optimal, None) => Ok(Status::Optimal),
-        (StatusEntry::Feasible, Some(LimitEntry::Nodes)) => {
-            Ok(Status::Feasible(LimitReached::Nodes))
-        }
-        (StatusEntry::Feasible, Some(LimitEntry::Time)) => Ok(Status::Feasible(LimitReached::Time)),
+        (StatusEntry::Feasible, Some(limit)) => Ok(Status::Feasible(match limit {
+            LimitEntry::Nodes => LimitReached::Nodes,
+            LimitEntry::Time => LimitReached::Time,
+            LimitEntry::Precision => LimitReached::Precision,
+        })),
         (_, _) => Err(Error::new(OPERATION)
             .object(source)
             .place("status")

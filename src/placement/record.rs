@@ -41,6 +41,7 @@ pub(crate) fn limit_name(limit: LimitReached) -> &'static str {
     match limit {
         LimitReached::Nodes => "nodes",
         LimitReached::Time => "time",
+        LimitReached::Precision => "precision",
     }
 }
 

@@ -6,9 +6,9 @@
 //! lifting the other to where it was, so this ends; a few small steps aside and another round find what two
 //! kinds alone do not reach.
 
+use super::caps::Caps;
 use super::classes::{Classes, Profile};
 use super::formulation::counts::CountSolution;
-use super::stage::Caps;
 use crate::problem::{DeviceSet, Problem};
 
 /// Exchanges before giving up; far more than any placement needs.

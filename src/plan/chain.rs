@@ -13,6 +13,7 @@ mod walk;
 
 use std::collections::BTreeSet;
 
+use super::caps::Caps;
 use super::fill;
 use super::formulation::Goal;
 use super::formulation::counts::Homes;
@@ -20,9 +21,9 @@ use super::formulation::memory::Forced;
 use super::formulation::traffic::FixedChain;
 use super::outcome::LimitReached;
 use super::presolve;
+use super::search::{Search, StageAnswer};
 use super::seed;
 use super::solver::Backend;
-use super::stage::{Caps, Search, StageAnswer};
 use super::value;
 use crate::error::Error;
 use crate::problem::{ObjectiveKind, ObjectiveValue};
@@ -31,8 +32,8 @@ use pressure::Pressure;
 /// Sequences of homes to look at before the search gives up, per stage.
 const LEAVES_MAX: usize = 4_000;
 
-/// Node budgets of one program that the sequences of one stage may spend together.
-const BUDGETS_MAX: u64 = 8;
+/// One sequence may use one in so many nodes of what all of a stage may use together.
+const LEAF_SHARE: u64 = 10;
 
 /// Greedy fillings that found no room to even out by exchanges, per stage.
 const EVENED_MAX: usize = 100;
@@ -49,6 +50,8 @@ pub(super) struct Chain<'s, 'p, B> {
     answer: &'s mut StageAnswer,
     pressure: Pressure,
     forced: Forced,
+    /// Nodes all sequences may use together.
+    nodes: u64,
     /// Nodes the search had spent before this stage's sequences.
     nodes_before: u64,
     solved: BTreeSet<Leaf>,
@@ -64,6 +67,7 @@ pub(super) fn search<B: Backend>(
     kind: ObjectiveKind,
     caps: &Caps,
     answer: &mut StageAnswer,
+    nodes: u64,
 ) -> Result<(), Error> {
     let (problem, classes, nodes_before) = (search.problem, search.classes, search.nodes);
     let pressure = Pressure::of(problem, classes, caps);
@@ -74,6 +78,7 @@ pub(super) fn search<B: Backend>(
         answer,
         pressure,
         forced: presolve::forced(problem, classes, caps),
+        nodes,
         nodes_before,
         solved: BTreeSet::new(),
         evened: 0,
@@ -145,8 +150,7 @@ impl<B: Backend> Chain<'_, '_, B> {
             return Ok(true);
         }
         let spent = self.search.nodes - self.nodes_before;
-        let exhausted =
-            self.solved.len() >= LEAVES_MAX || spent >= BUDGETS_MAX * self.search.node_limit;
+        let exhausted = self.solved.len() >= LEAVES_MAX || spent >= self.nodes;
         if exhausted || self.search.out_of_time() {
             self.incomplete = true;
             return Ok(false);
@@ -156,9 +160,9 @@ impl<B: Backend> Chain<'_, '_, B> {
         if self.kind == ObjectiveKind::Traffic {
             caps.traffic = Some(self.traffic_max());
         }
+        let nodes = (self.nodes / LEAF_SHARE).max(1);
         let homes_known = Homes::Fixed { counts: &key.0, chain: fixed };
-        let (run, solution) =
-            self.search.count(goal, &caps, homes_known, &self.forced, self.search.node_limit)?;
+        let (run, solution) = self.search.count(goal, &caps, homes_known, &self.forced, nodes)?;
         self.incomplete |= !run.infeasible && run.limit.is_some();
         if let Some(solution) = solution {
             let best = &mut self.answer.best;
@@ -176,13 +180,8 @@ impl<B: Backend> Chain<'_, '_, B> {
             return Ok(None);
         }
         let goal = Goal::Objective(self.kind);
-        let (run, _) = self.search.count(
-            goal,
-            self.caps,
-            Homes::Returning,
-            &self.forced,
-            self.search.node_limit,
-        )?;
+        let (run, _) =
+            self.search.count(goal, self.caps, Homes::Returning, &self.forced, self.nodes)?;
         let problem = self.search.problem;
         let ObjectiveValue::Ratio(fewest) = self.answer.bound else { return Ok(None) };
         let units = fewest.floor_of(problem.traffic_denominator) + problem.traffic_denominator;

@@ -85,9 +85,10 @@ impl Classes {
     /// Groups the components of `problem`.
     ///
     /// # Errors
-    /// When the problem lacks an embedding, a head or a layer's attention, or ties components together
+    /// When the problem does not [hold together](Problem::validate), lacks an embedding, a head or a layer's attention, or ties components together
     /// that no formulation here can keep together.
     pub(super) fn of(problem: &Problem) -> Result<Self, Error> {
+        problem.validate()?;
         let mut units = units(problem)?;
         let mut take = |id: ComponentId| units.remove(&id).ok_or_else(|| missing(id));
         let embedding = take(ComponentId::Embedding)?;
@@ -111,6 +112,17 @@ impl Classes {
         Ok(Self { embedding, head, layers, by_kind })
     }
 
+    /// The embedding, and the head where it is on its own.
+    pub(super) fn ends(&self) -> impl Iterator<Item = &Unit> {
+        [Some(&self.embedding), self.head.as_ref()].into_iter().flatten()
+    }
+
+    /// All units.
+    pub(super) fn units(&self) -> impl Iterator<Item = &Unit> {
+        let layers = self.layers.iter();
+        self.ends().chain(layers.flat_map(|l| std::iter::once(&l.home).chain(&l.items)))
+    }
+
     /// Every distinct presence, sorted, without those that cost nothing.
     pub(super) fn presences(&self) -> Vec<Presence> {
         let mut found: Vec<Presence> = self.profiles().map(|p| p.presence).collect();
@@ -123,8 +135,7 @@ impl Classes {
     pub(super) fn profiles(&self) -> impl Iterator<Item = &Profile> {
         let layers = self.by_kind.iter();
         let items = layers.clone().flat_map(|c| c.items.iter().map(|i| &i.profile));
-        let single = [Some(&self.embedding), self.head.as_ref()].into_iter().flatten();
-        single.map(|u| &u.profile).chain(layers.map(|c| &c.home)).chain(items)
+        self.ends().map(|u| &u.profile).chain(layers.map(|c| &c.home)).chain(items)
     }
 }
 

@@ -3,8 +3,8 @@
 //! The planner needs this to tell which of its candidates is best; [`crate::verify`] computes the same
 //! again, from the same definitions and none of this code, before anyone sees a placement.
 
+use super::caps::Caps;
 use super::classes::{Classes, Presence, Unit};
-use super::stage::Caps;
 use crate::placement::Placement;
 use crate::problem::{ObjectiveKind, Problem};
 use crate::units::Ratio;

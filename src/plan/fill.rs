@@ -3,10 +3,10 @@
 //!
 //! It attains the search's lower bound most of the time, and then nothing needs to be solved.
 
+use crate::plan::caps::Caps;
 use crate::plan::classes::{Classes, Presence, Profile};
 use crate::plan::evaluate::host_staging_bytes;
 use crate::plan::formulation::counts::CountSolution;
-use crate::plan::stage::Caps;
 use crate::problem::Problem;
 
 /// Items of one class whose layers have one home.

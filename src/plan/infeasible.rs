@@ -1,11 +1,12 @@
 //! Why there is no placement: how many bytes are missing, and which rules are to blame.
 
+use super::caps::Caps;
 use super::classes::Classes;
 use super::formulation::Goal;
 use super::formulation::counts::Homes;
 use super::outcome::{Infeasibility, Options, Shortfall};
+use super::search::{Candidate, Search};
 use super::solver::Backend;
-use super::stage::{Candidate, Caps, Search};
 use crate::error::Error;
 use crate::problem::{ObjectiveKind, Problem};
 

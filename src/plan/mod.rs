@@ -7,6 +7,7 @@
 //! Value to value: no files, no environment, no clock unless a time limit asks for one.
 
 mod balance;
+mod caps;
 mod chain;
 mod classes;
 mod decode;
@@ -17,6 +18,8 @@ mod infeasible;
 mod outcome;
 mod presolve;
 mod program;
+mod relax;
+mod search;
 mod seed;
 pub mod solver;
 mod stage;
@@ -31,12 +34,13 @@ pub use program::{Program, Row, Sense, Var, Variable};
 use crate::error::Error;
 use crate::problem::{Objective, ObjectiveKind, ObjectiveValue, Problem};
 use crate::verify::verify;
+use caps::Caps;
 use classes::Classes;
 use formulation::Goal;
 use formulation::counts::{Counts, Homes};
 use formulation::textbook::Textbook;
+use search::{Candidate, Search};
 use solver::{Backend, Microlp};
-use stage::{Candidate, Caps, Search};
 
 /// Finds the placement that is lexicographically best in the problem's objectives, with proofs.
 ///
@@ -163,8 +167,7 @@ fn polish<B: Backend>(
             for later in &stages[index + 1..] {
                 held.hold(problem, later.kind, value::of(problem, &best.cost, later.kind));
             }
-            let answer = search.minimise(stage.kind, &held, Some(best.clone()))?;
-            best = answer.best.unwrap_or(best);
+            best = search.improve(stage.kind, &held, best)?;
         }
         caps.hold(problem, stage.kind, value::of(problem, &best.cost, stage.kind));
     }
@@ -178,6 +181,12 @@ fn solved<B: Backend>(
 ) -> Solved {
     let finished = |mut stage: StageReport| {
         stage.value = value::of(search.problem, &best.cost, stage.kind);
+        if stage.value < stage.optimum {
+            // Polishing an earlier objective stumbled upon something better in an unproven later one.
+            stage.optimum = stage.value;
+            stage.cap = value::cap(stage.optimum, stage.tolerance);
+            stage.proven = value::closes(stage.kind, stage.optimum, stage.bound);
+        }
         stage
     };
     let stages: Vec<StageReport> = stages.into_iter().map(finished).collect();

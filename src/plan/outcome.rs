@@ -15,9 +15,8 @@ pub enum Formulation {
     Textbook,
 }
 
-/// The default node budget of each integer program: seconds on the largest machines, never reached on two
-/// or three GPUs.
-pub const NODE_LIMIT: u64 = 2_000;
+/// The default node budget of an integer program: seconds on eight GPUs, rarely reached on two or three.
+pub const NODE_LIMIT: u64 = 10_000;
 
 /// How to plan; nothing here changes what is optimal.
 #[derive(Clone, Debug)]
@@ -70,6 +69,8 @@ pub enum LimitReached {
     Nodes,
     /// The wall clock.
     Time,
+    /// The solver's precision: it gave up on a program.
+    Precision,
 }
 
 /// How the answer was found.

@@ -4,9 +4,9 @@
 //! with a weak relaxation; but most of the time there is no choice, because everything else together
 //! cannot hold enough for a device to go without the kind.
 
+use super::caps::Caps;
 use super::classes::{Classes, Presence, Profile};
 use super::formulation::memory::Forced;
-use super::stage::Caps;
 use crate::problem::{DeviceSet, Problem};
 
 /// The presences without which a device could not hold its part, when no device may exceed `caps`.

@@ -4,11 +4,11 @@
 //! A tree search over tight capacities may find no point at all before its budget ends. These are found in
 //! microseconds, so there is something to improve, and an answer where there is one to be had easily.
 
+use super::caps::Caps;
 use super::classes::Classes;
 use super::evaluate::Assignment;
 use super::fill;
 use super::formulation::counts::CountSolution;
-use super::stage::Caps;
 use super::{balance, decode};
 use crate::problem::Problem;
 

@@ -62,6 +62,7 @@ fn verdict(solved: &Solved, elapsed: Duration) -> String {
             let limit = match limit {
                 LimitReached::Nodes => "the node limit",
                 LimitReached::Time => "the time limit",
+                LimitReached::Precision => "the solver's precision",
             };
             format!("feasible: {limit} stopped the proof ({effort})\n")
         }

@@ -13,6 +13,8 @@ mod enumeration;
 mod facts;
 /// Files read back as themselves and say nothing that is not so.
 mod formats;
+/// Laws the planner's answers obey on problems too large to enumerate.
+mod plan_properties;
 /// The README's blocks are what the program prints.
 mod readme;
 /// Every kind of bad input gets one clear message, and nothing worse happens.

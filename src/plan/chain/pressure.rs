@@ -1,8 +1,8 @@
 //! How many experts must leave a device that is home to given layers: the lower bound of the search.
 
+use crate::plan::caps::Caps;
 use crate::plan::classes::{Classes, Layer, Profile, Unit};
 use crate::plan::presolve;
-use crate::plan::stage::Caps;
 use crate::plan::value;
 use crate::problem::{DeviceSet, Problem};
 
@@ -70,6 +70,10 @@ pub(super) struct Pressure {
     embedding_allowed: DeviceSet,
     head_allowed: DeviceSet,
     pub(super) tied_head: bool,
+    /// Weights and KV cache of everything.
+    total_bytes: u64,
+    /// Those of the chain's ends, which may be anywhere.
+    ends_bytes: u64,
 }
 
 impl Pressure {
@@ -94,7 +98,30 @@ impl Pressure {
             embedding_allowed: classes.embedding.profile.allowed,
             head_allowed: classes.head.as_ref().unwrap_or(&classes.embedding).profile.allowed,
             tied_head: classes.head.is_none(),
+            total_bytes: classes.units().map(|unit| unit.profile.bytes()).sum(),
+            ends_bytes: classes.ends().map(|unit| unit.profile.bytes()).sum(),
         }
+    }
+
+    /// How many devices hold less than they must in the end, when at most `remote_units` of traffic may go
+    /// to remote items: all others together cannot hold the rest, and little of it can be received.
+    pub(super) fn underfilled(&self, burdens: &[Burden], remote_units: u64) -> u64 {
+        let received = self.cheapest.map_or(0, |(units, bytes)| {
+            let bytes = u128::from(remote_units) * u128::from(bytes) / u128::from(units.max(1));
+            u64::try_from(bytes).unwrap_or(u64::MAX)
+        });
+        let limits = self.sides.iter().map(|side| side.limit_bytes);
+        let capacity = limits.fold(0_u64, u64::saturating_add);
+        let short = |(side, burden): (&Side, &Burden)| {
+            let elsewhere = capacity - side.limit_bytes;
+            let own = side.resident_bytes
+                + burden.fixed_bytes
+                + burden.kv_cache_bytes
+                + burden.movable_bytes;
+            let reached = own.saturating_add(elsewhere).saturating_add(received);
+            reached.saturating_add(self.ends_bytes) < self.total_bytes
+        };
+        self.sides.iter().zip(burdens).map(|pair| u64::from(short(pair))).sum()
     }
 
     pub(super) fn devices(&self) -> usize {
@@ -166,9 +193,8 @@ fn side(problem: &Problem, classes: &Classes, caps: &Caps, device: usize) -> Sid
     let only = DeviceSet::only(device);
     let resident =
         |unit: &Unit| if unit.profile.allowed == only { unit.profile.weights_bytes } else { 0 };
-    let singles = [Some(&classes.embedding), classes.head.as_ref()].into_iter().flatten();
     let items = classes.layers.iter().flat_map(|l| &l.items);
-    let resident_bytes: u64 = singles.chain(items).map(resident).sum();
+    let resident_bytes: u64 = classes.ends().chain(items).map(resident).sum();
     let mut prefix = vec![Burden::default()];
     for layer in &classes.layers {
         let so_far = prefix.last().copied().unwrap_or_default();

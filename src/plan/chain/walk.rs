@@ -86,6 +86,9 @@ fn extend_on<B: Backend>(
             // A longer run costs no less: only the walk's end could still differ, and it only adds.
             break;
         }
+        if end < chain.pressure.layers && hopeless(chain, walk, device, end) {
+            continue;
+        }
         walk.homes.resize(end, device);
         go_on = extend(chain, walk)?;
         walk.homes.truncate(done);
@@ -95,6 +98,15 @@ fn extend_on<B: Backend>(
     }
     (walk.burdens[device], walk.units[device], walk.changes, walk.comes_back) = before;
     Ok(go_on)
+}
+
+/// Whether more devices are left too empty than there are changes left to get to them.
+fn hopeless<B: Backend>(chain: &Chain<'_, '_, B>, walk: &Walk, device: usize, end: usize) -> bool {
+    let pressure = &chain.pressure;
+    let left = chain.traffic_max() - bound_units(chain, walk, device, end);
+    // Items that are known to be remote are so within their units; what is left may add to them.
+    let remote_units = left + walk.units.iter().sum::<u64>();
+    pressure.underfilled(&walk.burdens, remote_units) > left / pressure.hand_over_units
 }
 
 /// The least that any completion of the walk costs.

@@ -7,10 +7,10 @@
 use super::memory::{self, Forced, Occupant};
 use super::traffic::{self, FixedChain};
 use super::{Goal, PerDevice, times};
+use crate::plan::caps::Caps;
 use crate::plan::classes::{Classes, ItemClass, Profile};
 use crate::plan::presolve;
 use crate::plan::program::{Program, Var, merged};
-use crate::plan::stage::Caps;
 use crate::problem::{ObjectiveKind, Problem};
 
 /// What is known of the layers' homes.

@@ -1,10 +1,10 @@
 //! Rows of what a device must hold: `C1 capacity`, `C2 running`, `C3 staging`, `C4 presence`.
 
 use super::{Goal, signed};
+use crate::plan::caps::Caps;
 use crate::plan::classes::{Presence, Profile};
 use crate::plan::evaluate::host_staging_bytes;
 use crate::plan::program::{Program, Var};
-use crate::plan::stage::Caps;
 use crate::problem::{ObjectiveKind, Problem};
 
 /// A variable that says how many units of one profile live on a device.

@@ -5,10 +5,10 @@
 
 use super::memory::{self, Occupant};
 use super::{Goal, PerDevice, times};
+use crate::plan::caps::Caps;
 use crate::plan::classes::{Classes, Unit};
 use crate::plan::evaluate::Assignment;
 use crate::plan::program::{Program, Var};
-use crate::plan::stage::Caps;
 use crate::problem::{ObjectiveKind, Problem};
 
 use super::counts::whole;

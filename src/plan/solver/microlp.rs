@@ -25,37 +25,38 @@ impl Backend for Microlp {
         let mut options = SolveOptions::default();
         options.node_limit = Some(limits.nodes_exact.min(limits.nodes));
         options.time_limit = limits.time;
-        let mut outcome = match model.as_inner().solve_with(options) {
+        let outcome = match model.as_inner().solve_with(options) {
             Ok(outcome) => outcome,
-            Err(SolverError::Infeasible) => return Ok(Run { infeasible: true, ..Run::default() }),
-            Err(error) => return Err(failure(&error)),
+            Err(error) => return unsolved(&error, Run::default()),
         };
-        // The exact attempt is over; from here on the stated gap is good enough.
-        if unfinished(&outcome) && limits.nodes > limits.nodes_exact {
-            let mut rest = ResumeOptions::default();
-            rest.node_limit = Some(limits.nodes - limits.nodes_exact);
-            rest.mip_gap = Some(limits.gap);
-            rest.time_limit = limits.time.map(|time| time.saturating_sub(started.elapsed()));
-            outcome = match outcome.resume_with(rest) {
-                Ok(outcome) => outcome,
-                Err(SolverError::Infeasible) => {
-                    return Ok(Run { infeasible: true, ..Run::default() });
-                }
-                Err(error) => return Err(failure(&error)),
-            };
+        let so_far = read(program, &scaled, &outcome);
+        if outcome.termination_reason() != TerminationReason::NodeLimit
+            || limits.nodes <= limits.nodes_exact
+        {
+            return Ok(so_far);
         }
-        Ok(read(program, &scaled, &outcome))
+        // The exact attempt is over; from here on the stated gap is good enough.
+        let mut rest = ResumeOptions::default();
+        rest.node_limit = Some(limits.nodes - limits.nodes_exact);
+        rest.mip_gap = Some(limits.gap);
+        rest.time_limit = limits.time.map(|time| time.saturating_sub(started.elapsed()));
+        match outcome.resume_with(rest) {
+            Ok(outcome) => Ok(read(program, &scaled, &outcome)),
+            Err(error) => unsolved(&error, so_far),
+        }
     }
 }
 
-fn unfinished(outcome: &SolveOutcome) -> bool {
-    outcome.termination_reason() == TerminationReason::NodeLimit
-}
-
-fn failure(error: &SolverError) -> Error {
-    Error::new("solve the integer program")
-        .found(format!("microlp failed: {error}"))
-        .hint("another `--node-limit` or `--objective` order takes another path; please report the command")
+/// Proven infeasible; or beyond the solver's precision, which costs what else it might have found out,
+/// not what it did.
+fn unsolved(error: &SolverError, so_far: Run) -> Result<Run, Error> {
+    match error {
+        SolverError::Infeasible => Ok(Run { infeasible: true, ..so_far }),
+        SolverError::InternalError(_) => Ok(Run { limit: Some(LimitReached::Precision), ..so_far }),
+        _ => Err(Error::new("solve the integer program")
+            .found(format!("microlp refused it: {error}"))
+            .hint("this is a defect; please report the command")),
+    }
 }
 
 /// States the scaled program in good_lp's terms.

@@ -1,0 +1,172 @@
+//! Tiny random problems of every shape the planner knows.
+
+use apportion::hardware::{Device, DeviceKind};
+use apportion::memory::{ComponentDemand, Workspace};
+use apportion::model::ComponentId;
+use apportion::problem::{Component, DeviceSet, Objective, ObjectiveKind, Problem, Rule};
+use apportion::units::Ratio;
+
+use crate::support::Random;
+
+/// A tiny problem; sometimes infeasible, sometimes with a CPU, uneven devices, pins, a tied head, layers of
+/// several sizes, dense layers, shared experts, workspace, staging, reserve.
+pub fn random_problem(random: &mut Random, layers_max: u64) -> Problem {
+    let layers = u32::try_from(random.within(1, layers_max)).unwrap();
+    let experts = u32::try_from(random.within(1, 3)).unwrap();
+    let tied_head = random.one_in(4);
+    let sizes = [random.within(3, 9), random.within(3, 9)];
+    let (kv, staged) = (random.below(4), random.below(8));
+    let mut components = Vec::new();
+    let mut add = |id: ComponentId, weights: u64, kv: u64, staging: u64, leader, visits| {
+        components.push(Component {
+            demand: ComponentDemand {
+                id,
+                weights_bytes: weights,
+                kv_cache_bytes: kv,
+                staging_bytes: staging,
+            },
+            allowed: DeviceSet(0),
+            lives_with: leader,
+            visits,
+        });
+    };
+    let denominator = u64::from(experts);
+    add(ComponentId::Embedding, random.within(2, 8), 0, 0, ComponentId::Embedding, 0);
+    for l in 0..layers {
+        let home = ComponentId::Attention(l);
+        let size = sizes[usize::from(random.one_in(3))];
+        add(home, random.within(1, 2), kv, staged / 2, home, 0);
+        if random.one_in(5) {
+            add(ComponentId::Mlp(l), size * 2, 0, staged, ComponentId::Mlp(l), denominator);
+            continue;
+        }
+        add(ComponentId::Router(l), 1, 0, 0, home, 0);
+        if random.one_in(6) {
+            let id = ComponentId::SharedExpert(l);
+            add(id, 2, 0, staged, id, denominator);
+        }
+        for e in 0..experts {
+            let id = ComponentId::Expert(l, e);
+            add(id, size, 0, staged, id, 1);
+        }
+    }
+    let norm_home = if tied_head { ComponentId::Embedding } else { ComponentId::OutputHead };
+    add(ComponentId::FinalNorm, 1, 0, 0, norm_home, 0);
+    if !tied_head {
+        add(ComponentId::OutputHead, random.within(2, 8), 0, 0, ComponentId::OutputHead, 0);
+    }
+    let workspace = random_workspace(random);
+    let total: u64 =
+        components.iter().map(|c| c.demand.weights_bytes + c.demand.kv_cache_bytes).sum();
+    let devices = random_devices(random, total);
+    let has_cpu = devices.iter().any(|d| d.kind == DeviceKind::Cpu);
+    let mut problem = Problem {
+        components,
+        devices,
+        workspace,
+        host_staging_bytes: if random.one_in(5) { staged } else { 0 },
+        tied_head,
+        traffic_denominator: denominator,
+        rules: Vec::new(),
+        objectives: random_objectives(random, has_cpu),
+    };
+    problem.rules = random_rules(random, &problem);
+    problem.apply_rules();
+    problem
+}
+
+fn random_workspace(random: &mut Random) -> Workspace {
+    if random.one_in(2) {
+        return Workspace::default();
+    }
+    Workspace {
+        embedding_bytes: random.below(3),
+        attention_bytes: random.below(4),
+        feed_forward_bytes: random.below(6),
+        head_bytes: random.below(6),
+    }
+}
+
+fn random_devices(random: &mut Random, total: u64) -> Vec<Device> {
+    let gpus = random.within(2, 3);
+    let even = random.one_in(2);
+    let fill = random.within(80, 220);
+    let share = total * fill / 100 / gpus + 1;
+    let reserve = u64::from(random.one_in(3));
+    let mut devices: Vec<Device> = (0..gpus)
+        .map(|g| Device {
+            id: format!("gpu{g}"),
+            kind: DeviceKind::Gpu,
+            capacity_bytes: if even {
+                share
+            } else {
+                random.within(share / 2, share * 3 / 2).max(1)
+            },
+            reserve_bytes: reserve,
+        })
+        .collect();
+    if gpus == 2 && random.one_in(3) {
+        devices.push(Device {
+            id: "cpu".to_owned(),
+            kind: DeviceKind::Cpu,
+            capacity_bytes: random.within(total / 2, total + 10).max(1),
+            reserve_bytes: 0,
+        });
+    }
+    devices
+}
+
+fn random_objectives(random: &mut Random, has_cpu: bool) -> Vec<Objective> {
+    let tolerance = |random: &mut Random| {
+        [Ratio::ZERO, Ratio::new(1, 100), Ratio::new(1, 10), Ratio::new(3, 10)]
+            [usize::try_from(random.below(4)).unwrap()]
+    };
+    let mut objectives = vec![
+        Objective { kind: ObjectiveKind::PeakUtilization, tolerance: tolerance(random) },
+        Objective { kind: ObjectiveKind::Traffic, tolerance: tolerance(random) },
+    ];
+    if random.one_in(3) {
+        objectives.reverse();
+    }
+    if has_cpu {
+        objectives
+            .insert(0, Objective { kind: ObjectiveKind::SpillBytes, tolerance: tolerance(random) });
+    }
+    objectives
+}
+
+fn random_rules(random: &mut Random, problem: &Problem) -> Vec<Rule> {
+    let mut rules = Vec::new();
+    let all = DeviceSet::first(problem.devices.len());
+    let matching = |test: &dyn Fn(ComponentId) -> bool| {
+        let ids = problem.components.iter().map(|c| c.demand.id).enumerate();
+        ids.filter(|&(_, id)| test(id)).map(|(index, _)| index).collect::<Vec<_>>()
+    };
+    if !random.one_in(3) {
+        let first = |id: ComponentId| {
+            id == ComponentId::Embedding || (id.layer() == Some(0) && id.kind().is_feed_forward())
+        };
+        rules.push(Rule {
+            text: "default".to_owned(),
+            default: true,
+            devices: DeviceSet::only(0),
+            components: matching(&first),
+        });
+    }
+    if random.one_in(3) {
+        let target = usize::try_from(random.below(problem.components.len() as u64)).unwrap();
+        let device = usize::try_from(random.below(problem.devices.len() as u64)).unwrap();
+        let forbid = random.one_in(2);
+        let only = DeviceSet::only(device);
+        let in_default = rules.iter().any(|r| r.components.contains(&target));
+        if !in_default {
+            rules.push(Rule {
+                text: "own".to_owned(),
+                default: false,
+                devices: if forbid { all.without(only) } else { only },
+                components: vec![target],
+            });
+        }
+    }
+    rules
+}

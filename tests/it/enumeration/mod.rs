@@ -1,0 +1,163 @@
+//! Every placement of thousands of tiny random models, enumerated, against what the planner answers.
+//!
+//! The enumeration evaluates placements with arithmetic of its own, straight from the definitions, and
+//! shares nothing with planner or verifier. The generator is local, so that a seed never changes meaning.
+
+mod cases;
+mod costs;
+
+use apportion::plan::{self, Formulation, Options, Outcome, Solved};
+use apportion::problem::{ObjectiveKind, ObjectiveValue, Problem};
+use apportion::units::Ratio;
+use rayon::prelude::*;
+
+use crate::support::Random;
+use cases::random_problem;
+use costs::{Costs, costs, enumerate};
+
+/// Seeds tried; more than 2,000 of them are small enough to enumerate.
+const SEEDS: u64 = 3_600;
+
+fn value(problem: &Problem, costs: &Costs, kind: ObjectiveKind) -> ObjectiveValue {
+    match kind {
+        ObjectiveKind::SpillBytes => ObjectiveValue::Bytes(costs.0),
+        ObjectiveKind::PeakUtilization => ObjectiveValue::Ratio(costs.1),
+        ObjectiveKind::Traffic => {
+            ObjectiveValue::Ratio(Ratio::new(costs.2, problem.traffic_denominator))
+        }
+    }
+}
+
+/// `found` is the best there is: exactly, or for a peak within its stated gap.
+fn same(kind: ObjectiveKind, found: ObjectiveValue, best: ObjectiveValue) -> bool {
+    let slack = if kind == ObjectiveKind::PeakUtilization { 1e-4 * best.as_f64() } else { 0.0 };
+    found >= best && found.as_f64() - best.as_f64() <= slack + 1e-12
+}
+
+fn check_solved(problem: &Problem, all: &[Costs], solved: &Solved) -> Result<(), String> {
+    if solved.limit.is_some() {
+        return Err(format!("not proven: {:?}", solved.stages));
+    }
+    let mut left: Vec<&Costs> = all.iter().collect();
+    for stage in &solved.stages {
+        let of = |c: &&Costs| value(problem, c, stage.kind);
+        let best = left.iter().map(of).min().ok_or("nothing is left under the caps")?;
+        if !same(stage.kind, stage.optimum, best) {
+            return Err(format!("{:?}: found {:?}, best {best:?}", stage.kind, stage.optimum));
+        }
+        if stage.bound > best {
+            return Err(format!("{:?}: bound {:?} above {best:?}", stage.kind, stage.bound));
+        }
+        left.retain(|c| of(c) <= stage.cap);
+    }
+    check_polished(problem, all, solved)?;
+    let mine =
+        costs(problem, &solved.placement.device_of).ok_or("the placement is not feasible")?;
+    for stage in &solved.stages {
+        if value(problem, &mine, stage.kind) != stage.value {
+            return Err(format!("{:?}: reported {:?}, is {mine:?}", stage.kind, stage.value));
+        }
+    }
+    Ok(())
+}
+
+/// In order, every objective is as small as the final values of the others allow.
+fn check_polished(problem: &Problem, all: &[Costs], solved: &Solved) -> Result<(), String> {
+    for (index, stage) in solved.stages.iter().enumerate() {
+        let held = solved.stages.iter().enumerate().filter(|(other, _)| *other != index);
+        let rivals =
+            all.iter().filter(|c| held.clone().all(|(_, o)| value(problem, c, o.kind) <= o.value));
+        let best = rivals.map(|c| value(problem, c, stage.kind)).min().ok_or("no rival")?;
+        if !same(stage.kind, stage.value, best) {
+            return Err(format!("{:?}: final {:?}, possible {best:?}", stage.kind, stage.value));
+        }
+    }
+    Ok(())
+}
+
+fn check_case(seed: u64, formulation: Formulation) -> Result<bool, String> {
+    let problem = random_problem(&mut Random::new(seed), 4);
+    if problem.components.iter().any(|c| c.allowed.is_empty()) {
+        return Ok(false);
+    }
+    let Some(all) = enumerate(&problem) else { return Ok(false) };
+    let options = Options { formulation, node_limit: 20_000, ..Options::default() };
+    let outcome = plan::solve(&problem, &options).map_err(|e| e.to_string())?;
+    match outcome {
+        Outcome::Solved(solved) => check_solved(&problem, &all, &solved)?,
+        Outcome::Infeasible(why) if all.is_empty() => {
+            let blamed = !why.conflicting_rules.is_empty() || !why.shortfalls.is_empty();
+            if !blamed {
+                return Err("infeasible without a reason".to_owned());
+            }
+        }
+        other => return Err(format!("{} placements, but {other:?}", all.len())),
+    }
+    Ok(true)
+}
+
+fn check_many(seeds: std::ops::Range<u64>, formulation: Formulation) -> usize {
+    let results: Vec<(u64, Result<bool, String>)> =
+        seeds.into_par_iter().map(|seed| (seed, check_case(seed, formulation))).collect();
+    let failures: Vec<String> = results
+        .iter()
+        .filter_map(|(seed, result)| result.as_ref().err().map(|e| format!("seed {seed}: {e}")))
+        .collect();
+    assert!(
+        failures.is_empty(),
+        "{} failures, first:\n{}",
+        failures.len(),
+        failures[..failures.len().min(8)].join("\n")
+    );
+    results.iter().filter(|(_, result)| matches!(result, Ok(true))).count()
+}
+
+#[test]
+fn counts_agree_with_enumeration() {
+    let checked = check_many(0..SEEDS, Formulation::Counts);
+    println!("{checked} cases");
+    assert!(checked >= 2_000, "only {checked} cases were small enough to enumerate");
+}
+
+#[test]
+fn textbook_agrees_with_enumeration() {
+    let checked = check_many(0..200, Formulation::Textbook);
+    assert!(checked >= 100, "only {checked} cases were small enough to enumerate");
+}
+
+/// Beyond what can be enumerated, the two formulations are each other's witness: each one's bound is below
+/// what the other finds, at every stage up to the first on which their caps differ.
+#[test]
+fn formulations_agree_beyond_enumeration() {
+    let compare = |seed: u64| -> Result<bool, String> {
+        let problem = random_problem(&mut Random::new(seed), 9);
+        if problem.components.iter().any(|c| c.allowed.is_empty()) {
+            return Ok(false);
+        }
+        let answer = |formulation| {
+            let options = Options { formulation, node_limit: 3_000, ..Options::default() };
+            plan::solve(&problem, &options).map_err(|e| e.to_string())
+        };
+        match (answer(Formulation::Counts)?, answer(Formulation::Textbook)?) {
+            (Outcome::Solved(counts), Outcome::Solved(textbook)) => {
+                for (a, b) in counts.stages.iter().zip(&textbook.stages) {
+                    if a.bound > b.optimum || b.bound > a.optimum {
+                        return Err(format!("{a:?} against {b:?}"));
+                    }
+                    if a.cap != b.cap {
+                        break;
+                    }
+                }
+                Ok(true)
+            }
+            (Outcome::Infeasible(_), Outcome::Solved(_))
+            | (Outcome::Solved(_), Outcome::Infeasible(_)) => Err("feasible or not?".to_owned()),
+            _ => Ok(false),
+        }
+    };
+    let results: Vec<(u64, Result<bool, String>)> =
+        (90_000..90_100).into_par_iter().map(|seed| (seed, compare(seed))).collect();
+    let failures: Vec<_> = results.iter().filter(|(_, r)| r.is_err()).collect();
+    assert!(failures.is_empty(), "{failures:#?}");
+    assert!(results.iter().filter(|(_, r)| *r == Ok(true)).count() > 40);
+}

@@ -1,0 +1,243 @@
+//! Laws the planner's answers obey on problems too large to enumerate.
+
+use apportion::hardware::{DeviceKind, Hardware};
+use apportion::memory::Load;
+use apportion::model::Model;
+use apportion::plan::{self, Options, Outcome, Solved};
+use apportion::problem::{Objective, ObjectiveKind, ObjectiveValue, Problem};
+use apportion::quant::Scheme;
+use apportion::scenario::{Scenario, default_objectives};
+use apportion::units::Ratio;
+
+use crate::support::{Random, Tiny};
+
+fn solved(problem: &Problem) -> Option<Solved> {
+    match plan::solve(problem, &Options::default()).unwrap() {
+        Outcome::Solved(solved) => Some(solved),
+        Outcome::Infeasible(_) => None,
+        Outcome::Unknown(limit) => panic!("{limit:?} {problem:#?}"),
+    }
+}
+
+fn optimum(problem: &Problem) -> Option<ObjectiveValue> {
+    solved(problem).map(|solved| {
+        assert!(solved.stages[0].proven, "{:?}", solved.stages);
+        solved.stages[0].optimum
+    })
+}
+
+fn only(kind: ObjectiveKind) -> Option<Vec<Objective>> {
+    Some(vec![Objective { kind, tolerance: Ratio::ZERO }])
+}
+
+fn mixtral(scheme: &str, gpus: &[u64]) -> Problem {
+    Scenario {
+        model: Model::from_catalogue("mixtral-8x7b").unwrap(),
+        scheme: Scheme::parse(scheme).unwrap(),
+        load: Load::default(),
+        hardware: Hardware::from_sizes(gpus, None, 0).unwrap(),
+        constraints: Vec::new(),
+        default_pins: true,
+        objectives: default_objectives(),
+    }
+    .problem()
+    .unwrap()
+}
+
+const GIB: u64 = 1 << 30;
+
+/// A little more on one device, everything else equal: no optimum gets worse, and what was feasible stays
+/// so.
+#[test]
+fn more_memory_never_hurts() {
+    let mut random = Random::new(11);
+    for _ in 0..300 {
+        let tiny = random.tiny();
+        let kind = match random.below(3) {
+            0 if tiny.devices.iter().any(|d| d.kind == DeviceKind::Cpu) => {
+                ObjectiveKind::SpillBytes
+            }
+            1 => ObjectiveKind::PeakUtilization,
+            _ => ObjectiveKind::Traffic,
+        };
+        let before = tiny.with(|t| t.objectives = only(kind));
+        let device = random.index(before.devices.len());
+        let extra = random.within(1, 6);
+        let after = before.clone().with(|t| t.devices[device].capacity_bytes += extra);
+        let (small, large) = (optimum(&before.problem()), optimum(&after.problem()));
+        let (Some(small), Some(large)) = (small, large) else {
+            assert!(small.is_none(), "feasible before {extra} bytes more on {device}, not after");
+            continue;
+        };
+        // A peak is proven within its gap only.
+        let slack = 2e-4 * small.as_f64();
+        assert!(large.as_f64() <= small.as_f64() + slack, "{kind:?}: {small:?} became {large:?}");
+    }
+}
+
+/// The order in which unpinned devices are listed, and what they are called, changes no value.
+#[test]
+fn renaming_and_reordering_devices_changes_no_value() {
+    let mut random = Random::new(12);
+    for _ in 0..200 {
+        let mut tiny = random.tiny();
+        tiny = tiny.without_default_pins();
+        let problem = tiny.problem();
+        let mut turned = problem.clone();
+        let gpus = turned.gpus().count();
+        turned.devices[..gpus].rotate_left(1);
+        for (index, device) in turned.devices.iter_mut().enumerate() {
+            device.id = format!("device-{index}");
+        }
+        let values = |p: &Problem| {
+            solved(p)
+                .map(|s| s.stages.iter().map(|stage| stage.optimum.as_f64()).collect::<Vec<_>>())
+        };
+        match (values(&problem), values(&turned)) {
+            (None, None) => {}
+            (Some(a), Some(b)) => {
+                for (a, b) in a.iter().zip(&b) {
+                    assert!(
+                        (a - b).abs() <= 2e-4 * a.abs(),
+                        "{a} and {b} {:?} {:?}\n{problem:?}",
+                        solved(&problem).unwrap().stages,
+                        solved(&turned).unwrap().stages
+                    );
+                }
+            }
+            other => panic!("feasibility depends on the order: {other:?}"),
+        }
+    }
+}
+
+/// A pin can only make the optimum worse; so can forbidding the device it was pinned to.
+#[test]
+fn constraints_never_help() {
+    let mut random = Random::new(13);
+    for _ in 0..150 {
+        let tiny = random.tiny().with(|t| t.objectives = only(ObjectiveKind::Traffic));
+        let ids = tiny.ids();
+        let id = ids[random.index(ids.len())].to_string();
+        let device = random.index(tiny.devices.len());
+        let pinned = if random.coin() {
+            tiny.clone().pin(&[&id], device)
+        } else {
+            tiny.clone().forbid(&[&id], device)
+        }
+        .problem();
+        if pinned.components.iter().any(|c| c.allowed.is_empty()) {
+            continue;
+        }
+        if let Some(bound) = optimum(&pinned) {
+            let free = optimum(&tiny.problem()).expect("feasible with one rule less");
+            assert!(free <= bound, "{free:?} without, {bound:?} with a rule on {id}");
+        }
+    }
+}
+
+/// Known answer, by hand: 32 equal layers, embedding and head of nearly equal size at the two ends. Half
+/// of the layers each is the best balance, and the two halves touch once.
+#[test]
+fn mixtral_on_two_equal_gpus_is_cut_in_half() {
+    let problem = mixtral("nf4-dq", &[16_750_372_454; 2]);
+    let solved = solved(&problem).unwrap();
+    assert_eq!(solved.limit, None);
+    let [peak, traffic] = &solved.stages[..] else { panic!("{:?}", solved.stages) };
+    assert_eq!(traffic.value, ObjectiveValue::Ratio(Ratio::new(1, 1)));
+    // (24,482,994,048 weights + 8,192 more at the end) / 2 + 256 MiB cache + 128 MiB workspace.
+    let fuller = 12_241_501_120 + (256 << 20) + (128 << 20);
+    assert_eq!(peak.value, ObjectiveValue::Ratio(Ratio::new(fuller, 16_750_372_454)));
+    assert!(peak.gap() <= 1e-4);
+}
+
+/// Layers of two sizes, interleaved, on uneven GPUs: proven, whatever the order of the devices.
+#[test]
+fn three_uneven_gpus_are_proven() {
+    for gpus in [[24, 12, 8], [8, 12, 24], [16, 12, 8], [12, 11, 10], [20, 10, 7]] {
+        let problem = mixtral("q4_k_m", &gpus.map(|g| g * GIB));
+        let solved = solved(&problem).unwrap();
+        assert_eq!(solved.limit, None, "{gpus:?}: {:?}", solved.stages);
+    }
+}
+
+/// Four GPUs, even and uneven, where single runs cost 5 transfers and a device that is returned to 4.5.
+#[test]
+fn four_gpus_are_proven_and_may_return_to_a_device() {
+    for gpus in [[12, 10, 8, 6], [8, 8, 8, 8]] {
+        let problem = mixtral("q4_k_m", &gpus.map(|g| g * GIB));
+        let solved = solved(&problem).unwrap();
+        assert_eq!(solved.limit, None, "{gpus:?}: {:?}", solved.stages);
+    }
+}
+
+/// A bound is a bound whatever the budget: with hardly any nodes it is below what a large budget finds.
+#[test]
+fn a_small_budget_gives_weaker_answers_but_true_ones() {
+    let problem = mixtral("q4_k_m", &[12, 10, 8, 6].map(|g| g * GIB));
+    let answer = |node_limit| {
+        let options = Options { node_limit, ..Options::default() };
+        match plan::solve(&problem, &options).unwrap() {
+            Outcome::Solved(solved) => solved,
+            other => panic!("{other:?}"),
+        }
+    };
+    let (hasty, patient) = (answer(1), answer(2_000));
+    assert!(hasty.stages[0].bound <= patient.stages[0].optimum);
+    assert!(patient.stages[0].bound <= hasty.stages[0].optimum);
+    assert!(hasty.solver.nodes < patient.solver.nodes);
+}
+
+/// A time limit ends a search that would go on, and what it returns is verified all the same.
+#[test]
+fn a_time_limit_stops_the_search() {
+    let problem = mixtral("q4_k_m", &[8, 6, 6, 5, 4, 4, 3, 3].map(|g| g * GIB));
+    let time_limit = Some(std::time::Duration::from_millis(1));
+    let options = Options { time_limit, node_limit: u64::MAX / 100, ..Options::default() };
+    let started = std::time::Instant::now();
+    let outcome = plan::solve(&problem, &options).unwrap();
+    assert!(started.elapsed().as_secs() < 20, "a millisecond was given");
+    match outcome {
+        Outcome::Solved(solved) => assert_eq!(solved.limit, Some(plan::LimitReached::Time)),
+        other => assert!(matches!(other, Outcome::Unknown(plan::LimitReached::Time)), "{other:?}"),
+    }
+}
+
+/// The reasons given for an infeasible problem are true: what is missing is enough, and of the rules that
+/// conflict each one is needed.
+#[test]
+fn reasons_for_infeasibility_hold() {
+    let mut random = Random::new(14);
+    let mut checked = 0;
+    for _ in 0..400 {
+        let shrink = random.within(2, 4);
+        let tiny: Tiny = random.tiny().with(|t| {
+            for device in &mut t.devices {
+                device.capacity_bytes = (device.capacity_bytes * 2 / shrink).max(1);
+            }
+        });
+        let problem = tiny.problem();
+        let Outcome::Infeasible(why) = plan::solve(&problem, &Options::default()).unwrap() else {
+            continue;
+        };
+        checked += 1;
+        let mut enlarged = problem.clone();
+        for shortfall in &why.shortfalls {
+            enlarged.devices[shortfall.device].capacity_bytes += shortfall.missing_bytes;
+        }
+        assert!(solved(&enlarged).is_some(), "the shortfall is not all that is missing");
+        let with = |rules: &[usize]| solved(&problem.with_rules(rules)).is_some();
+        if !why.conflicting_rules.is_empty() {
+            assert!(!with(&why.conflicting_rules), "the conflict is none");
+            for left_out in &why.conflicting_rules {
+                let rest: Vec<usize> =
+                    why.conflicting_rules.iter().copied().filter(|r| r != left_out).collect();
+                assert!(with(&rest), "rule {left_out} is not needed for the conflict");
+            }
+        }
+        let own: Vec<usize> =
+            (0..problem.rules.len()).filter(|&r| !problem.rules[r].default).collect();
+        let alone = own.len() < problem.rules.len() && with(&own);
+        assert_eq!(why.default_pins_alone, alone);
+    }
+    assert!(checked > 50, "only {checked} were infeasible");
+}
