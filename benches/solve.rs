@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use apportion::memory::{Demand, Load};
 use apportion::model::{Model, catalogue};
-use apportion::plan::{Formulation, LimitReached, Options, Outcome, Program, Solved, StageReport};
+use apportion::plan::{Formulation, Options, Outcome, Program, Solved, StageReport};
 use apportion::plan::{counting_program, solve, textbook_program};
 use apportion::problem::{ObjectiveKind, ObjectiveValue, Problem};
 use apportion::quant::Scheme;
@@ -210,9 +210,8 @@ fn solved(problem: &Problem, options: &Options) -> Result<Solved, Failure> {
 fn outcome(solved: &Solved) -> String {
     let stages: Vec<String> = solved.stages.iter().map(stage).collect();
     let status = match solved.limit {
-        None => "optimal",
-        Some(LimitReached::Nodes) => "feasible, node limit",
-        Some(LimitReached::Time) => "feasible, time limit",
+        None => "optimal".to_owned(),
+        Some(limit) => format!("feasible, limit: {}", format!("{limit:?}").to_lowercase()),
     };
     format!("{status}: {}; {} nodes", stages.join(", "), solved.solver.nodes)
 }
