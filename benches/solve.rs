@@ -1,0 +1,305 @@
+//! What planning costs: one Markdown table, every row with its target and whether it is met.
+//!
+//! `cargo bench --bench solve` measures. `cargo bench --bench solve -- --write-lp DIR` writes the integer
+//! programs for other solvers instead, with what this planner says of them. See `README.md` beside this.
+
+mod support;
+
+use std::error::Error;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use apportion::memory::{Demand, Load};
+use apportion::model::{Model, catalogue};
+use apportion::plan::{Formulation, Options, Outcome, Program, Solved, StageReport};
+use apportion::plan::{counting_program, solve, textbook_program};
+use apportion::problem::{ObjectiveKind, ObjectiveValue, Problem};
+use apportion::quant::Scheme;
+use apportion::units::Ratio;
+use apportion::verify::verify;
+
+use support::clock::{Timed, once, repeated};
+use support::instance::{EIGHT, FOUR, Instance, THREE, TWO};
+use support::machine;
+use support::table::{Row, head, time};
+
+/// Whatever goes wrong ends the run: a table with holes would be misread.
+type Failure = Box<dyn Error>;
+
+/// What one textbook run may take.
+const TEXTBOOK_LIMIT: Duration = Duration::from_secs(60);
+
+/// On more GPUs no textbook program is written.
+const TEXTBOOK_GPUS_MAX: usize = 4;
+
+/// What the command line asks for.
+enum Mode {
+    Measure,
+    WriteLp(PathBuf),
+    /// `cargo test --all-targets` runs this too, and tests do not time.
+    Nothing,
+}
+
+fn main() -> Result<(), Failure> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    match mode(&arguments)? {
+        Mode::Measure => measure(),
+        Mode::WriteLp(folder) => write_programs(&folder),
+        Mode::Nothing => Ok(()),
+    }
+}
+
+/// Cargo itself adds `--bench`.
+fn mode(arguments: &[String]) -> Result<Mode, Failure> {
+    let benched = arguments.iter().any(|a| a == "--bench");
+    let own: Vec<&str> = arguments.iter().map(String::as_str).filter(|&a| a != "--bench").collect();
+    match own[..] {
+        [] if benched => Ok(Mode::Measure),
+        [] => Ok(Mode::Nothing),
+        ["--write-lp", folder] => Ok(Mode::WriteLp(folder.into())),
+        _ => Err(format!("expected nothing or `--write-lp DIR`, found {own:?}").into()),
+    }
+}
+
+fn measure() -> Result<(), Failure> {
+    println!("{}\n\n{}", machine::line(), head());
+    println!("{}", two_in_the_library(&TWO)?);
+    println!("{}", two_as_a_command(&TWO)?);
+    for row in against_the_textbook(&TWO)? {
+        println!("{row}");
+    }
+    for instance in &THREE {
+        println!("{}", three(instance)?);
+    }
+    for instance in FOUR.iter().chain(&EIGHT) {
+        println!("{}", four_to_eight(instance)?);
+    }
+    println!("{}", throughput()?);
+    Ok(())
+}
+
+/// Both objectives, from the stated problem to the verified placement.
+fn two_in_the_library(instance: &Instance) -> Result<Row, Failure> {
+    const TARGET: Duration = Duration::from_millis(10);
+    let problem = instance.problem()?;
+    let timed = repeated(200, || solved(&problem, &Options::default()))?;
+    let solved = &timed.result;
+    Ok(Row {
+        what: "library".to_owned(),
+        instance: instance.title(),
+        time: timed.to_string(),
+        outcome: outcome(solved),
+        target: "optimal in 10 ms".to_owned(),
+        met: Some(timed.median <= TARGET && solved.limit.is_none()),
+    })
+}
+
+/// A new process per run: start, model facts, problem, plan, check, report.
+fn two_as_a_command(instance: &Instance) -> Result<Row, Failure> {
+    const TARGET: Duration = Duration::from_millis(60);
+    let timed = repeated(50, || run_command(instance))?;
+    Ok(Row {
+        what: "command".to_owned(),
+        instance: instance.title(),
+        time: timed.to_string(),
+        outcome: format!("exit 0, {} bytes of report", timed.result),
+        target: "60 ms".to_owned(),
+        met: Some(timed.median <= TARGET),
+    })
+}
+
+/// The length of what the command printed.
+fn run_command(instance: &Instance) -> Result<usize, Failure> {
+    let output = Command::new(env!("CARGO_BIN_EXE_apportion"))
+        .args(instance.command())
+        .stdin(Stdio::null())
+        .output()?;
+    if output.status.success() { Ok(output.stdout.len()) } else { Err("the command failed".into()) }
+}
+
+/// The peak alone, both formulations on the same solver.
+fn against_the_textbook(instance: &Instance) -> Result<[Row; 2], Failure> {
+    const TARGET: f64 = 1000.0;
+    let problem = instance.peak_problem()?;
+    let counts = repeated(50, || solved(&problem, &Options::default()))?;
+    let textbook = once(|| solve(&problem, &textbook_options()))?;
+    let ratio = textbook.median.as_secs_f64() / counts.median.as_secs_f64();
+    let proven = matches!(&textbook.result, Outcome::Solved(solved) if solved.limit.is_none());
+    let textbook_outcome = match &textbook.result {
+        Outcome::Solved(solved) if proven => format!("{ratio:.0} times: {}", outcome(solved)),
+        Outcome::Solved(solved) => {
+            format!("not proven within 60 s, {ratio:.0} times: {}", outcome(solved))
+        }
+        Outcome::Unknown(_) => format!("no placement within 60 s, {ratio:.0} times"),
+        Outcome::Infeasible(_) => return Err("the formulations disagree".into()),
+    };
+    let row = |what: &str, time, outcome, target: &str, met| Row {
+        what: what.to_owned(),
+        instance: instance.title(),
+        time,
+        outcome,
+        target: target.to_owned(),
+        met,
+    };
+    let target = "1000 times the counts, or not proven in 60 s";
+    Ok([
+        row("peak, counts", counts.to_string(), outcome(&counts.result), "", None),
+        row(
+            "peak, textbook",
+            textbook.to_string(),
+            textbook_outcome,
+            target,
+            Some(!proven || ratio >= TARGET),
+        ),
+    ])
+}
+
+/// Stopped by the clock alone.
+fn textbook_options() -> Options {
+    Options {
+        formulation: Formulation::Textbook,
+        node_limit: u64::MAX,
+        time_limit: Some(TEXTBOOK_LIMIT),
+    }
+}
+
+fn three(instance: &Instance) -> Result<Row, Failure> {
+    const TARGET: Duration = Duration::from_secs(1);
+    const GAP: f64 = 1e-3;
+    let problem = instance.problem()?;
+    let timed = repeated(9, || solved(&problem, &Options::default()))?;
+    let close = |stage: &StageReport| match stage.kind {
+        ObjectiveKind::PeakUtilization => stage.gap() <= GAP,
+        ObjectiveKind::SpillBytes | ObjectiveKind::Traffic => stage.proven,
+    };
+    let met = timed.median <= TARGET && timed.result.stages.iter().all(close);
+    Ok(solve_row(instance, &timed, "1 s, peak gap 1e-3, traffic proven", met))
+}
+
+fn four_to_eight(instance: &Instance) -> Result<Row, Failure> {
+    const TARGET: Duration = Duration::from_secs(10);
+    let problem = instance.problem()?;
+    let timed = repeated(3, || solved(&problem, &Options::default()))?;
+    let met = timed.median <= TARGET;
+    Ok(solve_row(instance, &timed, "10 s, verified, honest gap", met))
+}
+
+fn solve_row(instance: &Instance, timed: &Timed<Solved>, target: &str, met: bool) -> Row {
+    Row {
+        what: format!("{} GPUs", instance.gpus.len()),
+        instance: instance.title(),
+        time: timed.to_string(),
+        outcome: outcome(&timed.result),
+        target: target.to_owned(),
+        met: Some(met),
+    }
+}
+
+/// Plans, and holds the planner to it: the independent checker passes the placement, at the same values.
+fn solved(problem: &Problem, options: &Options) -> Result<Solved, Failure> {
+    let Outcome::Solved(solved) = solve(problem, options)? else {
+        return Err("no placement found".into());
+    };
+    let measured = verify(problem, &solved.placement).map_err(|_| "the placement is refused")?;
+    let same = |stage: &StageReport| measured.value(stage.kind) == stage.value;
+    if solved.stages.iter().all(same) { Ok(solved) } else { Err("values disagree".into()) }
+}
+
+fn outcome(solved: &Solved) -> String {
+    let stages: Vec<String> = solved.stages.iter().map(stage).collect();
+    let status = match solved.limit {
+        None => "optimal".to_owned(),
+        Some(limit) => format!("feasible, limit: {}", format!("{limit:?}").to_lowercase()),
+    };
+    format!("{status}: {}; {} nodes", stages.join(", "), solved.solver.nodes)
+}
+
+fn stage(stage: &StageReport) -> String {
+    let digits = if stage.kind == ObjectiveKind::PeakUtilization { 6 } else { 2 };
+    let (name, optimum) = (stage.kind.name(), stage.optimum.as_f64());
+    let (bound, gap) = (stage.bound.as_f64(), stage.gap());
+    let known = format!("{name} {optimum:.digits$} (bound {bound:.digits$}, gap {gap:.1e})");
+    if stage.value < stage.optimum {
+        // A later stage came upon something better than the stage that was looking for it.
+        format!("{known}, in the end {:.digits$}", stage.value.as_f64())
+    } else {
+        known
+    }
+}
+
+/// Every catalogue model under every scheme: tensors, bytes per tensor, demand per component.
+fn throughput() -> Result<Row, Failure> {
+    const TARGET: Duration = Duration::from_millis(10);
+    let pairs = catalogue().len() * Scheme::ALL.len();
+    let timed = repeated(5, build_all)?;
+    let each = timed.median.div_f64(f64::from(u32::try_from(pairs)?));
+    Ok(Row {
+        what: "inventory and demand".to_owned(),
+        instance: format!("{} models x {} schemes", catalogue().len(), Scheme::ALL.len()),
+        time: timed.to_string(),
+        outcome: format!("{} per pair, {} components in all", time(each), timed.result),
+        target: "10 ms per pair".to_owned(),
+        met: Some(each <= TARGET),
+    })
+}
+
+/// The number of components built, so that none of the work can be left out.
+fn build_all() -> Result<usize, Failure> {
+    let mut components = 0;
+    for entry in catalogue() {
+        for scheme in Scheme::ALL {
+            let model = Model::from_catalogue(&entry.name)?;
+            components += Demand::of(&model, scheme, &Load::default())?.components.len();
+        }
+    }
+    Ok(components)
+}
+
+/// The peak as counts for every instance; both stages as the textbook has them where that is a size other
+/// solvers can be asked for.
+fn write_programs(folder: &Path) -> Result<(), Failure> {
+    fs::create_dir_all(folder)?;
+    for instance in [&TWO].into_iter().chain(&THREE).chain(&FOUR).chain(&EIGHT) {
+        let problem = instance.problem()?;
+        let solved = solved(&problem, &Options::default())?;
+        let [peak, traffic] = &solved.stages[..] else {
+            return Err("two objectives expected".into());
+        };
+        let write = |name: &str, stage: &StageReport, program: &Program| {
+            let path = folder.join(format!("{}.{name}.lp", instance.file_stem()));
+            println!("{}", path.display());
+            fs::write(path, format!("{}{program}", claim(&problem, stage)))
+        };
+        write("peak.counts", peak, &counting_program(&problem, peak.kind)?)?;
+        if instance.gpus.len() <= TEXTBOOK_GPUS_MAX {
+            write("peak.textbook", peak, &textbook_program(&problem, peak.kind)?)?;
+            let capped = capped(&problem, peak);
+            write("traffic.textbook", traffic, &textbook_program(&capped, traffic.kind)?)?;
+        }
+    }
+    Ok(())
+}
+
+/// What this planner says of the program, in its units: a comment that `highs.py` holds against its own
+/// answer.
+fn claim(problem: &Problem, stage: &StageReport) -> String {
+    let unit = match stage.kind {
+        ObjectiveKind::Traffic => Ratio::new(problem.traffic_denominator, 1).as_f64(),
+        ObjectiveKind::SpillBytes | ObjectiveKind::PeakUtilization => 1.0,
+    };
+    let in_units = |value: ObjectiveValue| value.as_f64() * unit;
+    format!("\\ apportion {} {}\n", in_units(stage.optimum), in_units(stage.bound))
+}
+
+/// The peak's cap as capacities, which is what the traffic stage works under.
+fn capped(problem: &Problem, peak: &StageReport) -> Problem {
+    let mut capped = problem.clone();
+    if let ObjectiveValue::Ratio(cap) = peak.cap {
+        for device in &mut capped.devices {
+            device.capacity_bytes = device.capacity_bytes.min(cap.floor_of(device.capacity_bytes));
+        }
+    }
+    capped
+}

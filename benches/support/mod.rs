@@ -1,0 +1,6 @@
+//! What the rows of a bench are made of.
+
+pub mod clock;
+pub mod instance;
+pub mod machine;
+pub mod table;
