@@ -17,6 +17,9 @@ use super::value::{self, GAP_PEAK};
 use crate::error::Error;
 use crate::problem::{ObjectiveKind, ObjectiveValue, Problem};
 
+/// Nodes to spend at most on closing a gap that need not be closed entirely.
+const NODES_EXACT_MAX: u64 = 2_500;
+
 /// Programs up to twice this size get their whole budget of nodes.
 const VARIABLES_SMALL: usize = 150;
 
@@ -112,7 +115,7 @@ impl<'a, B: Backend> Search<'a, B> {
             return Ok(Run { limit: Some(LimitReached::Time), ..Run::default() });
         }
         let nodes = affordable(nodes, program.variables.len());
-        let nodes_exact = if gap > 0.0 { nodes / 4 } else { nodes };
+        let nodes_exact = if gap > 0.0 { (nodes / 4).min(NODES_EXACT_MAX) } else { nodes };
         // Half the gap is asked of the solver, so that rounding its bound down leaves the rest.
         let limits = Limits { nodes, time, gap: gap / 2.0, nodes_exact };
         let run = self.backend.run(program, &limits)?;

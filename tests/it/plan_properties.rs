@@ -26,8 +26,8 @@ fn optimum(problem: &Problem) -> Option<ObjectiveValue> {
     })
 }
 
-fn only(kind: ObjectiveKind) -> Option<Vec<Objective>> {
-    Some(vec![Objective { kind, tolerance: Ratio::ZERO }])
+fn only(kind: ObjectiveKind) -> Vec<Objective> {
+    vec![Objective { kind, tolerance: Ratio::ZERO }]
 }
 
 fn mixtral(scheme: &str, gpus: &[u64]) -> Problem {
@@ -60,7 +60,7 @@ fn more_memory_never_hurts() {
             1 => ObjectiveKind::PeakUtilization,
             _ => ObjectiveKind::Traffic,
         };
-        let before = tiny.with(|t| t.objectives = only(kind));
+        let before = tiny.with(|t| t.objectives = Some(only(kind)));
         let device = random.index(before.devices.len());
         let extra = random.within(1, 6);
         let after = before.clone().with(|t| t.devices[device].capacity_bytes += extra);
@@ -115,7 +115,7 @@ fn renaming_and_reordering_devices_changes_no_value() {
 fn constraints_never_help() {
     let mut random = Random::new(13);
     for _ in 0..150 {
-        let tiny = random.tiny().with(|t| t.objectives = only(ObjectiveKind::Traffic));
+        let tiny = random.tiny().with(|t| t.objectives = Some(only(ObjectiveKind::Traffic)));
         let ids = tiny.ids();
         let id = ids[random.index(ids.len())].to_string();
         let device = random.index(tiny.devices.len());
