@@ -47,11 +47,22 @@ use solver::{Backend, Microlp};
 /// The same problem and options give the same answer, unless a time limit is set.
 ///
 /// # Errors
-/// A malformed problem, or a numerical failure of the solver. Infeasible and unknown are answers.
+/// A malformed problem, or a defect of the solver. Infeasible and unknown are answers.
 pub fn solve(problem: &Problem, options: &Options) -> Result<Outcome, Error> {
+    solve_with(problem, options, &Microlp)
+}
+
+/// [`solve`] with another solver of integer programs.
+///
+/// # Errors
+/// As [`solve`].
+pub fn solve_with<B: Backend>(
+    problem: &Problem,
+    options: &Options,
+    backend: &B,
+) -> Result<Outcome, Error> {
     let classes = Classes::of(problem)?;
-    let backend = Microlp;
-    let mut search = Search::new(problem, &classes, &backend, options);
+    let mut search = Search::new(problem, &classes, backend, options);
     let mut caps = Caps::of(problem);
     let mut best: Option<Candidate> = None;
     let mut stages: Vec<StageReport> = Vec::new();

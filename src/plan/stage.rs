@@ -65,10 +65,11 @@ impl<B: Backend> Search<'_, B> {
         nodes: u64,
     ) -> Result<StageAnswer, Error> {
         let mut answer = self.relaxed(kind, caps, incumbent, nodes)?;
-        if answer.infeasible {
-            answer.best = None;
+        if answer.infeasible && answer.best.is_none() {
             return Ok(answer);
         }
+        // A placement that was evaluated in integers outweighs a solver that finds none.
+        answer.infeasible = false;
         let chain_matters = kind == ObjectiveKind::Traffic || caps.traffic.is_some();
         if chain_matters && !self.closed(kind, &answer) {
             chain::search(self, kind, caps, &mut answer, nodes)?;

@@ -49,7 +49,7 @@ pub(in crate::plan) struct CountSolution {
 }
 
 impl Counts {
-    /// States the program for `goal` under `caps`; `forced` is what [`presolve`](crate::plan::presolve)
+    /// States the program for `goal` under `caps`; `forced` is what `presolve`
     /// knows of every device.
     pub(in crate::plan) fn state(
         problem: &Problem,

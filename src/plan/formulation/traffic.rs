@@ -70,7 +70,7 @@ pub(in crate::plan) fn closed_walk(
     out
 }
 
-/// `C8`: used[d] is 1 exactly when some layer's home is d.
+/// `C8`: a device's variable is 1 exactly when it is home to some layer.
 fn used(
     program: &mut Program,
     device_ids: &[&str],

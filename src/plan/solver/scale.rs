@@ -5,7 +5,7 @@ use crate::plan::program::{Program, Row};
 /// A [`Program`] in floating point, each row and the objective divided by a power of two of its own.
 ///
 /// Powers of two keep every coefficient below 2^53 exact. Solvers accept a violation of about 1e-7 in the
-/// units they see; with the largest number of a row near [`ROW_TARGET`] that is a byte or two on a GPU,
+/// units they see; with the largest number of a row near a thousand that is a byte or two on a GPU,
 /// which the exact evaluation afterwards refuses.
 #[derive(Clone, Debug)]
 pub struct Scaled {
