@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use apportion::error::Error;
-use apportion::files::{TEXT_BYTES_MAX, read_text};
+use apportion::files::read_text;
 use apportion::hardware::Hardware;
 use apportion::memory::{KvType, Load, Staging};
 use apportion::model::Model;
@@ -60,7 +60,7 @@ pub fn scenario(args: &QuestionArgs) -> Result<Scenario, Error> {
 
 fn hardware(args: &MachineArgs) -> Result<Hardware, Error> {
     if let Some(path) = &args.hardware {
-        let text = read_text(path, TEXT_BYTES_MAX)?;
+        let text = read_text(path, "read the hardware file")?;
         let file = Hardware::from_yaml(&text, &path.display().to_string())?;
         for notice in &file.notices {
             say(&format!("note: {notice}"));

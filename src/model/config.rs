@@ -10,8 +10,9 @@ use serde_json::{Map, Value as Json};
 use super::expression::{Scope, Value};
 use super::family::{Family, Key, KeyKind, families};
 use crate::error::Error;
+use crate::files::TEXT_BYTES_MAX;
 use crate::nearest::did_you_mean;
-use crate::strict::{TEXT_BYTES_MAX, UniqueKeys};
+use crate::strict::UniqueKeys;
 
 const OPERATION: &str = "read the config";
 const LIST_ITEMS_MAX: usize = 1000;

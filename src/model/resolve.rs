@@ -10,8 +10,8 @@ use super::config::{self, Values};
 use super::family::{Family, families, family};
 use super::{Model, derive};
 use crate::error::Error;
+use crate::files::read_text;
 use crate::nearest::{did_you_mean, nearest};
-use crate::strict::read_text;
 
 const NAME_CHARS_MAX: usize = 64;
 
