@@ -83,6 +83,26 @@ pub fn write_atomically(path: &Path, text: &str) -> Result<(), Error> {
     })
 }
 
+/// Refuses what [`write_atomically`] would refuse later anyway, as far as it shows without writing: for
+/// before a long computation whose result is to be kept.
+///
+/// # Errors
+/// A folder, pipe or device at `path`, and a folder around it that does not exist.
+pub fn check_target(path: &Path) -> Result<(), Error> {
+    let failed =
+        |found: String| Error::new("write").object(path.display().to_string()).found(found);
+    let target = resolve_target(path).map_err(failed)?;
+    let folder = target.parent().filter(|folder| !folder.as_os_str().is_empty());
+    match folder.map(fs::metadata) {
+        None => Ok(()),
+        Some(Ok(metadata)) if metadata.is_dir() => Ok(()),
+        Some(Ok(_)) => Err(failed("it is below a file".to_owned()).expected("a folder around it")),
+        Some(Err(error)) => {
+            Err(failed(io_reason(&error)).expected("a folder around it that exists"))
+        }
+    }
+}
+
 /// Follows a symbolic link, so that it stays one, and refuses to replace what is not a plain file.
 fn resolve_target(path: &Path) -> Result<PathBuf, String> {
     match fs::metadata(path) {
@@ -132,6 +152,11 @@ mod tests {
     #[test]
     fn a_failed_write_leaves_no_file() {
         let folder = tempfile::tempdir().unwrap();
+        for path in [folder.path().to_owned(), folder.path().join("none/map.yaml")] {
+            assert!(check_target(&path).is_err());
+        }
+        check_target(&folder.path().join("map.yaml")).unwrap();
+        check_target(Path::new("map.yaml")).unwrap();
         assert!(write_atomically(folder.path(), "x").is_err());
         assert!(write_atomically(&folder.path().join("none/map.yaml"), "x").is_err());
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);

@@ -38,6 +38,9 @@ pub fn parse_bytes(text: &str) -> Result<u64, Error> {
             .found(why.to_owned())
     };
     let trimmed = text.trim();
+    if trimmed.starts_with('-') {
+        return Err(refuse("a negative number"));
+    }
     let split = trimmed.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(trimmed.len());
     let (number, unit) = trimmed.split_at(split);
     let unit = unit.trim();

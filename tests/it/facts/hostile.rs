@@ -35,7 +35,7 @@ fn values_that_make_no_sense() {
         ("hidden_size", json!(true), "found true"),
         ("hidden_size", json!([4096]), "found a list"),
         ("hidden_size", json!({"a": 1}), "found an object"),
-        ("hidden_size", json!(null), "no such key"),
+        ("hidden_size", json!(null), "expected a value, found null"),
         ("hidden_size", json!(4100), "4100 / 32 is not a whole number"),
         ("num_hidden_layers", json!(1001), "from 1 to 1000"),
         ("num_local_experts", json!(5000), "from 1 to 4096"),
