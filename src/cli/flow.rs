@@ -10,7 +10,7 @@ use apportion::model::Model;
 use apportion::plan::{self, Formulation, Infeasibility, LimitReached, Options, Outcome, Solved};
 use apportion::problem::Problem;
 use apportion::quant::Scheme;
-use apportion::remedy::{Remedy, remedies};
+use apportion::remedy::{Remedies, remedies};
 use apportion::scenario::{Constraint, ConstraintKind, Scenario, parse_objectives};
 use apportion::units::parse_bytes;
 use apportion::verify::{Measured, verify};
@@ -154,7 +154,7 @@ fn verified(problem: &Problem, solved: &Solved) -> Result<Measured, Error> {
 }
 
 /// What would help, each checked by asking again.
-pub fn ways_out(scenario: &Scenario, options: &Options) -> Vec<Remedy> {
+pub fn ways_out(scenario: &Scenario, options: &Options) -> Remedies {
     // A variation that cannot be decided within the limits is not offered.
     remedies(scenario, &|problem| plan::is_feasible(problem, options).unwrap_or(false))
 }

@@ -44,7 +44,7 @@ fn solve(args: &SolveArgs, scenario: &Scenario, options: &Options) -> Result<Ans
         Found::Infeasible(why) => {
             let remedies = flow::ways_out(scenario, options);
             Ok(if json {
-                Answer::json(&json::infeasible(&problem, &why, &remedies), false)
+                Answer::json(&json::infeasible(scenario, &problem, &why, &remedies), false)
             } else {
                 Answer::new(report::infeasible(scenario, &problem, &why, &remedies), false)
             })

@@ -138,7 +138,14 @@ fn infeasible_is_an_answer_with_ways_out() {
     let run = bench.line("solve mixtral-8x7b --quant nf4-dq --gpu 8GiB --gpu 8GiB --json");
     assert_eq!(run.code, 1, "{run:?}");
     let answer = run.json();
-    let shape = ["status", "shortfalls", "conflicting_rules", "default_pins_alone", "remedies"];
+    let shape = [
+        "status",
+        "shortfalls",
+        "conflicting_rules",
+        "default_pins_alone",
+        "remedies",
+        "not_enough",
+    ];
     assert_eq!(keys(&answer), shape);
     assert_eq!(answer["status"], "infeasible");
     assert!(answer["shortfalls"][0]["missing_bytes"].as_u64().unwrap() > 0);
