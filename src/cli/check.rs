@@ -64,7 +64,8 @@ fn confirmed(
     let holdings = report::holdings(problem, &placement, measured, width());
     Ok(format!(
         "valid: `{name}` respects every constraint and its figures are right\n\
-         (bounds are the solver's word; `apportion solve` proves them again)\n\n{holdings}"
+         (bounds are the solver's word; `apportion solve` proves them again)\n{}\n{holdings}",
+        report::question(&record.scenario)
     ))
 }
 

@@ -38,5 +38,8 @@ fn compare(args: &CompareArgs, scenario: &Scenario, options: &Options) -> Result
         }
         Found::Unknown(limit) => format!("\n{}", unknown(*limit)),
     };
-    Ok(Answer::new(format!("{}{note}", report::comparison(problem, optimum, &rows, width())), yes))
+    Ok(Answer::new(
+        format!("{}{note}", report::comparison(scenario, problem, optimum, &rows, width())),
+        yes,
+    ))
 }

@@ -1,14 +1,16 @@
 //! Today's habits beside the optimum.
 
-use super::{Align, Table, decimal, percent, plural, wrap};
+use super::{Align, Table, decimal, percent, plural, question, wrap};
 use crate::baseline::{Misfit, Row, RowOutcome};
 use crate::error::printable;
 use crate::problem::Problem;
+use crate::scenario::Scenario;
 use crate::units::format_bytes;
 use crate::verify::Measured;
 
-/// The optimum (when there is one) and every baseline, then why some do not fit.
+/// The question, the optimum (when there is one) and every baseline, then why some do not fit.
 pub fn comparison(
+    scenario: &Scenario,
     problem: &Problem,
     optimum: Option<(&str, &Measured)>,
     rows: &[Row],
@@ -41,7 +43,7 @@ pub fn comparison(
         let why = why_not(problem, &row.outcome);
         format!("{what}{}", why.map(|why| wrap(&format!("  {why}"), width)).unwrap_or_default())
     });
-    format!("{}\n{}", table.render(), notes.collect::<String>())
+    format!("{}\n{}\n{}", question(scenario), table.render(), notes.collect::<String>())
 }
 
 fn measured_cells(name: &str, fits: &str, measured: &Measured) -> [String; 6] {
