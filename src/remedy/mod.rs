@@ -42,7 +42,7 @@ pub trait Case: Sync {
     fn with_batch(&self, sequences: u64) -> Result<Problem, Error>;
 
     /// The same with this much more on every device, in the problem's order. Amounts go up to
-    /// [`BYTES_MAX`]; sums must not overflow.
+    /// [`BYTES_MAX`](crate::units::BYTES_MAX); sums must not overflow.
     fn with_extra_capacity(&self, per_device_bytes: &[u64]) -> Result<Problem, Error>;
 
     /// The same with one more device like that one.
