@@ -10,7 +10,7 @@ use crate::baseline::{Misfit, Row, RowOutcome};
 use crate::memory::Demand;
 use crate::model::Model;
 use crate::placement::{Status, limit_name};
-use crate::plan::{Infeasibility, LimitReached, SolverReport, StageReport};
+use crate::plan::{Infeasibility, LimitReached, Solved, SolverReport, StageReport};
 use crate::problem::{ObjectiveValue, Problem};
 use crate::remedy::{NotEnough, Remedies, Remedy};
 use crate::scenario::Scenario;
@@ -107,11 +107,12 @@ pub fn inventory(model: &Model, demand: &Demand) -> Value {
 }
 
 /// `compare`.
-pub fn comparison(problem: &Problem, optimum: Option<(&str, &Measured)>, rows: &[Row]) -> Value {
+pub fn comparison(problem: &Problem, optimum: Option<(&Solved, &Measured)>, rows: &[Row]) -> Value {
     let mut all = Vec::new();
-    if let Some((status, measured)) = optimum {
+    if let Some((solved, measured)) = optimum {
         let mut row = measured_row("apportion", true, None, problem, measured);
-        row["status"] = json!(status);
+        row["status"] = json!(Status::of(solved).name());
+        row["objectives"] = solved.stages.iter().map(objective).collect();
         all.push(row);
     }
     for row in rows {

@@ -187,6 +187,18 @@ fn a_pin_that_does_not_fit_is_named() {
 }
 
 #[test]
+fn a_peak_that_was_spent_on_traffic_is_said_to_be() {
+    let line = "compare qwen3-30b-a3b --quant nf4-dq --gpu 24GiB --gpu 24GiB";
+    let text = Bench::new().line(line).stdout;
+    assert!(text.contains("apportion: the lowest peak is "), "{text}");
+    let answer = Bench::new().line(&format!("{line} --json")).json();
+    let peak = &answer["rows"][0]["objectives"][0];
+    let lowest = peak["optimum"].as_f64().unwrap();
+    let rows = answer["rows"].as_array().unwrap();
+    assert!(rows.iter().all(|row| row["peak"].as_f64().is_none_or(|peak| peak >= lowest)));
+}
+
+#[test]
 fn compare_puts_habits_beside_the_optimum() {
     let run = Bench::new().line(&format!("compare {INCIDENT} --json"));
     assert_eq!(run.code, 0, "{run:?}");
