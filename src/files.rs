@@ -11,36 +11,57 @@ use std::path::{Path, PathBuf};
 use crate::error::Error;
 use crate::units::format_bytes;
 
-/// The most a placement or hardware file may hold: a map of a thousand-expert model is far below it.
+/// No file this program reads as a whole may be larger, in bytes: the map of a model with thousands of
+/// experts is far below it.
 pub const TEXT_BYTES_MAX: u64 = 4 << 20;
 
-/// Reads a regular file of at most `bytes_max` bytes as UTF-8 text.
-pub fn read_text(path: &Path, bytes_max: u64) -> Result<String, Error> {
-    let failed = |found: String| Error::new("read").object(path.display().to_string()).found(found);
-    // Opening a FIFO blocks until someone writes, so what it is comes before opening it.
-    let metadata = fs::metadata(path).map_err(|e| failed(io_reason(&e)))?;
-    if metadata.is_dir() {
-        return Err(failed("a folder".to_owned()).expected("a text file"));
-    }
+/// Reads a regular file of at most [`TEXT_BYTES_MAX`] bytes as UTF-8 text; `operation` completes
+/// "cannot ...".
+///
+/// # Errors
+/// Anything else. A device or pipe is refused before it is opened, because reading one may never end.
+pub fn read_text(path: &Path, operation: &str) -> Result<String, Error> {
+    read_at_most(path, operation, TEXT_BYTES_MAX)
+}
+
+fn read_at_most(path: &Path, operation: &str, bytes_max: u64) -> Result<String, Error> {
+    let refuse = || Error::new(operation).object(path.display().to_string());
+    let failed = |error: io::Error| refuse().found(io_reason(&error));
+    let metadata = fs::metadata(path).map_err(failed)?;
     if !metadata.is_file() {
-        return Err(failed("a pipe, socket or device".to_owned()).expected("a regular file"));
+        let found = if metadata.is_dir() { "a folder" } else { "a pipe, socket or device" };
+        return Err(refuse().expected("a regular file").found(found));
+    }
+    // Some files of the system say they are empty and wait for events when read.
+    if metadata.len() == 0 {
+        return Err(refuse().expected("text").found("an empty file"));
     }
     let mut content = Vec::new();
+    // A file may grow: the limit holds while reading.
     File::open(path)
         .and_then(|file| file.take(bytes_max + 1).read_to_end(&mut content))
-        .map_err(|e| failed(io_reason(&e)))?;
+        .map_err(failed)?;
     if u64::try_from(content.len()).unwrap_or(u64::MAX) > bytes_max {
         let most = format!("at most {}", format_bytes(bytes_max));
-        return Err(failed("a larger file".to_owned()).expected(most));
+        return Err(refuse().expected(most).found("a larger file"));
     }
-    let text = String::from_utf8(content).map_err(|e| {
-        failed(format!("other bytes from byte {} on", e.utf8_error().valid_up_to()))
-            .expected("UTF-8 text")
-    })?;
-    if text.trim().is_empty() {
-        return Err(failed("an empty file".to_owned()).expected("text"));
+    as_text(content).map_err(|found| refuse().expected("UTF-8 text").found(found))
+}
+
+/// The content as text, or what it is instead.
+fn as_text(content: Vec<u8>) -> Result<String, String> {
+    if content.starts_with(b"\xff\xfe") || content.starts_with(b"\xfe\xff") {
+        return Err("UTF-16 (save it as UTF-8)".to_owned());
     }
-    Ok(text)
+    if content.starts_with(b"\xef\xbb\xbf") {
+        return Err("a byte order mark before it (save it as UTF-8 without one)".to_owned());
+    }
+    if let Some(at) = content.iter().position(|&byte| byte == 0) {
+        return Err(format!("a zero byte at byte {at}"));
+    }
+    let text = String::from_utf8(content)
+        .map_err(|e| format!("other bytes from byte {} on", e.utf8_error().valid_up_to()))?;
+    if text.trim().is_empty() { Err("only blanks".to_owned()) } else { Ok(text) }
 }
 
 /// Writes `text` to `path` so that a reader sees the old file or the whole new one, never a half.
@@ -60,6 +81,26 @@ pub fn write_atomically(path: &Path, text: &str) -> Result<(), Error> {
         }
         failed(io_reason(&e))
     })
+}
+
+/// Refuses what [`write_atomically`] would refuse later anyway, as far as it shows without writing: for
+/// before a long computation whose result is to be kept.
+///
+/// # Errors
+/// A folder, pipe or device at `path`, and a folder around it that does not exist.
+pub fn check_target(path: &Path) -> Result<(), Error> {
+    let failed =
+        |found: String| Error::new("write").object(path.display().to_string()).found(found);
+    let target = resolve_target(path).map_err(failed)?;
+    let folder = target.parent().filter(|folder| !folder.as_os_str().is_empty());
+    match folder.map(fs::metadata) {
+        None => Ok(()),
+        Some(Ok(metadata)) if metadata.is_dir() => Ok(()),
+        Some(Ok(_)) => Err(failed("it is below a file".to_owned()).expected("a folder around it")),
+        Some(Err(error)) => {
+            Err(failed(io_reason(&error)).expected("a folder around it that exists"))
+        }
+    }
 }
 
 /// Follows a symbolic link, so that it stays one, and refuses to replace what is not a plain file.
@@ -104,13 +145,18 @@ mod tests {
         let path = folder.path().join("map.yaml");
         write_atomically(&path, "one\n").unwrap();
         write_atomically(&path, "two\n").unwrap();
-        assert_eq!(read_text(&path, 100).unwrap(), "two\n");
+        assert_eq!(read_text(&path, "read").unwrap(), "two\n");
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
     }
 
     #[test]
     fn a_failed_write_leaves_no_file() {
         let folder = tempfile::tempdir().unwrap();
+        for path in [folder.path().to_owned(), folder.path().join("none/map.yaml")] {
+            assert!(check_target(&path).is_err());
+        }
+        check_target(&folder.path().join("map.yaml")).unwrap();
+        check_target(Path::new("map.yaml")).unwrap();
         assert!(write_atomically(folder.path(), "x").is_err());
         assert!(write_atomically(&folder.path().join("none/map.yaml"), "x").is_err());
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
@@ -120,16 +166,22 @@ mod tests {
     fn hostile_files_are_refused() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("file");
-        for (content, word) in
-            [(&b""[..], "empty"), (b"\xff\xfe\x00", "UTF-8"), (&[b'a'; 101], "at most 100 B")]
-        {
+        let refusal = |path: &Path| read_at_most(path, "read", 100).unwrap_err().to_string();
+        for (content, word) in [
+            (&b""[..], "empty"),
+            (b" \n\t", "only blanks"),
+            (b"a: \xff", "other bytes from byte 3 on"),
+            (b"\xff\xfea\0", "UTF-16"),
+            (b"\xfe\xff\0a", "UTF-16"),
+            (b"\xef\xbb\xbfa: 1", "byte order mark"),
+            (b"a\0", "zero byte at byte 1"),
+            (&[b'a'; 101], "at most 100 B"),
+        ] {
             fs::write(&path, content).unwrap();
-            let message = read_text(&path, 100).unwrap_err().to_string();
+            let message = refusal(&path);
             assert!(message.contains(word), "{message}");
         }
-        assert!(read_text(folder.path(), 100).unwrap_err().to_string().contains("folder"));
-        assert!(
-            read_text(&folder.path().join("x"), 1).unwrap_err().to_string().contains("no such")
-        );
+        assert!(refusal(folder.path()).contains("folder"));
+        assert!(refusal(&folder.path().join("x")).contains("no such"));
     }
 }

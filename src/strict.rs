@@ -1,51 +1,13 @@
-//! Reading what others wrote: bounded files of text, and maps in which a key appears once.
+//! Maps in which a key appears once.
 //!
 //! Both JSON and YAML readers quietly keep the last of two equal keys in places, which is how a config
 //! comes to say two things; every reader of this crate goes through here first.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::fs::{self, File};
-use std::io::Read;
 use std::marker::PhantomData;
-use std::path::Path;
 
 use serde::de::{self, Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
-
-use crate::error::Error;
-
-/// No file this program reads as a whole may be larger, in bytes.
-pub const TEXT_BYTES_MAX: u64 = 4 << 20;
-
-/// Reads a regular UTF-8 file of at most [`TEXT_BYTES_MAX`] bytes.
-///
-/// # Errors
-/// Anything else: a device or pipe is refused before it is opened, because reading one may never end.
-pub fn read_text(path: &Path, operation: &str) -> Result<String, Error> {
-    let refuse = || Error::new(operation).object(path.display().to_string());
-    let metadata = fs::metadata(path).map_err(|error| refuse().found(error.to_string()))?;
-    if !metadata.is_file() {
-        let found = if metadata.is_dir() { "a folder" } else { "a device, pipe or socket" };
-        return Err(refuse().expected("a regular file").found(found));
-    }
-    let too_large = || refuse().expected("at most 4 MiB of text").found("a larger file");
-    if metadata.len() > TEXT_BYTES_MAX {
-        return Err(too_large());
-    }
-    let mut bytes = Vec::new();
-    // Some files say they are empty and are not, and a file may grow: the limit holds while reading.
-    File::open(path)
-        .and_then(|file| file.take(TEXT_BYTES_MAX + 1).read_to_end(&mut bytes))
-        .map_err(|error| refuse().found(error.to_string()))?;
-    if bytes.len() as u64 > TEXT_BYTES_MAX {
-        return Err(too_large());
-    }
-    String::from_utf8(bytes).map_err(|error| {
-        refuse()
-            .expected("UTF-8 text")
-            .found(format!("other bytes after byte {}", error.utf8_error().valid_up_to()))
-    })
-}
 
 /// Any value whatsoever, kept by no one, in which no map has the same key twice.
 #[derive(Debug)]

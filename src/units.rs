@@ -38,6 +38,9 @@ pub fn parse_bytes(text: &str) -> Result<u64, Error> {
             .found(why.to_owned())
     };
     let trimmed = text.trim();
+    if trimmed.starts_with('-') {
+        return Err(refuse("a negative number"));
+    }
     let split = trimmed.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(trimmed.len());
     let (number, unit) = trimmed.split_at(split);
     let unit = unit.trim();
@@ -86,6 +89,51 @@ pub fn format_bytes(bytes: u64) -> String {
         }
     }
     format!("{bytes} B")
+}
+
+/// A spelling that [`parse_bytes`] reads back as exactly these bytes: `15.6GiB` where that is so, else
+/// in MiB or bytes.
+///
+/// ```
+/// use apportion::units::exact_size;
+/// assert_eq!(exact_size(16_750_372_454), "15.6GiB");
+/// assert_eq!(exact_size(500 << 20), "500MiB");
+/// assert_eq!(exact_size(1_000_001), "1000001B");
+/// ```
+pub fn exact_size(bytes: u64) -> String {
+    let same = |text: &String| parse_bytes(text).is_ok_and(|parsed| parsed == bytes);
+    Some(size_at_least(bytes)).filter(same).unwrap_or_else(|| format!("{bytes}B"))
+}
+
+/// The least size of at most two decimals in GiB, or in whole MiB, that is no smaller than these bytes.
+///
+/// ```
+/// use apportion::units::size_at_least;
+/// assert_eq!(size_at_least((15 << 30) + 1), "15.01GiB");
+/// assert_eq!(size_at_least((500 << 20) - 1), "500MiB");
+/// ```
+pub fn size_at_least(bytes: u64) -> String {
+    const GIB: u64 = 1 << 30;
+    if bytes < GIB {
+        return format!("{}MiB", bytes.div_ceil(1 << 20));
+    }
+    let hundredths = (u128::from(bytes) * 100).div_ceil(u128::from(GIB));
+    let (whole, rest) = (hundredths / 100, hundredths % 100);
+    let fraction = format!(".{rest:02}");
+    format!("{whole}{}GiB", fraction.trim_end_matches('0').trim_end_matches('.'))
+}
+
+/// Digits in groups of three, for people: `46,702,792,704`.
+pub fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
 }
 
 /// A ratio of two byte counts (or of any two counts), compared exactly.
@@ -174,6 +222,15 @@ mod tests {
         assert_eq!(format_bytes((1 << 30) - 1), "1.00 GiB");
         assert_eq!(format_bytes(1023), "1.00 KiB");
         assert_eq!(format_bytes(0), "0 B");
+    }
+
+    #[test]
+    fn sizes_are_spelled_so_that_they_read_back() {
+        for bytes in [1, 999, 1 << 20, (1 << 30) - 1, 1 << 30, 16_750_372_454, 7_777_777_777] {
+            assert_eq!(parse_bytes(&exact_size(bytes)).unwrap(), bytes);
+            assert!(parse_bytes(&size_at_least(bytes)).unwrap() >= bytes);
+        }
+        assert_eq!([0, 999, 1000, 1_234_567].map(grouped), ["0", "999", "1,000", "1,234,567"]);
     }
 
     #[test]

@@ -8,8 +8,9 @@
 use serde::de::DeserializeOwned;
 
 use crate::error::Error;
+use crate::files::TEXT_BYTES_MAX;
 pub use crate::strict::StrictMap;
-use crate::strict::{TEXT_BYTES_MAX, UniqueKeys};
+use crate::strict::UniqueKeys;
 
 /// Lists and maps in brackets may be nested this deep.
 const FLOW_DEPTH_MAX: usize = 64;

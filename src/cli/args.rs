@@ -120,10 +120,10 @@ pub struct ModelArgs {
     #[arg(long, value_name = "NAME")]
     pub quant: String,
     /// Tokens per sequence the KV cache holds
-    #[arg(long, value_name = "TOKENS", default_value_t = 4096)]
+    #[arg(long, value_name = "TOKENS", default_value_t = 4096, value_parser = whole)]
     pub context: u64,
     /// Sequences at once
-    #[arg(long, value_name = "N", default_value_t = 1)]
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = whole)]
     pub batch: u64,
     /// Type of the KV cache: f32, f16, bf16, q8_0 or q4_0
     #[arg(long, value_name = "TYPE", default_value = "f16")]
@@ -180,14 +180,19 @@ pub struct EffortArgs {
     #[arg(long, value_enum, default_value_t = FormulationArg::Counts)]
     pub formulation: FormulationArg,
     /// Branch-and-bound nodes each integer program may use
-    #[arg(long, value_name = "N", default_value_t = apportion::plan::Options::default().node_limit)]
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = apportion::plan::Options::default().node_limit,
+        value_parser = whole
+    )]
     pub node_limit: u64,
     /// Stop after this many seconds; answers may then differ between runs
     #[arg(long, value_name = "SECONDS")]
-    pub time_limit: Option<f64>,
+    pub time_limit: Option<String>,
     /// Threads to work with; the answer does not depend on it [default: one per core]
-    #[arg(long, value_name = "N")]
-    pub threads: Option<usize>,
+    #[arg(long, value_name = "N", value_parser = whole)]
+    pub threads: Option<u64>,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -205,4 +210,9 @@ pub struct OutputArgs {
     /// Print one JSON object instead of text
     #[arg(long)]
     pub json: bool,
+}
+
+/// A number of tokens, nodes or threads.
+fn whole(text: &str) -> Result<u64, String> {
+    text.parse().map_err(|_| format!("expected a whole number from 0 to {}", u64::MAX))
 }

@@ -1,7 +1,7 @@
 //! `apportion check`: a placement file, verified from scratch.
 
 use apportion::error::{Error, printable};
-use apportion::files::{TEXT_BYTES_MAX, read_text};
+use apportion::files::read_text;
 use apportion::model::Model;
 use apportion::placement::{Difference, Record, differences};
 use apportion::problem::Problem;
@@ -14,7 +14,7 @@ use super::{Answer, width};
 /// Reads the file, derives everything again, and says what differs.
 pub fn run(args: &CheckArgs) -> Result<Answer, Error> {
     let source = args.placement.display().to_string();
-    let text = read_text(&args.placement, TEXT_BYTES_MAX)?;
+    let text = read_text(&args.placement, "read the placement")?;
     let record = Record::from_yaml(&text, &source)?;
     let problem = record.scenario.problem()?;
     let mut wrong = other_model(args, &record)?;
@@ -64,7 +64,8 @@ fn confirmed(
     let holdings = report::holdings(problem, &placement, measured, width());
     Ok(format!(
         "valid: `{name}` respects every constraint and its figures are right\n\
-         (bounds are the solver's word; `apportion solve` proves them again)\n\n{holdings}"
+         (bounds are the solver's word; `apportion solve` proves them again)\n{}\n{holdings}",
+        report::question(&record.scenario)
     ))
 }
 

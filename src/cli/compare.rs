@@ -2,7 +2,6 @@
 
 use apportion::baseline;
 use apportion::error::Error;
-use apportion::placement::Status;
 use apportion::plan::Options;
 use apportion::report::{self, json};
 use apportion::scenario::Scenario;
@@ -24,7 +23,7 @@ fn compare(args: &CompareArgs, scenario: &Scenario, options: &Options) -> Result
     let problem = &asked.problem;
     let rows = baseline::compare(problem);
     let optimum = match &asked.found {
-        Found::Placed(solved, measured) => Some((Status::of(solved).name(), measured)),
+        Found::Placed(solved, measured) => Some((solved, measured)),
         Found::Infeasible(_) | Found::Unknown(_) => None,
     };
     let yes = optimum.is_some();
@@ -38,5 +37,8 @@ fn compare(args: &CompareArgs, scenario: &Scenario, options: &Options) -> Result
         }
         Found::Unknown(limit) => format!("\n{}", unknown(*limit)),
     };
-    Ok(Answer::new(format!("{}{note}", report::comparison(problem, optimum, &rows, width())), yes))
+    Ok(Answer::new(
+        format!("{}{note}", report::comparison(scenario, problem, optimum, &rows, width())),
+        yes,
+    ))
 }

@@ -3,14 +3,14 @@
 use std::time::{Duration, Instant};
 
 use apportion::error::Error;
-use apportion::files::{TEXT_BYTES_MAX, read_text};
+use apportion::files::read_text;
 use apportion::hardware::Hardware;
 use apportion::memory::{KvType, Load, Staging};
 use apportion::model::Model;
 use apportion::plan::{self, Formulation, Infeasibility, LimitReached, Options, Outcome, Solved};
 use apportion::problem::Problem;
 use apportion::quant::Scheme;
-use apportion::remedy::{Remedy, remedies};
+use apportion::remedy::{Remedies, remedies};
 use apportion::scenario::{Constraint, ConstraintKind, Scenario, parse_objectives};
 use apportion::units::parse_bytes;
 use apportion::verify::{Measured, verify};
@@ -60,7 +60,7 @@ pub fn scenario(args: &QuestionArgs) -> Result<Scenario, Error> {
 
 fn hardware(args: &MachineArgs) -> Result<Hardware, Error> {
     if let Some(path) = &args.hardware {
-        let text = read_text(path, TEXT_BYTES_MAX)?;
+        let text = read_text(path, "read the hardware file")?;
         let file = Hardware::from_yaml(&text, &path.display().to_string())?;
         for notice in &file.notices {
             say(&format!("note: {notice}"));
@@ -84,37 +84,39 @@ fn constraints(args: &WishArgs) -> Result<Vec<Constraint>, Error> {
 
 /// Reads how hard to try.
 pub fn options(args: &EffortArgs) -> Result<Options, Error> {
-    let time_limit = args.time_limit.map(|seconds| {
-        Duration::try_from_secs_f64(seconds).ok().filter(|limit| !limit.is_zero()).ok_or_else(
-            || {
-                Error::new("use the time limit")
-                    .object(seconds.to_string())
-                    .expected("a positive number of seconds")
-            },
-        )
-    });
     Ok(Options {
         formulation: match args.formulation {
             FormulationArg::Counts => Formulation::Counts,
             FormulationArg::Textbook => Formulation::Textbook,
         },
         node_limit: args.node_limit,
-        time_limit: time_limit.transpose()?,
+        time_limit: args.time_limit.as_deref().map(parse_time_limit).transpose()?,
+    })
+}
+
+fn parse_time_limit(text: &str) -> Result<Duration, Error> {
+    // A year: far from where clocks overflow, and as good as none.
+    const SECONDS_MAX: u64 = 366 * 24 * 3600;
+    let limit = text.trim().parse().ok().and_then(|s| Duration::try_from_secs_f64(s).ok());
+    let sensible = |limit: &Duration| !limit.is_zero() && limit.as_secs() <= SECONDS_MAX;
+    limit.filter(sensible).ok_or_else(|| {
+        Error::new("use --time-limit")
+            .object(text)
+            .expected(format!("seconds above 0 and up to {SECONDS_MAX}"))
     })
 }
 
 /// Runs `work` on as many threads as were asked for.
 pub fn on_threads<T: Send>(
-    threads: Option<usize>,
+    threads: Option<u64>,
     work: impl FnOnce() -> Result<T, Error> + Send,
 ) -> Result<T, Error> {
     const THREADS_MAX: usize = 1024;
     let Some(threads) = threads else { return work() };
     let refuse = || Error::new("use --threads").object(threads.to_string());
-    if !(1..=THREADS_MAX).contains(&threads) {
-        return Err(refuse().expected(format!("1 to {THREADS_MAX}")));
-    }
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
+    let count = usize::try_from(threads).ok().filter(|count| (1..=THREADS_MAX).contains(count));
+    let count = count.ok_or_else(|| refuse().expected(format!("1 to {THREADS_MAX}")))?;
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(count).build();
     pool.map_err(|error| refuse().found(error.to_string()))?.install(work)
 }
 
@@ -152,7 +154,7 @@ fn verified(problem: &Problem, solved: &Solved) -> Result<Measured, Error> {
 }
 
 /// What would help, each checked by asking again.
-pub fn ways_out(scenario: &Scenario, options: &Options) -> Vec<Remedy> {
+pub fn ways_out(scenario: &Scenario, options: &Options) -> Remedies {
     // A variation that cannot be decided within the limits is not offered.
     remedies(scenario, &|problem| plan::is_feasible(problem, options).unwrap_or(false))
 }

@@ -4,6 +4,7 @@ use apportion::error::Error;
 use apportion::model::{Model, catalogue, families};
 use apportion::quant::Scheme;
 use apportion::report::{Align, Table};
+use apportion::units::grouped;
 use serde_json::{Value, json};
 
 use super::Answer;
@@ -46,7 +47,7 @@ fn models() -> Result<String, Error> {
     ]);
     for entry in catalogue() {
         let parameters = Model::from_catalogue(&entry.name)?.parameters();
-        table.row([entry.name.clone(), entry.family.clone(), parameters.to_string()]);
+        table.row([entry.name.clone(), entry.family.clone(), grouped(parameters)]);
     }
     let families = family_names().join(", ");
     Ok(format!("{}\nAny config.json of these families works too: {families}.\n", table.render()))

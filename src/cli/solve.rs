@@ -1,7 +1,7 @@
 //! `apportion solve`: the placement.
 
 use apportion::error::Error;
-use apportion::files::write_atomically;
+use apportion::files::{check_target, write_atomically};
 use apportion::placement::Record;
 use apportion::plan::{LimitReached, Options};
 use apportion::report::{self, Solution, json};
@@ -15,6 +15,7 @@ use super::{Answer, width};
 pub fn run(args: &SolveArgs) -> Result<Answer, Error> {
     let scenario = flow::scenario(&args.question)?;
     let options = flow::options(&args.question.effort)?;
+    args.output_file.as_deref().map(check_target).transpose()?;
     flow::on_threads(args.question.effort.threads, || solve(args, &scenario, &options))
 }
 
@@ -43,7 +44,7 @@ fn solve(args: &SolveArgs, scenario: &Scenario, options: &Options) -> Result<Ans
         Found::Infeasible(why) => {
             let remedies = flow::ways_out(scenario, options);
             Ok(if json {
-                Answer::json(&json::infeasible(&problem, &why, &remedies), false)
+                Answer::json(&json::infeasible(scenario, &problem, &why, &remedies), false)
             } else {
                 Answer::new(report::infeasible(scenario, &problem, &why, &remedies), false)
             })

@@ -25,7 +25,7 @@ pub struct HardwareFile {
 }
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "the keys of a hardware file")]
 struct FileEntry {
     version: u64,
     nodes: Vec<NodeEntry>,
@@ -35,14 +35,14 @@ struct FileEntry {
 }
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "the keys of a node")]
 struct NodeEntry {
     id: String,
     devices: Vec<DeviceEntry>,
 }
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "the keys of a device")]
 struct DeviceEntry {
     id: String,
     kind: KindEntry,
@@ -62,7 +62,7 @@ enum KindEntry {
 }
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "the keys of a link")]
 struct LinkEntry {
     between: [String; 2],
     latency: Option<String>,
@@ -70,7 +70,7 @@ struct LinkEntry {
 }
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "the keys of a link")]
 struct LinkSpeed {
     latency: Option<String>,
     bandwidth: Option<String>,
@@ -162,6 +162,7 @@ fn check_names(file: &FileEntry, source: &str) -> Result<BTreeSet<String>, Error
 }
 
 fn check_links(file: &FileEntry, names: &BTreeSet<String>, source: &str) -> Result<(), Error> {
+    let mut seen = BTreeSet::new();
     for link in &file.links {
         let [a, b] = &link.between;
         let place = format!("the link between `{a}` and `{b}`");
@@ -173,6 +174,9 @@ fn check_links(file: &FileEntry, names: &BTreeSet<String>, source: &str) -> Resu
         }
         if a == b {
             return Err(refuse(source).place(place).expected("two different ends"));
+        }
+        if !seen.insert((a.min(b), a.max(b))) {
+            return Err(refuse(source).place(place).expected("each link once").found("it twice"));
         }
         check_speed(link.latency.as_deref(), link.bandwidth.as_deref(), &place, source)?;
     }
@@ -306,6 +310,7 @@ mod tests {
             (&format!("{gpu}, {gpu}"), ""),
             (gpu, "links: [{between: [g, x]}]"),
             (gpu, "links: [{between: [g, a], latency: soon}]"),
+            (gpu, "links: [{between: [g, a]}, {between: [a, g]}]"),
             (gpu, "more: 1"),
         ] {
             assert!(file(devices, rest).is_err(), "{devices} {rest}");

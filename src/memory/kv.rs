@@ -69,7 +69,7 @@ pub(super) fn layer_bytes(geometry: &Geometry, load: &Load) -> Result<(u128, Str
     let total = u128::from(load.batch) * u128::from(load.context) * 2 * row;
     let width = if elements == 1 { bytes.to_string() } else { format!("{bytes}/{elements}") };
     let formula = format!(
-        "{} sequences x {} tokens x 2 (keys, values) x {kv_heads} heads x {head_dim} x {width} B",
+        "batch {} x {} tokens x 2 (keys, values) x {kv_heads} heads x {head_dim} x {width} B",
         load.batch, load.context
     );
     Ok((total, formula))

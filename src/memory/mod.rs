@@ -40,6 +40,13 @@ pub struct Workspace {
     pub head_bytes: u64,
 }
 
+impl Workspace {
+    /// The bytes of every kind of work.
+    pub fn kinds(&self) -> [u64; 4] {
+        [self.embedding_bytes, self.attention_bytes, self.feed_forward_bytes, self.head_bytes]
+    }
+}
+
 /// One figure of the estimate and where it comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Term {
@@ -169,16 +176,22 @@ fn workspace(model: &Model, load: &Load, terms: &mut Vec<Term>) -> Result<Worksp
 
 fn staging_term(staging: Staging, largest: u64) -> Term {
     let (name, bytes, formula) = match staging {
-        Staging::Device => {
-            ("staging.device", largest, "largest 16-bit matrix a device quantizes, at most")
-        }
-        Staging::Host => ("staging.host", largest, "largest 16-bit matrix of the model"),
-        Staging::None => ("staging.none", 0, "nothing is quantized while loading"),
+        Staging::Device => (
+            "staging.device",
+            largest,
+            format!("the largest 16-bit matrix that a device quantizes, at most {largest} B"),
+        ),
+        Staging::Host => (
+            "staging.host",
+            largest,
+            format!("the largest 16-bit matrix that is quantized, {largest} B"),
+        ),
+        Staging::None => ("staging.none", 0, "nothing is quantized while loading".to_owned()),
     };
     Term {
         name,
         bytes,
-        formula: format!("{formula}: {bytes} B"),
+        formula,
         source: "matrices are quantized one after the other, each from 2 bytes per weight",
     }
 }

@@ -10,8 +10,9 @@ use serde_json::{Map, Value as Json};
 use super::expression::{Scope, Value};
 use super::family::{Family, Key, KeyKind, families};
 use crate::error::Error;
+use crate::files::TEXT_BYTES_MAX;
 use crate::nearest::did_you_mean;
-use crate::strict::{TEXT_BYTES_MAX, UniqueKeys};
+use crate::strict::UniqueKeys;
 
 const OPERATION: &str = "read the config";
 const LIST_ITEMS_MAX: usize = 1000;
@@ -222,12 +223,14 @@ fn fill_defaults(family: &Family, values: &mut Values, source: &str) -> Result<(
 }
 
 fn missing(name: &str, object: &Map<String, Json>, source: &str) -> Error {
+    let found = if object.contains_key(name) { "null" } else { "no such key" };
     let error = Error::new(OPERATION)
         .object(source)
         .place(format!("key `{name}`"))
         .expected("a value")
-        .found("no such key");
-    match did_you_mean(name, object.keys().map(String::as_str)) {
+        .found(found);
+    let others = object.keys().map(String::as_str).filter(|key| *key != name);
+    match did_you_mean(name, others) {
         Some(hint) => error.hint(hint),
         None => error,
     }

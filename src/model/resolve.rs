@@ -10,8 +10,8 @@ use super::config::{self, Values};
 use super::family::{Family, families, family};
 use super::{Model, derive};
 use crate::error::Error;
+use crate::files::read_text;
 use crate::nearest::{did_you_mean, nearest};
-use crate::strict::read_text;
 
 const NAME_CHARS_MAX: usize = 64;
 
@@ -57,7 +57,7 @@ impl Model {
             return Self::from_catalogue(argument);
         }
         let path = Path::new(argument);
-        if !path.exists() {
+        if !path.exists() && !looks_like_path(argument) {
             return Err(not_found(argument));
         }
         let file = if path.is_dir() { path.join("config.json") } else { path.to_owned() };
@@ -112,6 +112,11 @@ fn known_family(name: &str) -> Result<&'static Family, Error> {
             .expected(format!("one of {}", known.join(", ")))
             .found("another name")
     })
+}
+
+/// Whether a name that no file has was meant for one: reading it then says why it cannot be read.
+fn looks_like_path(argument: &str) -> bool {
+    argument.contains(['/', '\\']) || Path::new(argument).extension().is_some_and(|e| e == "json")
 }
 
 fn not_found(argument: &str) -> Error {

@@ -17,7 +17,7 @@ use super::write::VERSION;
 use crate::error::Error;
 use crate::hardware::{Device, DeviceKind, Hardware};
 use crate::memory::{KvType, Load, Staging};
-use crate::model::{ComponentId, Model};
+use crate::model::{CatalogueEntry, ComponentId, Model, catalogue};
 use crate::plan::LimitReached;
 use crate::problem::ObjectiveValue;
 use crate::quant::Scheme;
@@ -29,12 +29,13 @@ const OPERATION: &str = "read the placement";
 
 /// Only the version, so that a file of another one is named as such and not by its first new key.
 #[derive(Deserialize)]
+#[serde(expecting = "the keys of a placement file")]
 struct VersionEntry {
     version: u64,
 }
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "the keys of a placement file")]
 struct FileEntry {
     #[expect(dead_code, reason = "checked through `VersionEntry` before the rest is read")]
     version: u64,
@@ -57,7 +58,7 @@ struct FileEntry {
 }
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "the keys of a model")]
 struct ModelEntry {
     name: String,
     family: String,
@@ -66,7 +67,7 @@ struct ModelEntry {
 }
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "the keys of a device")]
 struct DeviceEntry {
     id: String,
     kind: KindEntry,
@@ -82,7 +83,7 @@ enum KindEntry {
 }
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "the keys of constraints")]
 struct ConstraintsEntry {
     default_pins: bool,
     pins: Vec<String>,
@@ -105,7 +106,7 @@ enum LimitEntry {
 }
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "the keys of an objective")]
 struct ObjectiveEntry {
     name: String,
     value: ExactEntry,
@@ -117,7 +118,7 @@ struct ObjectiveEntry {
 }
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "the keys of traffic")]
 struct TrafficEntry {
     hand_overs: u64,
     remote_experts: u64,
@@ -125,14 +126,14 @@ struct TrafficEntry {
 }
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "the keys of a solver")]
 struct SolverEntry {
     name: String,
     nodes: u64,
 }
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "the keys of a device")]
 struct UseEntry {
     id: String,
     used_bytes: u64,
@@ -233,6 +234,14 @@ fn rebuild_model(entry: &ModelEntry, source: &str) -> Result<Model, Error> {
             .expected(model.fingerprint)
             .found(entry.fingerprint.clone())
             .hint("it was solved for another model, or its config was edited; solve again"));
+    }
+    let another = |known: &CatalogueEntry| known.name == entry.name && model.name != entry.name;
+    if catalogue().iter().any(another) {
+        return Err(Error::new(OPERATION)
+            .object(source)
+            .place("model.name")
+            .expected("the name of the model it describes")
+            .found(format!("`{}`, which is another model", entry.name)));
     }
     model.name.clone_from(&entry.name);
     Ok(model)

@@ -1,16 +1,20 @@
 //! Today's habits beside the optimum.
 
-use super::{Align, Table, decimal, percent, plural, wrap};
+use super::{Align, Table, decimal, objective_value, percent, plural, question, wrap};
 use crate::baseline::{Misfit, Row, RowOutcome};
 use crate::error::printable;
-use crate::problem::Problem;
+use crate::placement::Status;
+use crate::plan::Solved;
+use crate::problem::{ObjectiveKind, Problem};
+use crate::scenario::Scenario;
 use crate::units::format_bytes;
 use crate::verify::Measured;
 
-/// The optimum (when there is one) and every baseline, then why some do not fit.
+/// The question, the optimum (when there is one) and every baseline, then why some do not fit.
 pub fn comparison(
+    scenario: &Scenario,
     problem: &Problem,
-    optimum: Option<(&str, &Measured)>,
+    optimum: Option<(&Solved, &Measured)>,
     rows: &[Row],
     width: usize,
 ) -> String {
@@ -22,7 +26,8 @@ pub fn comparison(
         ("remote", Align::Right),
         ("transfers/token", Align::Right),
     ]);
-    if let Some((status, measured)) = optimum {
+    if let Some((solved, measured)) = optimum {
+        let status = Status::of(solved).name();
         table.row(measured_cells(&format!("apportion ({status})"), "yes", measured));
     }
     for row in rows {
@@ -41,7 +46,21 @@ pub fn comparison(
         let why = why_not(problem, &row.outcome);
         format!("{what}{}", why.map(|why| wrap(&format!("  {why}"), width)).unwrap_or_default())
     });
-    format!("{}\n{}", table.render(), notes.collect::<String>())
+    let spent = optimum.and_then(|(solved, _)| spent(solved)).map(|text| wrap(&text, width));
+    let notes = spent.into_iter().chain(notes).collect::<String>();
+    format!("{}\n{}\n{notes}", question(scenario), table.render())
+}
+
+/// A peak above the best one is a choice, and said to be one.
+fn spent(solved: &Solved) -> Option<String> {
+    let peak = solved.stages.iter().find(|stage| stage.kind == ObjectiveKind::PeakUtilization)?;
+    (peak.value > peak.optimum).then(|| {
+        format!(
+            "apportion: the lowest peak is {}; within the tolerance of {} the rest saves traffic",
+            objective_value(peak.kind, peak.optimum),
+            percent(peak.tolerance)
+        )
+    })
 }
 
 fn measured_cells(name: &str, fits: &str, measured: &Measured) -> [String; 6] {

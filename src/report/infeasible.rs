@@ -1,10 +1,11 @@
 //! "No" as an answer: what is missing where, which rules conflict, and what would help.
 
+use super::remedy::{in_vain, meaning, options};
 use super::solution::question;
 use crate::error::printable;
 use crate::plan::Infeasibility;
-use crate::problem::Problem;
-use crate::remedy::Remedy;
+use crate::problem::{Component, Problem};
+use crate::remedy::{Remedies, Remedy};
 use crate::scenario::Scenario;
 use crate::units::format_bytes;
 
@@ -13,26 +14,66 @@ pub fn infeasible(
     scenario: &Scenario,
     problem: &Problem,
     why: &Infeasibility,
-    remedies: &[Remedy],
+    remedies: &Remedies,
 ) -> String {
     let mut lines = vec!["infeasible: no placement satisfies the constraints".to_owned()];
     lines.push(question(scenario).trim_end().to_owned());
     lines.push(String::new());
+    lines.push(totals(problem));
     lines.extend(shortfalls(problem, why));
     lines.extend(conflicts(problem, why));
     lines.push(String::new());
-    if remedies.is_empty() {
-        lines.push(
-            "nothing helps: no single change of pins, context, quantization or memory is enough"
-                .to_owned(),
-        );
-    } else {
-        lines.push("any one of these is enough (each was solved):".to_owned());
-        lines.extend(remedies.iter().map(|remedy| format!("  {}", remedy_text(problem, remedy))));
-    }
+    lines.extend(ways_out(scenario, problem, remedies));
     let mut text = lines.join("\n");
     text.push('\n');
     text
+}
+
+fn ways_out(scenario: &Scenario, problem: &Problem, remedies: &Remedies) -> Vec<String> {
+    let mut lines = Vec::new();
+    if remedies.enough.is_empty() {
+        lines.push("nothing helps: no single change is enough".to_owned());
+    } else {
+        lines.push("any one of these is enough (each was solved):".to_owned());
+        lines.extend(enough(scenario, problem, &remedies.enough));
+    }
+    if !remedies.not_enough.is_empty() {
+        lines.push(String::new());
+        lines.push("tried as well:".to_owned());
+        let in_vain = remedies.not_enough.iter().map(|n| in_vain(scenario, problem, n));
+        lines.extend(in_vain.map(|text| format!("  {text}")));
+    }
+    lines
+}
+
+/// What to type, and beside or below it what it means; what cannot be typed stands alone.
+fn enough(scenario: &Scenario, problem: &Problem, remedies: &[Remedy]) -> Vec<String> {
+    /// Wider options leave no room beside them.
+    const BESIDE_MAX: usize = 36;
+    let said = |remedy| (options(scenario, remedy), meaning(problem, remedy));
+    let said: Vec<_> = remedies.iter().map(said).collect();
+    let typed = said.iter().filter_map(|(options, _)| options.as_ref());
+    let width = typed.map(String::len).max().unwrap_or(0);
+    let line = |(options, meaning): (Option<String>, String)| match options {
+        Some(options) if width <= BESIDE_MAX => format!("  {options:width$}  {meaning}"),
+        Some(options) => format!("  {options}\n      {meaning}"),
+        None => format!("  {meaning}"),
+    };
+    said.into_iter().map(line).collect()
+}
+
+/// What there is to place and where, whatever the rules.
+fn totals(problem: &Problem) -> String {
+    let sum = |bytes: &dyn Fn(&Component) -> u64| {
+        format_bytes(problem.components.iter().map(bytes).fold(0, u64::saturating_add))
+    };
+    let capacity = problem.devices.iter().map(|d| d.capacity_bytes).fold(0, u64::saturating_add);
+    format!(
+        "to place: {} of weights, {} of KV cache; capacity: {}",
+        sum(&|c| c.demand.weights_bytes),
+        sum(&|c| c.demand.kv_cache_bytes),
+        format_bytes(capacity)
+    )
 }
 
 fn shortfalls(problem: &Problem, why: &Infeasibility) -> Vec<String> {
@@ -41,7 +82,9 @@ fn shortfalls(problem: &Problem, why: &Infeasibility) -> Vec<String> {
     }
     let missing = why.shortfalls.iter().map(|s| s.missing_bytes);
     let total = missing.fold(0_u64, u64::saturating_add);
-    let mut lines = vec![format!("missing: {} in total, for instance", format_bytes(total))];
+    let total = format_bytes(total);
+    let mut lines =
+        vec![format!("missing: {total} in total; the placement that comes closest lacks")];
     lines.extend(why.shortfalls.iter().map(|shortfall| {
         let device = &problem.devices[shortfall.device];
         let (missing, capacity) = (shortfall.missing_bytes, device.capacity_bytes);
@@ -57,11 +100,13 @@ fn shortfalls(problem: &Problem, why: &Infeasibility) -> Vec<String> {
 
 fn conflicts(problem: &Problem, why: &Infeasibility) -> Vec<String> {
     let mut lines = Vec::new();
-    if !why.conflicting_rules.is_empty() {
+    if why.conflicting_rules.is_empty() {
+        lines.push("no pin is to blame: without any rule it does not fit either".to_owned());
+    } else {
         lines.push("these rules conflict with the memory there is:".to_owned());
         let rules = why.conflicting_rules.iter().filter_map(|&rule| problem.rules.get(rule));
         lines.extend(rules.map(|rule| {
-            let default = if rule.default { " (default pin)" } else { "" };
+            let default = if rule.default { "  (default pin)" } else { "" };
             format!("  {}{default}", printable(&rule.text))
         }));
     }
@@ -69,26 +114,4 @@ fn conflicts(problem: &Problem, why: &Infeasibility) -> Vec<String> {
         lines.push("the default pins alone make it infeasible".to_owned());
     }
     lines
-}
-
-/// The remedy as a change of the command line.
-pub fn remedy_text(problem: &Problem, remedy: &Remedy) -> String {
-    let device = |index: usize| printable(&problem.devices[index].id);
-    match remedy {
-        Remedy::ReleaseDefaultPins => "--free-default-pins".to_owned(),
-        Remedy::ReleaseRule { rule } => {
-            format!("without `{}`", printable(&problem.rules[*rule].text))
-        }
-        Remedy::Context { tokens } => format!("--context {tokens}"),
-        Remedy::Quantization { scheme } => format!("--quant {scheme}"),
-        Remedy::AddBytes { device: index, bytes } => {
-            format!("{} more on {}", format_bytes(*bytes), device(*index))
-        }
-        Remedy::AddBytesEach { bytes } => format!("{} more on every GPU", format_bytes(*bytes)),
-        Remedy::AddDevice { like } => format!(
-            "one more GPU like {} ({})",
-            device(*like),
-            format_bytes(problem.devices[*like].capacity_bytes)
-        ),
-    }
 }

@@ -3,21 +3,25 @@
 use super::{Align, Table, WIDTH_DEFAULT, wrap};
 use crate::error::printable;
 use crate::memory::{Demand, Load, Term};
-use crate::model::{ComponentId, ComponentKind, Model};
+use crate::model::{ComponentKind, Model};
 use crate::quant::Scheme;
-use crate::units::format_bytes;
+use crate::units::{format_bytes, grouped};
 
 /// The totals, the components by kind, and what a device needs beside them.
 pub fn inventory(model: &Model, scheme: Scheme, load: &Load, demand: &Demand) -> String {
     let (weights, kv_cache) = (demand.weights_bytes(), demand.kv_cache_bytes());
     let name = format!("{} ({})", printable(&model.name), model.family);
-    let size = format!("{} parameters, {}", model.parameters(), scheme.name());
+    let size = format!("{} parameters, {}", grouped(model.parameters()), scheme.name());
     let used =
         format!("context {} x batch {} in {}", load.context, load.batch, load.kv_type.name());
     [
         format!("{name}, {size}\n"),
-        format!("weights   {} ({weights} bytes)\n", format_bytes(weights)),
-        format!("KV cache  {} ({kv_cache} bytes) for {used}\n\n", format_bytes(kv_cache)),
+        format!("weights   {} ({} bytes)\n", format_bytes(weights), grouped(weights)),
+        format!(
+            "KV cache  {} ({} bytes) for {used}\n\n",
+            format_bytes(kv_cache),
+            grouped(kv_cache)
+        ),
         components(demand),
         "\n".to_owned(),
         terms(demand),
@@ -25,7 +29,7 @@ pub fn inventory(model: &Model, scheme: Scheme, load: &Load, demand: &Demand) ->
     .concat()
 }
 
-/// A line per run of like components: equal kind and bytes in consecutive layers.
+/// A line per group of like components: equal kind and bytes, in whatever layers.
 pub fn components(demand: &Demand) -> String {
     let mut table = Table::new(&[
         ("components", Align::Left),
@@ -34,71 +38,83 @@ pub fn components(demand: &Demand) -> String {
         ("KV cache", Align::Right),
         ("total", Align::Right),
     ]);
-    for run in runs(demand) {
-        let count = run.count;
-        let each = run.weights_bytes.saturating_add(run.kv_cache_bytes);
+    for group in groups(demand) {
+        let count = group.count;
+        let (weights, kv_cache) = (group.weights_bytes, group.kv_cache_bytes);
+        let each = weights.saturating_add(kv_cache);
         table.row([
-            run.name(),
+            group.name(),
             count.to_string(),
-            format_bytes(run.weights_bytes),
-            if run.kv_cache_bytes > 0 { format_bytes(run.kv_cache_bytes) } else { "-".to_owned() },
+            format_bytes(weights),
+            if kv_cache > 0 { format_bytes(kv_cache) } else { "-".to_owned() },
             format_bytes(each.saturating_mul(count)),
         ]);
     }
     table.render()
 }
 
-/// Components of one kind with equal bytes, in layers `first..=last`.
-struct Run {
-    id: ComponentId,
-    last_layer: u32,
-    count: u64,
+/// Components of one kind with equal bytes.
+struct Group {
+    kind: ComponentKind,
     weights_bytes: u64,
     kv_cache_bytes: u64,
+    count: u64,
+    /// Runs of layers, ascending, both ends included; none outside the layers.
+    layers: Vec<(u32, u32)>,
 }
 
-impl Run {
+impl Group {
+    /// `layers.0-3,6,9,..,31.experts.*`: the layers in full while they are few.
     fn name(&self) -> String {
-        let Some(first) = self.id.layer() else { return self.id.to_string() };
-        let layers = if first == self.last_layer {
-            first.to_string()
-        } else {
-            format!("{first}-{}", self.last_layer)
+        const RUNS_MAX: usize = 3;
+        let run = |&(first, last): &(u32, u32)| {
+            if first == last { first.to_string() } else { format!("{first}-{last}") }
         };
-        match self.id.kind() {
-            ComponentKind::Expert => format!("layers.{layers}.experts.*"),
-            kind => format!("layers.{layers}.{}", kind.name()),
+        let mut runs: Vec<String> = self.layers.iter().map(run).collect();
+        if runs.len() > RUNS_MAX {
+            runs.splice(RUNS_MAX - 1..runs.len() - 1, ["..".to_owned()]);
+        }
+        match (runs.as_slice(), self.kind) {
+            ([], kind) => kind.name().to_owned(),
+            (runs, ComponentKind::Expert) => format!("layers.{}.experts.*", runs.join(",")),
+            (runs, kind) => format!("layers.{}.{}", runs.join(","), kind.name()),
+        }
+    }
+
+    fn add_layer(&mut self, layer: u32) {
+        match self.layers.last_mut() {
+            Some((_, last)) if layer.saturating_sub(*last) <= 1 => *last = layer,
+            _ => self.layers.push((layer, layer)),
         }
     }
 }
 
-fn runs(demand: &Demand) -> Vec<Run> {
-    let mut by_kind: Vec<_> = demand.components.iter().collect();
-    // Stable: within a kind the layers stay in order.
-    by_kind.sort_by_key(|c| c.id.kind());
-    let mut runs: Vec<Run> = Vec::new();
-    for component in by_kind {
-        let layer = component.id.layer().unwrap_or(0);
-        let bytes = (component.weights_bytes, component.kv_cache_bytes);
-        match runs.last_mut() {
-            Some(run)
-                if run.id.kind() == component.id.kind()
-                    && (run.weights_bytes, run.kv_cache_bytes) == bytes
-                    && layer - run.last_layer <= 1 =>
-            {
-                run.last_layer = layer;
-                run.count += 1;
-            }
-            _ => runs.push(Run {
-                id: component.id,
-                last_layer: layer,
-                count: 1,
-                weights_bytes: bytes.0,
-                kv_cache_bytes: bytes.1,
-            }),
+/// By kind, and within it by the first layer.
+fn groups(demand: &Demand) -> Vec<Group> {
+    let mut groups: Vec<Group> = Vec::new();
+    for component in &demand.components {
+        let kind = component.id.kind();
+        let (weights_bytes, kv_cache_bytes) = (component.weights_bytes, component.kv_cache_bytes);
+        let key = (kind, weights_bytes, kv_cache_bytes);
+        let like = |group: &Group| (group.kind, group.weights_bytes, group.kv_cache_bytes) == key;
+        let at = groups.iter().position(like).unwrap_or(groups.len());
+        if at == groups.len() {
+            groups.push(Group {
+                kind,
+                weights_bytes,
+                kv_cache_bytes,
+                count: 0,
+                layers: Vec::new(),
+            });
+        }
+        groups[at].count += 1;
+        if let Some(layer) = component.id.layer() {
+            groups[at].add_layer(layer);
         }
     }
-    runs
+    // Stable: within a kind the first layers stay in order.
+    groups.sort_by_key(|group| group.kind);
+    groups
 }
 
 /// The named terms of the estimate with their sources.
@@ -130,7 +146,7 @@ pub fn tensors(model: &Model, demand: &Demand) -> String {
             printable(&tensor.name),
             shape.join(" x "),
             stored.type_name.to_owned(),
-            stored.bytes.to_string(),
+            grouped(stored.bytes),
         ]);
     }
     table.render()

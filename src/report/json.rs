@@ -5,14 +5,15 @@ use std::time::Duration;
 use serde_json::{Map, Value, json};
 
 use super::Solution;
-use super::infeasible::remedy_text;
+use super::remedy as words;
 use crate::baseline::{Misfit, Row, RowOutcome};
 use crate::memory::Demand;
 use crate::model::Model;
 use crate::placement::{Status, limit_name};
-use crate::plan::{Infeasibility, LimitReached, SolverReport, StageReport};
+use crate::plan::{Infeasibility, LimitReached, Solved, SolverReport, StageReport};
 use crate::problem::{ObjectiveValue, Problem};
-use crate::remedy::Remedy;
+use crate::remedy::{NotEnough, Remedies, Remedy};
+use crate::scenario::Scenario;
 use crate::verify::{Measured, Traffic};
 
 /// `solve`, when there is a placement.
@@ -42,7 +43,12 @@ pub fn unknown(limit: LimitReached) -> Value {
 }
 
 /// `solve`, when there is no placement.
-pub fn infeasible(problem: &Problem, why: &Infeasibility, remedies: &[Remedy]) -> Value {
+pub fn infeasible(
+    scenario: &Scenario,
+    problem: &Problem,
+    why: &Infeasibility,
+    remedies: &Remedies,
+) -> Value {
     let shortfalls: Vec<Value> = why
         .shortfalls
         .iter()
@@ -52,13 +58,15 @@ pub fn infeasible(problem: &Problem, why: &Infeasibility, remedies: &[Remedy]) -
         .collect();
     let rules: Vec<&str> =
         why.conflicting_rules.iter().map(|&rule| problem.rules[rule].text.as_str()).collect();
-    let remedies: Vec<Value> = remedies.iter().map(|r| remedy(problem, r)).collect();
+    let enough = remedies.enough.iter().map(|r| remedy(scenario, problem, r));
+    let in_vain = remedies.not_enough.iter().map(|n| not_enough(scenario, problem, n));
     json!({
         "status": "infeasible",
         "shortfalls": shortfalls,
         "conflicting_rules": rules,
         "default_pins_alone": why.default_pins_alone,
-        "remedies": remedies,
+        "remedies": enough.collect::<Vec<_>>(),
+        "not_enough": in_vain.collect::<Vec<_>>(),
     })
 }
 
@@ -99,11 +107,12 @@ pub fn inventory(model: &Model, demand: &Demand) -> Value {
 }
 
 /// `compare`.
-pub fn comparison(problem: &Problem, optimum: Option<(&str, &Measured)>, rows: &[Row]) -> Value {
+pub fn comparison(problem: &Problem, optimum: Option<(&Solved, &Measured)>, rows: &[Row]) -> Value {
     let mut all = Vec::new();
-    if let Some((status, measured)) = optimum {
+    if let Some((solved, measured)) = optimum {
         let mut row = measured_row("apportion", true, None, problem, measured);
-        row["status"] = json!(status);
+        row["status"] = json!(Status::of(solved).name());
+        row["objectives"] = solved.stages.iter().map(objective).collect();
         all.push(row);
     }
     for row in rows {
@@ -178,28 +187,39 @@ fn solver(report: &SolverReport, elapsed: Duration) -> Value {
     json!({ "name": report.name, "nodes": report.nodes, "seconds": elapsed.as_secs_f64() })
 }
 
-fn remedy(problem: &Problem, remedy: &Remedy) -> Value {
-    let text = remedy_text(problem, remedy);
+/// The same keys for each remedy, then what only its kind has.
+fn remedy(scenario: &Scenario, problem: &Problem, remedy: &Remedy) -> Value {
     let id = |device: usize| &problem.devices[device].id;
+    let mut value = json!({
+        "kind": words::kind(remedy),
+        "text": words::meaning(problem, remedy),
+        "options": words::options(scenario, remedy),
+    });
     match remedy {
-        Remedy::ReleaseDefaultPins => json!({ "kind": "release_default_pins", "text": text }),
-        Remedy::ReleaseRule { rule } => {
-            json!({ "kind": "release_rule", "text": text, "rule": problem.rules[*rule].text })
-        }
-        Remedy::Context { tokens } => json!({ "kind": "context", "text": text, "tokens": tokens }),
-        Remedy::Quantization { scheme } => {
-            json!({ "kind": "quantization", "text": text, "quantization": scheme })
-        }
+        Remedy::ReleaseDefaultPins => {}
+        Remedy::ReleaseRule { rule } => value["rule"] = json!(problem.rules[*rule].text),
+        Remedy::Context { tokens } => value["tokens"] = json!(tokens),
+        Remedy::Batch { sequences } => value["sequences"] = json!(sequences),
+        Remedy::Quantization { scheme } => value["quantization"] = json!(scheme),
         Remedy::AddBytes { device, bytes } => {
-            json!({ "kind": "add_bytes", "text": text, "device": id(*device), "bytes": bytes })
+            value["device"] = json!(id(*device));
+            value["bytes"] = json!(bytes);
         }
-        Remedy::AddBytesEach { bytes } => {
-            json!({ "kind": "add_bytes_each", "text": text, "bytes": bytes })
-        }
-        Remedy::AddDevice { like } => {
-            json!({ "kind": "add_device", "text": text, "like": id(*like) })
-        }
+        Remedy::AddBytesEach { bytes } => value["bytes"] = json!(bytes),
+        Remedy::AddDevice { like } => value["like"] = json!(id(*like)),
     }
+    value
+}
+
+fn not_enough(scenario: &Scenario, problem: &Problem, not_enough: &NotEnough) -> Value {
+    let mut value = json!({
+        "kind": words::kind_in_vain(not_enough),
+        "text": words::in_vain(scenario, problem, not_enough),
+    });
+    if let NotEnough::Quantization { tried } = not_enough {
+        value["tried"] = json!(tried);
+    }
+    value
 }
 
 fn measured_row(

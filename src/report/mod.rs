@@ -9,6 +9,7 @@ mod infeasible;
 mod inventory;
 pub mod json;
 mod map;
+mod remedy;
 mod solution;
 mod table;
 
@@ -17,7 +18,7 @@ pub use comparison::comparison;
 pub use infeasible::infeasible;
 pub use inventory::{components, inventory, tensors};
 pub use map::map;
-pub use solution::{Solution, holdings, solution};
+pub use solution::{Solution, holdings, question, solution};
 pub use table::{Align, Table};
 
 use crate::problem::{ObjectiveKind, ObjectiveValue};

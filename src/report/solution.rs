@@ -70,7 +70,7 @@ fn verdict(solved: &Solved, elapsed: Duration) -> String {
 }
 
 /// What was asked, defaults included: each of them decides something.
-pub(super) fn question(scenario: &Scenario) -> String {
+pub fn question(scenario: &Scenario) -> String {
     let Scenario { model, scheme, load, .. } = scenario;
     let staging = load.staging.unwrap_or_else(|| scheme.default_staging());
     let pins = if scenario.default_pins { "default pins" } else { "no default pins" };

@@ -54,6 +54,16 @@ impl Case for Scenario {
         scenario.problem()
     }
 
+    fn batch(&self) -> u64 {
+        self.load.batch
+    }
+
+    fn with_batch(&self, sequences: u64) -> Result<Problem, Error> {
+        let mut scenario = self.clone();
+        scenario.load.batch = sequences;
+        scenario.problem()
+    }
+
     fn with_extra_capacity(&self, per_device_bytes: &[u64]) -> Result<Problem, Error> {
         let mut devices = self.hardware.devices.clone();
         for (device, extra) in devices.iter_mut().zip(per_device_bytes) {

@@ -101,14 +101,7 @@ impl Scenario {
 
 /// Planner and verifier add demands without checking; this is what entitles them to.
 fn check_total(demand: &Demand) -> Result<(), Error> {
-    let workspace = &demand.workspace;
-    let per_device = [
-        workspace.embedding_bytes,
-        workspace.attention_bytes,
-        workspace.feed_forward_bytes,
-        workspace.head_bytes,
-        demand.host_staging_bytes,
-    ];
+    let per_device = demand.workspace.kinds().into_iter().chain([demand.host_staging_bytes]);
     let of_component = |c: &ComponentDemand| [c.weights_bytes, c.kv_cache_bytes, c.staging_bytes];
     let total = demand
         .components

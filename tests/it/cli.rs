@@ -138,7 +138,14 @@ fn infeasible_is_an_answer_with_ways_out() {
     let run = bench.line("solve mixtral-8x7b --quant nf4-dq --gpu 8GiB --gpu 8GiB --json");
     assert_eq!(run.code, 1, "{run:?}");
     let answer = run.json();
-    let shape = ["status", "shortfalls", "conflicting_rules", "default_pins_alone", "remedies"];
+    let shape = [
+        "status",
+        "shortfalls",
+        "conflicting_rules",
+        "default_pins_alone",
+        "remedies",
+        "not_enough",
+    ];
     assert_eq!(keys(&answer), shape);
     assert_eq!(answer["status"], "infeasible");
     assert!(answer["shortfalls"][0]["missing_bytes"].as_u64().unwrap() > 0);
@@ -177,6 +184,18 @@ fn a_pin_that_does_not_fit_is_named() {
     assert_eq!(answer["conflicting_rules"], json!(["--pin layers.*=gpu1"]));
     let kinds = answer["remedies"].as_array().unwrap().iter();
     assert!(kinds.clone().any(|r| r["kind"] == "release_rule"), "{answer}");
+}
+
+#[test]
+fn a_peak_that_was_spent_on_traffic_is_said_to_be() {
+    let line = "compare qwen3-30b-a3b --quant nf4-dq --gpu 24GiB --gpu 24GiB";
+    let text = Bench::new().line(line).stdout;
+    assert!(text.contains("apportion: the lowest peak is "), "{text}");
+    let answer = Bench::new().line(&format!("{line} --json")).json();
+    let peak = &answer["rows"][0]["objectives"][0];
+    let lowest = peak["optimum"].as_f64().unwrap();
+    let rows = answer["rows"].as_array().unwrap();
+    assert!(rows.iter().all(|row| row["peak"].as_f64().is_none_or(|peak| peak >= lowest)));
 }
 
 #[test]

@@ -25,3 +25,5 @@ mod scenarios;
 mod support;
 mod verify;
 mod verify_properties;
+/// Every remedy an infeasible answer offers is tried.
+mod ways_out;

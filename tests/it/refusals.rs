@@ -48,6 +48,11 @@ fn absurd_numbers() {
         ["--time-limit", "NaN"],
         ["--time-limit", "inf"],
         ["--time-limit=-1", "--json"],
+        ["--time-limit", "1e300"],
+        ["--time-limit", "1e18"],
+        ["--time-limit", "soon"],
+        ["--context=-1", "--json"],
+        ["--context", "4096.0"],
         ["--node-limit", "many"],
         ["--gpu", "0"],
         ["--gpu", "16 gigs"],
@@ -62,6 +67,9 @@ fn absurd_numbers() {
         let run = solve_with(&bench, &options);
         run.refuses(&[]);
     }
+    solve_with(&bench, &["--context", "1e3"]).refuses(&["1e3", "expected a whole number"]);
+    solve_with(&bench, &["--time-limit", "1e300"]).refuses(&["1e300", "seconds above 0"]);
+    solve_with(&bench, &["--gpu=-1GiB"]).refuses(&["-1GiB", "found a negative number"]);
     bench.line("solve mixtral-8x7b --quant nf4").refuses(&["at least one GPU", "hint: "]);
     bench.line("solve mixtral-8x7b --quant nf4 --cpu 1TiB").refuses(&["at least one GPU"]);
     let many = "--gpu 1GiB ".repeat(65);
@@ -120,14 +128,18 @@ fn files_that_are_no_text() {
     std::fs::create_dir(bench.path("folder")).unwrap();
     bench.write("empty", "");
     bench.write("binary", b"\x7fELF\x02\x01\x01\x00\xff\xfe");
+    bench.write("utf16", b"\xff\xfev\0e\0r\0");
+    bench.write("marked", "\u{feff}version: 1\n");
+    bench.write("list", "[1, 2]\n");
     bench.write("truncated", "version: 1\nmodel:\n  name: [");
     bench.write("deep", "[".repeat(100_000));
     bench.write("bomb", "a: &a [1]\nb: &b [*a, *a]\nc: [*b, *b]\n");
     bench.write("escape", "\u{1b}[2J\u{1b}]0;owned\u{7}: 1\n");
     // A sparse file: it claims 100 GiB and takes no room.
     File::create(bench.path("huge")).unwrap().set_len(100 << 30).unwrap();
-    let names =
-        ["folder", "empty", "binary", "truncated", "deep", "bomb", "escape", "huge", "missing"];
+    let mut names =
+        vec!["folder", "empty", "binary", "truncated", "deep", "bomb", "escape", "huge", "missing"];
+    names.extend(["utf16", "marked", "list"]);
     for name in names {
         for line in [
             format!("check {name}"),
@@ -137,6 +149,7 @@ fn files_that_are_no_text() {
             let run = bench.line(&line);
             run.refuses(&[name]);
             assert!(!run.stderr.contains('\u{1b}'), "{line}: escape codes reach the terminal");
+            assert!(!run.stderr.contains("struct "), "{line}: names of code reach the user");
         }
     }
 }
@@ -171,6 +184,7 @@ fn hardware_files() {
         (file(gpu, "version: 1\n"), "version"),
         (file(&format!("{gpu}, {gpu}"), ""), "gpu0"),
         (file(gpu, "links: [{between: [gpu0, gpu9]}]\n"), "gpu9"),
+        (file(gpu, "links: [{between: [gpu0, box]}, {between: [box, gpu0]}]\n"), "twice"),
         (file("{id: gpu0, kind: abacus, memory: 16GiB}", ""), "abacus"),
         (file("{id: gpu0, kind: cuda, memory: 16 gigs}", ""), "16 gigs"),
         (file("{id: gpu0, kind: cuda}", ""), "memory"),
@@ -204,6 +218,11 @@ fn placements_that_lie() {
             ["experts", "more components"],
         ),
         (good.replace("hidden_size: 4096", "hidden_size: 8192"), ["fingerprint", "another model"]),
+        (good.replace("name: mixtral-8x7b", "name: llama-3-8b"), ["model.name", "another model"]),
+        (
+            good.replace("model:\n  name: mixtral-8x7b", "model:"),
+            ["map.yaml", "missing field `name`"],
+        ),
         (good.replace("version: 1", "version: 2"), ["version", "2"]),
         (good.replace("status:", "mood: good\nstatus:"), ["mood", "map.yaml"]),
         (good.replace("name: peak_utilization", "name: happiness"), ["happiness", "map.yaml"]),

@@ -101,7 +101,7 @@ fn terms_show_their_numbers() {
     );
     let kv = &demand.terms[0];
     assert_eq!(kv.bytes, 16 << 20);
-    assert_eq!(kv.formula, "1 sequences x 4096 tokens x 2 (keys, values) x 8 heads x 128 x 2 B");
+    assert_eq!(kv.formula, "batch 1 x 4096 tokens x 2 (keys, values) x 8 heads x 128 x 2 B");
 }
 
 #[test]

@@ -35,7 +35,7 @@ fn values_that_make_no_sense() {
         ("hidden_size", json!(true), "found true"),
         ("hidden_size", json!([4096]), "found a list"),
         ("hidden_size", json!({"a": 1}), "found an object"),
-        ("hidden_size", json!(null), "no such key"),
+        ("hidden_size", json!(null), "expected a value, found null"),
         ("hidden_size", json!(4100), "4100 / 32 is not a whole number"),
         ("num_hidden_layers", json!(1001), "from 1 to 1000"),
         ("num_local_experts", json!(5000), "from 1 to 4096"),
@@ -93,11 +93,12 @@ fn texts_that_are_no_config() {
         ("{}", "key `model_type`"),
         ("{\"model_type\": \"mixtral\"} x", "trailing characters"),
         ("{\"model_type\": NaN}", "line 1:"),
+        ("{\"model_type\": null}", "found null"),
         (&twice, "the key `hidden_size` appears twice"),
         (&nested_twice, "the key `a` appears twice"),
         (&escaped_twice, "the key `hidden_size` appears twice"),
         (&deep, "recursion limit"),
-        (&large, "at most 4 MiB"),
+        (&large, "at most 4 MiB of text"),
         ("{\"model_type\": \"llava\", \"text_config\": {}}", "several models in one"),
     ] {
         let message = refusal(text);
@@ -135,7 +136,9 @@ fn resolve_refusal(argument: &str) -> String {
 fn names_and_paths_that_lead_nowhere() {
     assert!(resolve_refusal("mixtral-8x7").contains("did you mean `mixtral-8x7b`?"));
     assert!(resolve_refusal("").contains("neither"));
-    assert!(resolve_refusal("/no/such/config.json").contains("neither"));
+    assert!(resolve_refusal("/no/such/config.json").contains("no such file"));
+    assert!(resolve_refusal("nosuch.json").contains("no such file"));
+    assert!(resolve_refusal("no such").contains("neither"));
     assert!(resolve_refusal(&"x".repeat(100_000)).len() < 1000);
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name);
@@ -143,8 +146,8 @@ fn names_and_paths_that_lead_nowhere() {
     for (name, bytes, reason) in [
         ("empty.json", Vec::new(), "an empty file"),
         ("latin.json", vec![b'{', 0xff], "expected UTF-8 text"),
-        ("zeros.json", vec![0; 100], "line 1:1"),
-        ("large.json", vec![b' '; (4 << 20) + 1], "at most 4 MiB"),
+        ("zeros.json", vec![0; 100], "a zero byte"),
+        ("large.json", vec![b' '; (4 << 20) + 1], "at most 4.00 MiB"),
     ] {
         std::fs::write(path(name), bytes).unwrap();
         let message = resolve_refusal(path(name).to_str().unwrap());
@@ -162,6 +165,6 @@ fn devices_and_pipes_are_not_waited_for() {
     let made = std::process::Command::new("mkfifo").arg(&pipe).status().unwrap();
     assert!(made.success());
     for path in ["/dev/zero", pipe.to_str().unwrap(), folder.path().to_str().unwrap()] {
-        assert!(resolve_refusal(path).contains("a device, pipe or socket"), "{path}");
+        assert!(resolve_refusal(path).contains("a pipe, socket or device"), "{path}");
     }
 }
