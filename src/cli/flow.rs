@@ -1,5 +1,6 @@
 //! From arguments to a scenario, and from a scenario to a verified answer.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use apportion::error::Error;
@@ -155,6 +156,15 @@ fn verified(problem: &Problem, solved: &Solved) -> Result<Measured, Error> {
 
 /// What would help, each checked by asking again.
 pub fn ways_out(scenario: &Scenario, options: &Options) -> Remedies {
-    // A variation that cannot be decided within the limits is not offered.
-    remedies(scenario, &|problem| plan::is_feasible(problem, options).unwrap_or(false))
+    let undecided = AtomicBool::new(false);
+    let feasible = |problem: &Problem| {
+        let answer = plan::is_feasible(problem, options).ok().flatten();
+        // What cannot be decided within the limits is not offered, but said.
+        if answer.is_none() {
+            undecided.store(true, Ordering::Relaxed);
+        }
+        answer == Some(true)
+    };
+    let remedies = remedies(scenario, &feasible);
+    Remedies { undecided: undecided.into_inner(), ..remedies }
 }

@@ -33,6 +33,25 @@ pub(super) fn assignment(
     })
 }
 
+/// The counts of an assignment to so many devices.
+pub(super) fn counts(classes: &Classes, assignment: &Assignment, devices: usize) -> CountSolution {
+    let count = |on: &mut dyn Iterator<Item = usize>| {
+        let mut counts = vec![0; devices];
+        on.for_each(|device| counts[device] += 1);
+        counts
+    };
+    let items = |class: &LayerClass, item: &ItemClass| {
+        let places = places(classes, class, item);
+        count(&mut places.iter().map(|&(layer, index)| assignment.items[layer][index]))
+    };
+    let class = |class: &LayerClass| {
+        let homes = count(&mut class.layers.iter().map(|&layer| assignment.homes[layer]));
+        (homes, class.items.iter().map(|item| items(class, item)).collect())
+    };
+    let (homes, items) = classes.by_kind.iter().map(class).unzip();
+    CountSolution { embedding: assignment.embedding, head: assignment.head, homes, items }
+}
+
 /// Every (layer, item) of one item class, in order.
 fn places(classes: &Classes, class: &LayerClass, item: &ItemClass) -> Vec<(usize, usize)> {
     let of = |&layer: &usize| {

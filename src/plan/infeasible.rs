@@ -2,27 +2,36 @@
 
 use super::caps::Caps;
 use super::classes::Classes;
-use super::formulation::Goal;
 use super::formulation::counts::Homes;
+use super::formulation::{Goal, signed};
 use super::outcome::{Infeasibility, Options, Shortfall};
 use super::search::{Candidate, Search};
 use super::solver::Backend;
+use super::solver::to_f64;
 use crate::error::Error;
 use crate::problem::{ObjectiveKind, Problem};
 
-/// Whether some placement satisfies capacities and permissions.
-pub(super) fn placement_exists<B: Backend>(search: &mut Search<'_, B>) -> Result<bool, Error> {
+/// Whether some placement satisfies capacities and permissions; `None` when a limit was reached before
+/// either was known.
+pub(super) fn placement_exists<B: Backend>(
+    search: &mut Search<'_, B>,
+) -> Result<Option<bool>, Error> {
     let caps = Caps::of(search.problem);
     if search.seeded(ObjectiveKind::PeakUtilization, &caps).is_some() {
-        return Ok(true);
+        return Ok(Some(true));
     }
-    Ok(nearest_miss(search)?.is_some_and(|nearest| nearest.cost.within(&caps)))
+    let (nearest, missing_at_least) = nearest_miss(search)?;
+    let exists = nearest.is_some_and(|nearest| nearest.cost.within(&caps));
+    // Missing bytes are whole, so any part of one proves a whole one, but for the solver's noise.
+    let capacity: u64 = caps.device_bytes.iter().sum();
+    let noise = 0.01 + to_f64(signed(capacity)) * 1e-9;
+    Ok(if exists { Some(true) } else { (missing_at_least > noise).then_some(false) })
 }
 
 /// The reasons, for a problem known to be infeasible.
 pub(super) fn explain<B: Backend>(search: &mut Search<'_, B>) -> Result<Infeasibility, Error> {
     let problem = search.problem;
-    let nearest = nearest_miss(search)?;
+    let (nearest, _) = nearest_miss(search)?;
     let required = nearest.map(|c| c.cost.required_bytes).unwrap_or_default();
     let shortfalls = required
         .iter()
@@ -39,34 +48,35 @@ pub(super) fn explain<B: Backend>(search: &mut Search<'_, B>) -> Result<Infeasib
     Ok(Infeasibility {
         shortfalls,
         conflicting_rules: conflict(search, &all)?,
-        default_pins_alone: own.len() < all.len() && feasible_with(search, &own)?,
+        default_pins_alone: own.len() < all.len() && feasible_with(search, &own)? == Some(true),
     })
 }
 
-/// The placement that misses the capacities by the fewest bytes in total.
-fn nearest_miss<B: Backend>(search: &mut Search<'_, B>) -> Result<Option<Candidate>, Error> {
+/// The placement that misses the capacities by the fewest bytes in total, and how many are missing at
+/// least.
+fn nearest_miss<B: Backend>(search: &mut Search<'_, B>) -> Result<(Option<Candidate>, f64), Error> {
     let caps = Caps::of(search.problem);
     let nothing = vec![Vec::new(); search.problem.devices.len()];
-    let (_, solution) =
+    let (run, solution) =
         search.count(Goal::Shortfall, &caps, Homes::Free, &nothing, search.node_limit)?;
     let unlimited = caps.without_devices();
     let mut best = None;
     if let Some(solution) = solution {
         search.arrange(ObjectiveKind::Traffic, &unlimited, &solution, &mut best);
     }
-    Ok(best)
+    Ok((best, run.bound.unwrap_or(0.0)))
 }
 
 /// Rules of which each is needed for the conflict: removed one after the other, those without which the
 /// rest is satisfiable stay. Empty when no rule is to blame.
 fn conflict<B: Backend>(search: &Search<'_, B>, rules: &[usize]) -> Result<Vec<usize>, Error> {
-    if !feasible_with(search, &[])? {
+    if feasible_with(search, &[])? == Some(false) {
         return Ok(Vec::new());
     }
     let mut needed = rules.to_vec();
     for rule in rules {
         let rest: Vec<usize> = needed.iter().copied().filter(|r| r != rule).collect();
-        if !feasible_with(search, &rest)? {
+        if feasible_with(search, &rest)? == Some(false) {
             needed = rest;
         }
     }
@@ -74,7 +84,10 @@ fn conflict<B: Backend>(search: &Search<'_, B>, rules: &[usize]) -> Result<Vec<u
 }
 
 /// Whether a placement exists when only these rules hold.
-fn feasible_with<B: Backend>(search: &Search<'_, B>, rules: &[usize]) -> Result<bool, Error> {
+fn feasible_with<B: Backend>(
+    search: &Search<'_, B>,
+    rules: &[usize],
+) -> Result<Option<bool>, Error> {
     let problem: Problem = search.problem.with_rules(rules);
     let classes = Classes::of(&problem)?;
     let options = Options::default();

@@ -111,11 +111,12 @@ fn confirm(problem: &Problem, solved: &Solved) -> Result<(), Error> {
     }
 }
 
-/// Whether any placement satisfies the problem's capacities and permissions.
+/// Whether any placement satisfies the problem's capacities and permissions; `None` when a limit was
+/// reached before either was known.
 ///
 /// # Errors
 /// As [`solve`].
-pub fn is_feasible(problem: &Problem, options: &Options) -> Result<bool, Error> {
+pub fn is_feasible(problem: &Problem, options: &Options) -> Result<Option<bool>, Error> {
     let classes = Classes::of(problem)?;
     let mut search = Search::new(problem, &classes, &Microlp, options);
     infeasible::placement_exists(&mut search)

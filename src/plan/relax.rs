@@ -24,8 +24,11 @@ impl<B: Backend> Search<'_, B> {
     /// The best of the starting points.
     pub(super) fn seeded(&self, kind: ObjectiveKind, caps: &Caps) -> Option<Candidate> {
         let mut best = None;
-        for seed in seed::seeds(self.problem, self.classes, caps) {
+        for mut seed in seed::seeds(self.problem, self.classes, caps) {
             self.consider(kind, caps, &seed.solution, &seed.homes, &mut best);
+            if best.is_none() {
+                self.even_out(kind, caps, &mut seed.solution, &seed.homes, &mut best);
+            }
         }
         best
     }
@@ -65,6 +68,15 @@ impl<B: Backend> Search<'_, B> {
             }
             if kind == ObjectiveKind::PeakUtilization && !self.closed(kind, &answer) {
                 self.balance(caps, solution, answer.bound, &mut answer.best);
+            }
+        }
+        // Where the search met no point, or a poor one, what is known already may even out better.
+        if kind == ObjectiveKind::PeakUtilization && !self.closed(kind, &answer) {
+            let devices = self.problem.devices.len();
+            let best = answer.best.as_ref();
+            let known = best.map(|b| decode::counts(self.classes, &b.assignment, devices));
+            if let Some(known) = known.filter(|known| solution.as_ref() != Some(known)) {
+                self.balance(caps, &known, answer.bound, &mut answer.best);
             }
         }
         Ok(answer)

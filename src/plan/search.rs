@@ -1,7 +1,7 @@
 //! The state of one planning run, and the two things every part of it does: solve a program within the
 //! budget, and keep a placement that is better.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::caps::Caps;
 use super::classes::Classes;
@@ -22,6 +22,9 @@ const NODES_EXACT_MAX: u64 = 2_500;
 
 /// Programs up to twice this size get their whole budget of nodes.
 const VARIABLES_SMALL: usize = 150;
+
+/// Variables per device beside the classes' counts: ends, chain, presences.
+const VARIABLES_OTHER: usize = 8;
 
 /// A placement with its exact cost.
 #[derive(Clone, Debug)]
@@ -71,7 +74,7 @@ impl<'a, B: Backend> Search<'a, B> {
             programs: 0,
             limit: None,
             formulation: options.formulation,
-            node_limit: options.node_limit,
+            node_limit: affordable(options, problem, classes),
             deadline,
         }
     }
@@ -110,11 +113,9 @@ impl<'a, B: Backend> Search<'a, B> {
     /// Solves any program within what is left of the budget.
     pub(super) fn run(&mut self, program: &Program, gap: f64, nodes: u64) -> Result<Run, Error> {
         let time = self.deadline.map(|d| d.saturating_duration_since(Instant::now()));
-        if time == Some(Duration::ZERO) {
-            self.limit = self.limit.or(Some(LimitReached::Time));
+        if self.out_of_time() {
             return Ok(Run { limit: Some(LimitReached::Time), ..Run::default() });
         }
-        let nodes = affordable(nodes, program.variables.len());
         let nodes_exact = if gap > 0.0 { (nodes / 4).min(NODES_EXACT_MAX) } else { nodes };
         // Half the gap is asked of the solver, so that rounding its bound down leaves the rest.
         let limits = Limits { nodes, time, gap: gap / 2.0, nodes_exact };
@@ -129,7 +130,8 @@ impl<'a, B: Backend> Search<'a, B> {
     pub(super) fn out_of_time(&mut self) -> bool {
         let out = self.deadline.is_some_and(|deadline| Instant::now() >= deadline);
         if out {
-            self.limit = self.limit.or(Some(LimitReached::Time));
+            // It ends everything, so it is the limit to name.
+            self.limit = Some(LimitReached::Time);
         }
         out
     }
@@ -180,11 +182,16 @@ impl<'a, B: Backend> Search<'a, B> {
     }
 }
 
-/// A budget of nodes, less on programs whose nodes cost more: a node's price grows faster than the number
-/// of variables.
-fn affordable(nodes: u64, variables: usize) -> u64 {
+/// A budget of nodes, less where the counting program is large: a node's price grows faster than the
+/// number of variables.
+fn affordable(options: &Options, problem: &Problem, classes: &Classes) -> u64 {
+    let per_device: usize = classes.by_kind.iter().map(|class| 1 + 2 * class.items.len()).sum();
+    let variables = (per_device + VARIABLES_OTHER) * problem.devices.len();
     let excess = u64::try_from(variables / VARIABLES_SMALL).unwrap_or(u64::MAX).max(1);
-    (nodes / excess.saturating_mul(excess)).max(1)
+    match options.formulation {
+        Formulation::Counts => (options.node_limit / excess.saturating_mul(excess)).max(1),
+        Formulation::Textbook => options.node_limit,
+    }
 }
 
 /// The relative gap at which a program's proof may stop.

@@ -143,6 +143,9 @@ pub struct Remedies {
     pub enough: Vec<Remedy>,
     /// The others, in the same order.
     pub not_enough: Vec<NotEnough>,
+    /// Whether a limit left some trial undecided, so that "not enough" means "not found to be". Set by the
+    /// caller, who decides.
+    pub undecided: bool,
 }
 
 /// Decides a problem; must not answer "feasible" without a placement.

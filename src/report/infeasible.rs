@@ -43,6 +43,11 @@ fn ways_out(scenario: &Scenario, problem: &Problem, remedies: &Remedies) -> Vec<
         let in_vain = remedies.not_enough.iter().map(|n| in_vain(scenario, problem, n));
         lines.extend(in_vain.map(|text| format!("  {text}")));
     }
+    if remedies.undecided {
+        lines.push(
+            "a limit left some trials undecided; a larger --node-limit tries longer".to_owned(),
+        );
+    }
     lines
 }
 

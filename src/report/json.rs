@@ -67,6 +67,7 @@ pub fn infeasible(
         "default_pins_alone": why.default_pins_alone,
         "remedies": enough.collect::<Vec<_>>(),
         "not_enough": in_vain.collect::<Vec<_>>(),
+        "undecided": remedies.undecided,
     })
 }
 

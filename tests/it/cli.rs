@@ -145,6 +145,7 @@ fn infeasible_is_an_answer_with_ways_out() {
         "default_pins_alone",
         "remedies",
         "not_enough",
+        "undecided",
     ];
     assert_eq!(keys(&answer), shape);
     assert_eq!(answer["status"], "infeasible");

@@ -9,6 +9,7 @@ mod scale;
 
 pub use microlp::Microlp;
 pub use scale::Scaled;
+pub(in crate::plan) use scale::to_f64;
 
 use std::time::Duration;
 
