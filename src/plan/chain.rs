@@ -52,8 +52,8 @@ pub(super) struct Chain<'s, 'p, B> {
     forced: Forced,
     /// Nodes all sequences may use together.
     nodes: u64,
-    /// Nodes the search had spent before this stage's sequences.
-    nodes_before: u64,
+    /// Nodes they have used so far.
+    spent: u64,
     solved: BTreeSet<Leaf>,
     /// Greedy fillings evened out so far.
     evened: usize,
@@ -69,7 +69,7 @@ pub(super) fn search<B: Backend>(
     answer: &mut StageAnswer,
     nodes: u64,
 ) -> Result<(), Error> {
-    let (problem, classes, nodes_before) = (search.problem, search.classes, search.nodes);
+    let (problem, classes) = (search.problem, search.classes);
     let pressure = Pressure::of(problem, classes, caps);
     let mut chain = Chain {
         search,
@@ -79,7 +79,7 @@ pub(super) fn search<B: Backend>(
         pressure,
         forced: presolve::forced(problem, classes, caps),
         nodes,
-        nodes_before,
+        spent: 0,
         solved: BTreeSet::new(),
         evened: 0,
         incomplete: false,
@@ -149,8 +149,7 @@ impl<B: Backend> Chain<'_, '_, B> {
             self.solved.insert(key);
             return Ok(true);
         }
-        let spent = self.search.nodes - self.nodes_before;
-        let exhausted = self.solved.len() >= LEAVES_MAX || spent >= self.nodes;
+        let exhausted = self.solved.len() >= LEAVES_MAX || self.spent >= self.nodes;
         if exhausted || self.search.out_of_time() {
             self.incomplete = true;
             return Ok(false);
@@ -163,6 +162,8 @@ impl<B: Backend> Chain<'_, '_, B> {
         let nodes = (self.nodes / LEAF_SHARE).max(1);
         let homes_known = Homes::Fixed { counts: &key.0, chain: fixed };
         let (run, solution) = self.search.count(goal, &caps, homes_known, &self.forced, nodes)?;
+        // A program found infeasible does not say what that took; none is free.
+        self.spent += run.nodes.max(nodes / LEAF_SHARE);
         self.incomplete |= !run.infeasible && run.limit.is_some();
         if let Some(solution) = solution {
             let best = &mut self.answer.best;

@@ -23,8 +23,8 @@ pub const NODE_LIMIT: u64 = 10_000;
 pub struct Options {
     /// Which formulation states the program.
     pub formulation: Formulation,
-    /// Branch-and-bound nodes each integer program may use; programs of hundreds of variables (beyond about
-    /// ten devices) get fewer, because each costs more.
+    /// Branch-and-bound nodes each integer program may use; beyond six devices fewer, by the square of
+    /// their number, because each costs more and more programs need all they get.
     pub node_limit: u64,
     /// Wall clock for the whole plan; with it the same input need not give the same output.
     pub time_limit: Option<std::time::Duration>,

@@ -20,11 +20,8 @@ use crate::problem::{ObjectiveKind, ObjectiveValue, Problem};
 /// Nodes to spend at most on closing a gap that need not be closed entirely.
 const NODES_EXACT_MAX: u64 = 2_500;
 
-/// Programs up to twice this size get their whole budget of nodes.
-const VARIABLES_SMALL: usize = 150;
-
-/// Variables per device beside the classes' counts: ends, chain, presences.
-const VARIABLES_OTHER: usize = 8;
+/// Up to six devices every program gets its whole budget of nodes.
+const DEVICES_SQUARED_FREE: u64 = 36;
 
 /// A placement with its exact cost.
 #[derive(Clone, Debug)]
@@ -74,7 +71,7 @@ impl<'a, B: Backend> Search<'a, B> {
             programs: 0,
             limit: None,
             formulation: options.formulation,
-            node_limit: affordable(options, problem, classes),
+            node_limit: affordable(options, problem),
             deadline,
         }
     }
@@ -182,14 +179,16 @@ impl<'a, B: Backend> Search<'a, B> {
     }
 }
 
-/// A budget of nodes, less where the counting program is large: a node's price grows faster than the
-/// number of variables.
-fn affordable(options: &Options, problem: &Problem, classes: &Classes) -> u64 {
-    let per_device: usize = classes.by_kind.iter().map(|class| 1 + 2 * class.items.len()).sum();
-    let variables = (per_device + VARIABLES_OTHER) * problem.devices.len();
-    let excess = u64::try_from(variables / VARIABLES_SMALL).unwrap_or(u64::MAX).max(1);
+/// A budget of nodes, less on many devices: with their number grow a node's price and the number of
+/// programs that spend all they get.
+fn affordable(options: &Options, problem: &Problem) -> u64 {
+    let devices = u64::try_from(problem.devices.len()).unwrap_or(u64::MAX);
+    let squared = devices.saturating_mul(devices).max(DEVICES_SQUARED_FREE);
+    let nodes = u128::from(options.node_limit) * u128::from(DEVICES_SQUARED_FREE);
     match options.formulation {
-        Formulation::Counts => (options.node_limit / excess.saturating_mul(excess)).max(1),
+        Formulation::Counts => {
+            u64::try_from(nodes / u128::from(squared)).unwrap_or(u64::MAX).max(1)
+        }
         Formulation::Textbook => options.node_limit,
     }
 }
