@@ -2,7 +2,7 @@
 //!
 //! It is plain data, complete and checked once: components with their demands, devices, where each
 //! component may live, which components live together, what to minimise. Neither models nor
-//! quantizations nor files reach past this point.
+//! quantizations nor files reach past this point. A [`Placement`] is the answer to it, as plain.
 
 use crate::error::Error;
 use crate::hardware::{Device, DeviceKind};
@@ -155,6 +155,15 @@ pub struct Problem {
     pub rules: Vec<Rule>,
     /// Lexicographic order, first is most important.
     pub objectives: Vec<Objective>,
+}
+
+/// A complete assignment: one device index per component of a [`Problem`], in its order.
+///
+/// Nothing about it is trusted; [`crate::verify`] says what it is worth.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Placement {
+    /// Device index per component index.
+    pub device_of: Vec<usize>,
 }
 
 impl Problem {

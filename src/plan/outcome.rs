@@ -1,8 +1,6 @@
 //! What planning can answer, saying no more than is known.
 
-use crate::placement::Placement;
-use crate::problem::ObjectiveKind;
-pub use crate::problem::ObjectiveValue;
+use crate::problem::{ObjectiveKind, ObjectiveValue, Placement};
 use crate::units::Ratio;
 
 /// Which formulation states the program.

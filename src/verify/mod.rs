@@ -14,8 +14,7 @@ pub use measured::{DeviceUse, Measured, Traffic};
 pub use violation::Violation;
 
 use crate::hardware::DeviceKind;
-use crate::placement::Placement;
-use crate::problem::{Component, DeviceSet, Problem};
+use crate::problem::{Component, DeviceSet, Placement, Problem};
 use crate::units::Ratio;
 
 /// Measures a placement and checks everything the problem demands of it.
