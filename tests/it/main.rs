@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests may panic like the tests themselves")]
 
 mod accelerate;
+/// A solver from outside the crate can take the place of the embedded one.
+mod backend;
 mod baselines;
 /// The real binary in a folder of its own.
 mod binary;
