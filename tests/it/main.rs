@@ -15,6 +15,8 @@ mod enumeration;
 mod facts;
 /// Files read back as themselves and say nothing that is not so.
 mod formats;
+/// Who may know whom, and how long things may be.
+mod layers;
 /// Laws the planner's answers obey on problems too large to enumerate.
 mod plan_properties;
 /// The README's blocks are what the program prints.
