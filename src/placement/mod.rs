@@ -15,7 +15,7 @@
 //! | `hardware[]` | `id`, `kind` (`gpu` or `cpu`), `capacity_bytes`, `reserve_bytes` |
 //! | `constraints` | `default_pins`, and `pins[]` and `forbids[]` as `GLOB=DEVICE` |
 //! | `problem` | SHA-256 over the problem all of this states ([`crate::scenario::fingerprint`]) |
-//! | `status`, `limit` | `optimal`, or `feasible` and the limit (`nodes`, `time`) that stopped the proof |
+//! | `status`, `limit` | `optimal`, or `feasible` and the limit (`nodes`, `time`, `precision`) that stopped the proof |
 //! | `objectives[]` | `name`, `value`, `optimum`, `bound`, `gap`, `tolerance`, `cap` |
 //! | `traffic` | `hand_overs`, `remote_experts`, `expected_transfers_per_token` |
 //! | `solver` | `name`, `nodes` |

@@ -10,6 +10,8 @@ mod baselines;
 mod binary;
 /// What the commands answer: text as golden files, JSON by shape, exit status.
 mod cli;
+/// The page on the mathematics describes the programs there are.
+mod documentation;
 /// The planner agrees with complete enumeration, on every objective and bound.
 mod enumeration;
 mod facts;
