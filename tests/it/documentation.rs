@@ -62,6 +62,7 @@ fn every_violation_is_named_where_it_is_checked() {
         Violation::OverCapacity { device: text(), required_bytes: 0, capacity_bytes: 0 },
     ];
     let debug = all.map(|violation| format!("{violation:?}"));
-    let names: BTreeSet<&str> = debug.iter().map(|text| text.split(' ').next().unwrap()).collect();
-    assert_eq!(named, names);
+    let there_are: BTreeSet<&str> =
+        debug.iter().map(|text| text.split(' ').next().unwrap()).collect();
+    assert_eq!(named, there_are);
 }

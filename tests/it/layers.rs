@@ -217,7 +217,7 @@ fn no_file_names_a_folder_of_one_machine() {
     // Put together here, so that this file does not contain what it looks for.
     let folders = ["home", "root", "Users", "tmp", "work", "var/folders"];
     let local: Vec<String> = folders.iter().map(|folder| ["/", folder, "/"].concat()).collect();
-    let named = [
+    let places = [
         "src",
         "tests",
         "benches",
@@ -230,7 +230,7 @@ fn no_file_names_a_folder_of_one_machine() {
         ".rustfmt.toml",
     ];
     let mut found = Vec::new();
-    for source in sources(&named, None) {
+    for source in sources(&places, None) {
         // What follows a host or another name is an address, not a folder of this machine.
         let starts = |line: &str, word: &str| {
             line.match_indices(word).any(|(at, _)| {

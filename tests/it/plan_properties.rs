@@ -242,11 +242,14 @@ fn reasons_for_infeasibility_hold() {
     assert!(checked > 50, "only {checked} were infeasible");
 }
 
+/// Makes a sound problem wrong in one way.
+type Spoil = fn(&mut Problem);
+
 /// A problem made by hand may be wrong in every way a type allows; it is refused, never indexed into.
 #[test]
 fn malformed_problems_are_refused() {
     let machine = || Tiny::new(2, 2).gpu(100).gpu(100).problem();
-    let wrong: [(&str, fn(&mut Problem)); 7] = [
+    let wrong: [(&str, Spoil); 7] = [
         ("no device", |p| p.devices.clear()),
         ("no place", |p| p.components[0].allowed = DeviceSet(0)),
         ("a device that is not there", |p| p.components[0].allowed = DeviceSet(0b100)),
