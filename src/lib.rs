@@ -25,7 +25,8 @@
 //!
 //! Everything between 1 and 4 is value to value: no clock, no environment, no hash order, so the same
 //! question gets the same bytes of answer on any machine with any number of threads. Bytes are exact
-//! integers; floating point exists behind [`plan::solver`] only, and is rounded against us.
+//! integers; floating point carries the solver's numbers and guides heuristics inside [`plan`], where every
+//! candidate is evaluated in integers and every bound rounded against us.
 //!
 //! # Example
 //!

@@ -2,7 +2,7 @@
 //!
 //! It is plain data, complete and checked once: components with their demands, devices, where each
 //! component may live, which components live together, what to minimise. Neither models nor
-//! quantizations nor files reach past this point.
+//! quantizations nor files reach past this point. A [`Placement`] is the answer to it, as plain.
 
 use crate::error::Error;
 use crate::hardware::{Device, DeviceKind};
@@ -11,7 +11,7 @@ use crate::model::{ComponentId, ComponentKind};
 use crate::units::{BYTES_MAX, Ratio};
 
 /// A set of devices, as bits over [`Problem::devices`].
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub struct DeviceSet(pub u64);
 
 impl DeviceSet {
@@ -20,17 +20,17 @@ impl DeviceSet {
 
     /// The first `n` devices.
     pub fn first(n: usize) -> Self {
-        if n >= 64 { Self(u64::MAX) } else { Self((1 << n) - 1) }
+        if n >= Self::DEVICES_MAX { Self(u64::MAX) } else { Self((1 << n) - 1) }
     }
 
-    /// Only this one.
+    /// Only this one; nothing when there can be no such device.
     pub fn only(device: usize) -> Self {
-        Self(1 << device)
+        if device < Self::DEVICES_MAX { Self(1 << device) } else { Self(0) }
     }
 
     /// Whether `device` is in it.
     pub fn contains(self, device: usize) -> bool {
-        self.0 >> device & 1 == 1
+        device < Self::DEVICES_MAX && self.0 >> device & 1 == 1
     }
 
     /// Both sets' members.
@@ -52,7 +52,7 @@ impl DeviceSet {
 
     /// The members, ascending.
     pub fn iter(self) -> impl Iterator<Item = usize> {
-        (0..64).filter(move |&d| self.contains(d))
+        (0..Self::DEVICES_MAX).filter(move |&d| self.contains(d))
     }
 }
 
@@ -157,6 +157,15 @@ pub struct Problem {
     pub objectives: Vec<Objective>,
 }
 
+/// A complete assignment: one device index per component of a [`Problem`], in its order.
+///
+/// Nothing about it is trusted; [`crate::verify`] says what it is worth.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Placement {
+    /// Device index per component index.
+    pub device_of: Vec<usize>,
+}
+
 impl Problem {
     /// The index of a component.
     pub fn index_of(&self, id: ComponentId) -> Option<usize> {
@@ -177,9 +186,9 @@ impl Problem {
     ///
     /// # Errors
     /// Components out of order or twice, no device or too many, a component with nowhere to live or tied to
-    /// one that is not there, or numbers so large that their sums could overflow.
+    /// one that is not there, a set or a rule that names what is not there, or numbers so large that their
+    /// sums could overflow.
     pub fn validate(&self) -> Result<(), Error> {
-        let refuse = |found: String| Err(Error::new("state the problem").found(found));
         if self.devices.is_empty() || self.devices.len() > DeviceSet::DEVICES_MAX {
             let most = DeviceSet::DEVICES_MAX;
             return refuse(format!(
@@ -191,11 +200,23 @@ impl Problem {
         if !ids.clone().zip(ids.skip(1)).all(|(a, b)| a < b) {
             return refuse("components that are not in canonical order, or one twice".to_owned());
         }
+        self.validate_places()?;
+        if self.largest_sum() > u128::from(BYTES_MAX) || self.traffic_denominator == 0 {
+            return refuse("numbers beyond what can be added up".to_owned());
+        }
+        Ok(())
+    }
+
+    /// Every component has somewhere to live and someone to live with, and rules speak of what is there.
+    fn validate_places(&self) -> Result<(), Error> {
         let everywhere = DeviceSet::first(self.devices.len());
         for component in &self.components {
             let id = component.demand.id;
-            if component.allowed.and(everywhere).is_empty() {
+            if component.allowed.is_empty() {
                 return refuse(format!("{id} may live on no device"));
+            }
+            if !component.allowed.without(everywhere).is_empty() {
+                return refuse(format!("{id} may live on a device that is not there"));
             }
             if self.index_of(component.lives_with).is_none() {
                 return refuse(format!(
@@ -204,10 +225,11 @@ impl Problem {
                 ));
             }
         }
-        if self.largest_sum() > u128::from(BYTES_MAX) || self.traffic_denominator == 0 {
-            return refuse("numbers beyond what can be added up".to_owned());
+        let beyond = |rule: &&Rule| rule.components.iter().any(|&c| c >= self.components.len());
+        match self.rules.iter().find(beyond) {
+            Some(rule) => refuse(format!("`{}` names a component that is not there", rule.text)),
+            None => Ok(()),
         }
-        Ok(())
     }
 
     /// An upper bound on any sum of bytes, or of traffic units, that planner or verifier may form.
@@ -268,5 +290,23 @@ impl Problem {
     /// Indices of the CPU devices.
     pub fn cpus(&self) -> impl Iterator<Item = usize> {
         (0..self.devices.len()).filter(|&d| self.devices[d].kind == DeviceKind::Cpu)
+    }
+}
+
+fn refuse(found: String) -> Result<(), Error> {
+    Err(Error::new("state the problem").found(found))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_device_there_can_never_be_is_in_no_set() {
+        let all = DeviceSet::first(DeviceSet::DEVICES_MAX);
+        assert!(all.contains(63) && !all.contains(64));
+        assert!(DeviceSet::only(64).is_empty(), "it must not wrap around to device 0");
+        assert_eq!(DeviceSet::first(1000), all);
+        assert_eq!(DeviceSet::only(63).iter().collect::<Vec<_>>(), [63]);
     }
 }

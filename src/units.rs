@@ -1,7 +1,7 @@
 //! Bytes and ratios: exact integers, one parser, one formatter.
 //!
 //! Everything else in the crate says `_bytes` in its names and holds a `u64`. Floating point appears
-//! here only to print and in the solver's door ([`crate::plan`]).
+//! here only to print and to state a ratio to the solver.
 
 use std::cmp::Ordering;
 use std::fmt;
@@ -51,7 +51,10 @@ pub fn parse_bytes(text: &str) -> Result<u64, Error> {
         .map(|&(_, factor)| factor)
         .or_else(|| unit.is_empty().then_some(1))
         .ok_or_else(|| refuse(&format!("the unit `{unit}`")))?;
-    let (numerator, denominator) = parse_decimal(number).ok_or_else(|| refuse("no number"))?;
+    let too_long = number.len() > DIGITS_MAX;
+    let unreadable =
+        if too_long { "a number of more digits than can be read" } else { "no number" };
+    let (numerator, denominator) = parse_decimal(number).ok_or_else(|| refuse(unreadable))?;
     let bytes = u128::from(numerator) * u128::from(factor) / u128::from(denominator);
     match u64::try_from(bytes) {
         Ok(bytes) if bytes <= BYTES_MAX => Ok(bytes),
@@ -59,12 +62,15 @@ pub fn parse_bytes(text: &str) -> Result<u64, Error> {
     }
 }
 
+/// A number of so many digits, and any power of ten it may be divided by, fits in 64 bits.
+const DIGITS_MAX: usize = 18;
+
 /// `"12.34"` as `(1234, 100)`; `None` unless it is digits with at most one point and 18 digits.
 pub(crate) fn parse_decimal(text: &str) -> Option<(u64, u64)> {
     let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
     let digits = format!("{whole}{fraction}");
     let plain = !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit());
-    if !plain || digits.len() > 18 {
+    if !plain || digits.len() > DIGITS_MAX {
         return None;
     }
     let places = u32::try_from(fraction.len()).ok()?;
@@ -123,6 +129,11 @@ pub fn size_at_least(bytes: u64) -> String {
     format!("{whole}{}GiB", fraction.trim_end_matches('0').trim_end_matches('.'))
 }
 
+/// The largest number that divides both; the other one when one is zero.
+pub(crate) fn greatest_common_divisor(a: u64, b: u64) -> u64 {
+    if b == 0 { a } else { greatest_common_divisor(b, a % b) }
+}
+
 /// Digits in groups of three, for people: `46,702,792,704`.
 pub fn grouped(number: u64) -> String {
     let digits = number.to_string();
@@ -139,10 +150,9 @@ pub fn grouped(number: u64) -> String {
 /// A ratio of two byte counts (or of any two counts), compared exactly.
 #[derive(Clone, Copy, Debug)]
 pub struct Ratio {
-    /// The numerator.
-    pub numerator: u64,
-    /// The denominator, never zero.
-    pub denominator: u64,
+    numerator: u64,
+    /// Never zero: only [`Ratio::new`] and [`Ratio::ZERO`] set it.
+    denominator: u64,
 }
 
 impl Ratio {
@@ -152,6 +162,16 @@ impl Ratio {
     /// `numerator / denominator`; a zero denominator counts as one.
     pub fn new(numerator: u64, denominator: u64) -> Self {
         Self { numerator, denominator: denominator.max(1) }
+    }
+
+    /// What is divided.
+    pub fn numerator(self) -> u64 {
+        self.numerator
+    }
+
+    /// What it is divided by, never zero.
+    pub fn denominator(self) -> u64 {
+        self.denominator
     }
 
     /// The largest integer `n` with `n <= self * factor`.
@@ -234,9 +254,21 @@ mod tests {
     }
 
     #[test]
+    fn what_is_too_fine_or_too_large_is_said() {
+        let message = |text: &str| parse_bytes(text).unwrap_err().to_string();
+        assert!(message("1.000000000000000000GiB").contains("more digits"));
+        assert!(message("1048577TiB").contains("1024 PiB"));
+        assert_eq!(parse_bytes("1048576TiB").unwrap(), BYTES_MAX);
+        assert_eq!([".5KiB", "5.B", "0.9B"].map(|text| parse_bytes(text).unwrap()), [512, 5, 0]);
+        assert_eq!(format_bytes(u64::MAX), "16777216.00 TiB");
+    }
+
+    #[test]
     fn ratios_compare_exactly() {
         let near = Ratio::new(u64::MAX - 1, u64::MAX);
         assert!(near < Ratio::new(1, 1));
         assert_eq!(Ratio::new(2, 4), Ratio::new(1, 2));
+        assert_eq!(Ratio::new(3, 0).floor_of(2), 6, "a zero denominator counts as one");
+        assert_eq!(Ratio::new(u64::MAX, 1).floor_of(u64::MAX), u64::MAX);
     }
 }

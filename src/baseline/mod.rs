@@ -1,4 +1,4 @@
-//! The placements people use today: peers to compare with, and warm starts.
+//! The placements people use today, to compare with.
 //!
 //! One file per habit. A baseline does what its users or its tool would do, mistakes included: it is
 //! measured, not bound by pins or capacity, and it must not be improved here.

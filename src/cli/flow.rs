@@ -154,11 +154,15 @@ fn verified(problem: &Problem, solved: &Solved) -> Result<Measured, Error> {
     }
 }
 
-/// What would help, each checked by asking again.
-pub fn ways_out(scenario: &Scenario, options: &Options) -> Remedies {
+/// What would help, each checked by asking again; together they get what solving left of a time limit.
+pub fn ways_out(scenario: &Scenario, options: &Options, solved_in: Duration) -> Remedies {
+    let time_left = options.time_limit.map(|limit| limit.saturating_sub(solved_in));
+    let started = Instant::now();
     let undecided = AtomicBool::new(false);
     let feasible = |problem: &Problem| {
-        let answer = plan::is_feasible(problem, options).ok().flatten();
+        let time_limit = time_left.map(|left| left.saturating_sub(started.elapsed()));
+        let options = Options { time_limit, ..options.clone() };
+        let answer = plan::is_feasible(problem, &options).ok().flatten();
         // What cannot be decided within the limits is not offered, but said.
         if answer.is_none() {
             undecided.store(true, Ordering::Relaxed);

@@ -42,7 +42,7 @@ fn solve(args: &SolveArgs, scenario: &Scenario, options: &Options) -> Result<Ans
             })
         }
         Found::Infeasible(why) => {
-            let remedies = flow::ways_out(scenario, options);
+            let remedies = flow::ways_out(scenario, options, elapsed);
             Ok(if json {
                 Answer::json(&json::infeasible(scenario, &problem, &why, &remedies), false)
             } else {

@@ -160,10 +160,11 @@ fn cap(optimum: ObjectiveValue, tolerance: Ratio) -> ObjectiveValue {
     match optimum {
         ObjectiveValue::Bytes(bytes) => ObjectiveValue::Bytes(floored(bytes)),
         ObjectiveValue::Ratio(r) => {
-            let widened = tolerance.denominator.checked_add(tolerance.numerator);
-            let numerator = widened.and_then(|widened| r.numerator.checked_mul(widened));
-            let exact = numerator.zip(r.denominator.checked_mul(tolerance.denominator));
-            let (numerator, denominator) = exact.unwrap_or((floored(r.numerator), r.denominator));
+            let widened = tolerance.denominator().checked_add(tolerance.numerator());
+            let numerator = widened.and_then(|widened| r.numerator().checked_mul(widened));
+            let exact = numerator.zip(r.denominator().checked_mul(tolerance.denominator()));
+            let (numerator, denominator) =
+                exact.unwrap_or((floored(r.numerator()), r.denominator()));
             ObjectiveValue::Ratio(Ratio::new(numerator, denominator))
         }
     }

@@ -15,7 +15,7 @@
 //! | `hardware[]` | `id`, `kind` (`gpu` or `cpu`), `capacity_bytes`, `reserve_bytes` |
 //! | `constraints` | `default_pins`, and `pins[]` and `forbids[]` as `GLOB=DEVICE` |
 //! | `problem` | SHA-256 over the problem all of this states ([`crate::scenario::fingerprint`]) |
-//! | `status`, `limit` | `optimal`, or `feasible` and the limit (`nodes`, `time`) that stopped the proof |
+//! | `status`, `limit` | `optimal`, or `feasible` and the limit (`nodes`, `time`, `precision`) that stopped the proof |
 //! | `objectives[]` | `name`, `value`, `optimum`, `bound`, `gap`, `tolerance`, `cap` |
 //! | `traffic` | `hand_overs`, `remote_experts`, `expected_transfers_per_token` |
 //! | `solver` | `name`, `nodes` |
@@ -52,11 +52,4 @@ pub use ranges::{Line, expand, lines};
 pub(crate) use record::limit_name;
 pub use record::{DeviceRecord, ObjectiveRecord, Record, Status, TrafficRecord};
 
-/// A complete assignment: one device index per component of a [`crate::problem::Problem`], in its order.
-///
-/// Nothing about it is trusted; [`crate::verify`] says what it is worth.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Placement {
-    /// Device index per component index.
-    pub device_of: Vec<usize>,
-}
+pub use crate::problem::Placement;

@@ -296,6 +296,12 @@ fn read_objectives(entries: &[ObjectiveEntry]) -> Result<Vec<ObjectiveRecord>, E
         .into_iter()
         .zip(entries)
         .map(|(mut objective, entry)| {
+            // The command line also takes lists and tolerances here; in a file a name is a name.
+            if entry.name != objective.kind.name() {
+                return Err(Error::new("read the objectives")
+                    .object(entry.name.clone())
+                    .expected("the name of one objective"));
+            }
             objective.tolerance = parse_tolerance(&entry.tolerance)?;
             Ok(ObjectiveRecord {
                 objective,

@@ -5,9 +5,8 @@
 
 use crate::error::Error;
 use crate::model::ComponentId;
-use crate::placement::Placement;
 use crate::plan::{LimitReached, Solved, StageReport};
-use crate::problem::{Objective, ObjectiveKind, ObjectiveValue, Problem};
+use crate::problem::{Objective, ObjectiveKind, ObjectiveValue, Placement, Problem};
 use crate::scenario::{Scenario, fingerprint};
 use crate::units::Ratio;
 use crate::verify::{DeviceUse, Measured};

@@ -131,6 +131,6 @@ fn value(value: ObjectiveValue) -> String {
 
 /// The fraction, and six floored decimals for the reader's eye.
 fn ratio(ratio: Ratio) -> String {
-    let millionths = u128::from(ratio.numerator) * 1_000_000 / u128::from(ratio.denominator);
+    let millionths = u128::from(ratio.numerator()) * 1_000_000 / u128::from(ratio.denominator());
     format!("{ratio} # {}.{:06}", millionths / 1_000_000, millionths % 1_000_000)
 }

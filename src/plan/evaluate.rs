@@ -5,8 +5,7 @@
 
 use super::caps::Caps;
 use super::classes::{Classes, Presence, Unit};
-use crate::placement::Placement;
-use crate::problem::{ObjectiveKind, Problem};
+use crate::problem::{ObjectiveKind, Placement, Problem};
 use crate::units::Ratio;
 
 /// A placement by unit: the devices of everything that can move on its own.

@@ -1,8 +1,6 @@
 //! What planning can answer, saying no more than is known.
 
-use crate::placement::Placement;
-use crate::problem::ObjectiveKind;
-pub use crate::problem::ObjectiveValue;
+use crate::problem::{ObjectiveKind, ObjectiveValue, Placement};
 use crate::units::Ratio;
 
 /// Which formulation states the program.
@@ -113,7 +111,8 @@ pub struct Infeasibility {
     /// The fewest bytes missing in total, and one way they can be divided among devices.
     pub shortfalls: Vec<Shortfall>,
     /// Indices into [`crate::problem::Problem::rules`]: rules that conflict with the capacities; without
-    /// any one of them the rest of this set is satisfiable. Empty when capacity alone is the reason.
+    /// any one of them the rest of this set is satisfiable, or a limit left that undecided. Empty when
+    /// capacity alone is the reason.
     pub conflicting_rules: Vec<usize>,
     /// Whether releasing the default pins alone makes it feasible.
     pub default_pins_alone: bool,

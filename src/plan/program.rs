@@ -9,6 +9,13 @@ use std::fmt;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Var(pub(super) usize);
 
+impl Var {
+    /// Its place in [`Program::variables`] and in the values of a [`Run`](super::solver::Run).
+    pub fn index(self) -> usize {
+        self.0
+    }
+}
+
 /// Which side of a row its right-hand side bounds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sense {

@@ -2,7 +2,7 @@
 
 use super::evaluate::Cost;
 use crate::problem::{ObjectiveKind, ObjectiveValue, Problem};
-use crate::units::Ratio;
+use crate::units::{Ratio, greatest_common_divisor};
 
 /// A peak within this relative gap of its bound counts as optimal: two megabytes on a 16 GiB GPU.
 pub(super) const GAP_PEAK: f64 = 1e-4;
@@ -41,17 +41,13 @@ pub(super) fn bound(problem: &Problem, kind: ObjectiveKind, raw: Option<f64>) ->
 /// Every amount of spilled bytes is a multiple of this.
 fn spill_step(problem: &Problem) -> u64 {
     let bytes = problem.components.iter().map(|c| &c.demand);
-    bytes.map(|d| d.weights_bytes + d.kv_cache_bytes).fold(0, gcd).max(1)
+    bytes.map(|d| d.weights_bytes + d.kv_cache_bytes).fold(0, greatest_common_divisor).max(1)
 }
 
 /// Every amount of traffic, in its units, is a multiple of this.
 pub(super) fn traffic_step(problem: &Problem) -> u64 {
     let visits = problem.components.iter().map(|c| 2 * c.visits);
-    visits.fold(problem.traffic_denominator, gcd).max(1)
-}
-
-fn gcd(a: u64, b: u64) -> u64 {
-    if b == 0 { a } else { gcd(b, a % b) }
+    visits.fold(problem.traffic_denominator, greatest_common_divisor).max(1)
 }
 
 /// The least multiple of `step` that is not below `raw`, after taking off what a solver may be wrong by.
@@ -88,8 +84,8 @@ pub(super) fn cap(optimum: ObjectiveValue, tolerance: Ratio) -> ObjectiveValue {
         ObjectiveValue::Ratio(r) => {
             ObjectiveValue::Ratio(exact_cap(r, tolerance).unwrap_or_else(|| {
                 Ratio::new(
-                    r.numerator.saturating_add(tolerance.floor_of(r.numerator)),
-                    r.denominator,
+                    r.numerator().saturating_add(tolerance.floor_of(r.numerator())),
+                    r.denominator(),
                 )
             }))
         }
@@ -98,10 +94,10 @@ pub(super) fn cap(optimum: ObjectiveValue, tolerance: Ratio) -> ObjectiveValue {
 
 /// `ratio * (1 + tolerance)`, unless that needs more than 64 bits.
 fn exact_cap(ratio: Ratio, tolerance: Ratio) -> Option<Ratio> {
-    let shared = gcd(tolerance.numerator, tolerance.denominator).max(1);
-    let (extra, whole) = (tolerance.numerator / shared, tolerance.denominator / shared);
-    let numerator = ratio.numerator.checked_mul(whole.checked_add(extra)?)?;
-    Some(Ratio::new(numerator, ratio.denominator.checked_mul(whole)?))
+    let shared = greatest_common_divisor(tolerance.numerator(), tolerance.denominator()).max(1);
+    let (extra, whole) = (tolerance.numerator() / shared, tolerance.denominator() / shared);
+    let numerator = ratio.numerator().checked_mul(whole.checked_add(extra)?)?;
+    Some(Ratio::new(numerator, ratio.denominator().checked_mul(whole)?))
 }
 
 #[cfg(test)]

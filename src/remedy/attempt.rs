@@ -1,7 +1,5 @@
 //! The single changes worth trying, and trying one of them.
 
-use rayon::prelude::*;
-
 use super::search::{Bracket, least, most};
 use super::{CONTEXT_STEP_TOKENS, Case, Feasible, NotEnough, Remedy};
 use crate::error::Error;
@@ -119,7 +117,9 @@ impl Asked<'_> {
     fn quantization(&self) -> Result<Remedy, NotEnough> {
         let tried = self.case.alternative_schemes();
         // Runtimes stage differently, so lighter need not mean feasible: each is asked.
-        let found = tried.par_iter().find_first(|name| self.works(self.case.with_scheme(name)));
+        // One after the other, because a trial ahead of the answer could be the only one left undecided,
+        // and whether it is made would depend on how many threads are idle.
+        let found = tried.iter().find(|name| self.works(self.case.with_scheme(name)));
         match found {
             Some(scheme) => Ok(Remedy::Quantization { scheme: scheme.clone() }),
             None => Err(NotEnough::Quantization { tried }),

@@ -45,7 +45,7 @@ fn ways_out(scenario: &Scenario, problem: &Problem, remedies: &Remedies) -> Vec<
     }
     if remedies.undecided {
         lines.push(
-            "a limit left some trials undecided; a larger --node-limit tries longer".to_owned(),
+            "a limit left some trials undecided; a larger --node-limit, or --time-limit if there is one, tries longer".to_owned(),
         );
     }
     lines
@@ -116,7 +116,7 @@ fn conflicts(problem: &Problem, why: &Infeasibility) -> Vec<String> {
         }));
     }
     if why.default_pins_alone {
-        lines.push("the default pins alone make it infeasible".to_owned());
+        lines.push("without the default pins it fits".to_owned());
     }
     lines
 }

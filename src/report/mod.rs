@@ -29,15 +29,15 @@ pub const WIDTH_DEFAULT: usize = 80;
 
 /// A ratio as a percentage with two decimals, rounded to nearest: `73.08 %`.
 pub fn percent(ratio: Ratio) -> String {
-    let denominator = u128::from(ratio.denominator);
-    let hundredths = (u128::from(ratio.numerator) * 10_000 + denominator / 2) / denominator;
+    let denominator = u128::from(ratio.denominator());
+    let hundredths = (u128::from(ratio.numerator()) * 10_000 + denominator / 2) / denominator;
     format!("{}.{:02} %", hundredths / 100, hundredths % 100)
 }
 
 /// A ratio as a number with at most three decimals: `1`, `0.25`, `97.333`.
 pub fn decimal(ratio: Ratio) -> String {
-    let denominator = u128::from(ratio.denominator);
-    let thousandths = (u128::from(ratio.numerator) * 1000 + denominator / 2) / denominator;
+    let denominator = u128::from(ratio.denominator());
+    let thousandths = (u128::from(ratio.numerator()) * 1000 + denominator / 2) / denominator;
     let text = format!("{}.{:03}", thousandths / 1000, thousandths % 1000);
     text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }

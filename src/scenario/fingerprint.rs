@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 
 use crate::problem::Problem;
 
-/// SHA-256 over everything in the problem, in hex.
+/// SHA-256 over everything that decides an answer, in hex; rules are in it as the places they leave.
 pub fn fingerprint(problem: &Problem) -> String {
     let mut lines: Vec<String> = vec![format!("version 1 tied {}", problem.tied_head)];
     lines.extend(problem.components.iter().map(|component| {

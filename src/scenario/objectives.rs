@@ -5,7 +5,7 @@
 
 use crate::error::Error;
 use crate::problem::{Objective, ObjectiveKind};
-use crate::units::{Ratio, parse_decimal};
+use crate::units::{Ratio, greatest_common_divisor, parse_decimal};
 
 const KINDS: [ObjectiveKind; 3] =
     [ObjectiveKind::SpillBytes, ObjectiveKind::PeakUtilization, ObjectiveKind::Traffic];
@@ -92,10 +92,6 @@ pub fn parse_tolerance(text: &str) -> Result<Ratio, Error> {
     if tolerance > Ratio::new(10, 1) { Err(refuse()) } else { Ok(tolerance) }
 }
 
-fn greatest_common_divisor(a: u64, b: u64) -> u64 {
-    if b == 0 { a } else { greatest_common_divisor(b, a % b) }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -110,7 +106,7 @@ mod tests {
             ("3/7", (3, 7)),
         ] {
             let ratio = parse_tolerance(text).unwrap();
-            assert_eq!((ratio.numerator, ratio.denominator), expected, "{text}");
+            assert_eq!((ratio.numerator(), ratio.denominator()), expected, "{text}");
         }
         for text in ["", "-1%", "1001%", "ten", "1/0", "1.5/2", "inf", "1e3", "%"] {
             assert!(parse_tolerance(text).is_err(), "{text}");

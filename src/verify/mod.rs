@@ -14,8 +14,7 @@ pub use measured::{DeviceUse, Measured, Traffic};
 pub use violation::Violation;
 
 use crate::hardware::DeviceKind;
-use crate::placement::Placement;
-use crate::problem::{Component, DeviceSet, Problem};
+use crate::problem::{Component, DeviceSet, Placement, Problem};
 use crate::units::Ratio;
 
 /// Measures a placement and checks everything the problem demands of it.
@@ -77,7 +76,7 @@ fn loads<'a>(problem: &'a Problem, placement: &Placement) -> Vec<Load<'a>> {
 fn misplaced(problem: &Problem, placement: &Placement) -> Vec<Violation> {
     homes(problem, placement)
         .enumerate()
-        .filter(|&(_, (component, device))| !holds(component.allowed, device))
+        .filter(|&(_, (component, device))| !component.allowed.contains(device))
         .map(|(index, (component, device))| Violation::NotAllowed {
             component: component.demand.id,
             device: problem.devices[device].id.clone(),
@@ -85,15 +84,10 @@ fn misplaced(problem: &Problem, placement: &Placement) -> Vec<Violation> {
             rule: problem
                 .rules
                 .iter()
-                .find(|rule| rule.components.contains(&index) && !holds(rule.devices, device))
+                .find(|rule| rule.components.contains(&index) && !rule.devices.contains(device))
                 .map(|rule| rule.text.clone()),
         })
         .collect()
-}
-
-/// A set has 64 places; asking it for a further one is answered, not an overflow.
-fn holds(set: DeviceSet, device: usize) -> bool {
-    device < DeviceSet::DEVICES_MAX && set.contains(device)
 }
 
 fn names(problem: &Problem, set: DeviceSet) -> Vec<String> {

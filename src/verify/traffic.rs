@@ -6,8 +6,7 @@ use std::collections::BTreeMap;
 
 use super::{Traffic, homes, saturate};
 use crate::model::ComponentKind;
-use crate::placement::Placement;
-use crate::problem::Problem;
+use crate::problem::{Placement, Problem};
 
 /// Counts the transfers of a structurally sound placement.
 pub(super) fn traffic(problem: &Problem, placement: &Placement) -> Traffic {

@@ -3,16 +3,22 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests may panic like the tests themselves")]
 
 mod accelerate;
+/// A solver from outside the crate can take the place of the embedded one.
+mod backend;
 mod baselines;
 /// The real binary in a folder of its own.
 mod binary;
 /// What the commands answer: text as golden files, JSON by shape, exit status.
 mod cli;
+/// The page on the mathematics describes the programs there are.
+mod documentation;
 /// The planner agrees with complete enumeration, on every objective and bound.
 mod enumeration;
 mod facts;
 /// Files read back as themselves and say nothing that is not so.
 mod formats;
+/// Who may know whom, and how long things may be.
+mod layers;
 /// Laws the planner's answers obey on problems too large to enumerate.
 mod plan_properties;
 /// The README's blocks are what the program prints.

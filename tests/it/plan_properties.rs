@@ -4,7 +4,7 @@ use apportion::hardware::{DeviceKind, Hardware};
 use apportion::memory::Load;
 use apportion::model::Model;
 use apportion::plan::{self, Options, Outcome, Solved};
-use apportion::problem::{Objective, ObjectiveKind, ObjectiveValue, Problem};
+use apportion::problem::{DeviceSet, Objective, ObjectiveKind, ObjectiveValue, Problem, Rule};
 use apportion::quant::Scheme;
 use apportion::scenario::{Scenario, default_objectives};
 use apportion::units::Ratio;
@@ -240,4 +240,33 @@ fn reasons_for_infeasibility_hold() {
         assert_eq!(why.default_pins_alone, alone);
     }
     assert!(checked > 50, "only {checked} were infeasible");
+}
+
+/// Makes a sound problem wrong in one way.
+type Spoil = fn(&mut Problem);
+
+/// A problem made by hand may be wrong in every way a type allows; it is refused, never indexed into.
+#[test]
+fn malformed_problems_are_refused() {
+    let machine = || Tiny::new(2, 2).gpu(100).gpu(100).problem();
+    let wrong: [(&str, Spoil); 7] = [
+        ("no device", |p| p.devices.clear()),
+        ("no place", |p| p.components[0].allowed = DeviceSet(0)),
+        ("a device that is not there", |p| p.components[0].allowed = DeviceSet(0b100)),
+        ("one twice", |p| p.components[1] = p.components[0].clone()),
+        ("a rule about nothing", |p| p.rules.push(rule(99))),
+        ("bytes beyond sums", |p| p.components[0].demand.weights_bytes = u64::MAX),
+        ("no traffic unit", |p| p.traffic_denominator = 0),
+    ];
+    for (what, spoil) in wrong {
+        let mut problem = machine();
+        spoil(&mut problem);
+        assert!(plan::solve(&problem, &Options::default()).is_err(), "{what}");
+    }
+    assert!(plan::solve(&machine(), &Options::default()).is_ok(), "the unspoiled one is sound");
+}
+
+fn rule(component: usize) -> Rule {
+    let text = "--pin x=gpu0".to_owned();
+    Rule { text, default: false, devices: DeviceSet::only(0), components: vec![component] }
 }

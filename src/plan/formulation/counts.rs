@@ -179,7 +179,8 @@ impl Counts {
         }
         let terms = merged(terms);
         if let Some(cap) = caps.traffic {
-            let cap = i64::try_from(cap).unwrap_or(i64::MAX) - constant;
+            // The constant may be negative, and a cap so large that nothing is left to subtract from.
+            let cap = i64::try_from(cap).unwrap_or(i64::MAX).saturating_sub(constant);
             self.program.at_most("traffic".to_owned(), terms.clone(), cap);
         }
         if goal == Goal::Objective(ObjectiveKind::Traffic) {

@@ -1,4 +1,5 @@
-//! Rows of what a device must hold: `C1 capacity`, `C2 running`, `C3 staging`, `C4 presence`.
+//! Rows of what a device must hold: `C1 capacity`, `C2 running`, `C3 staging`, `C4 switched` and
+//! `filled`, `C5 spill`.
 
 use super::{Goal, signed};
 use crate::plan::caps::Caps;

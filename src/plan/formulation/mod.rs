@@ -30,7 +30,8 @@ pub(super) fn times(vars: &PerDevice, coefficient: i64) -> impl Iterator<Item = 
     vars.iter().flatten().map(move |&v| (v, coefficient))
 }
 
-/// Byte counts are checked to stay below 2^60 when a problem is made.
+/// For a row. Byte counts stay below 2^60, which [`Problem::validate`](crate::problem::Problem::validate)
+/// checks; only "no limit" is larger, and means the same as the largest number.
 pub(super) fn signed(bytes: u64) -> i64 {
     i64::try_from(bytes).unwrap_or(i64::MAX)
 }

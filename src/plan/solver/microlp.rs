@@ -1,5 +1,7 @@
 //! The embedded solver: stated through good_lp, driven directly for node limit, bound and resuming.
 
+use std::time::Instant;
+
 use good_lp::{Expression, ProblemVariables, SolverModel, constraint, variable};
 use microlp::{Error as SolverError, ResumeOptions, SolveOptions, SolveOutcome, TerminationReason};
 
@@ -21,7 +23,7 @@ impl Backend for Microlp {
     fn run(&self, program: &Program, limits: &Limits) -> Result<Run, Error> {
         let scaled = Scaled::of(program);
         let model = state(program, &scaled);
-        let started = std::time::Instant::now();
+        let deadline = limits.time.and_then(|time| Instant::now().checked_add(time));
         let mut options = SolveOptions::default();
         options.node_limit = Some(limits.nodes_exact.min(limits.nodes));
         options.time_limit = limits.time;
@@ -39,7 +41,7 @@ impl Backend for Microlp {
         let mut rest = ResumeOptions::default();
         rest.node_limit = Some(limits.nodes - limits.nodes_exact);
         rest.mip_gap = Some(limits.gap);
-        rest.time_limit = limits.time.map(|time| time.saturating_sub(started.elapsed()));
+        rest.time_limit = deadline.map(|end| end.saturating_duration_since(Instant::now()));
         match outcome.resume_with(rest) {
             Ok(outcome) => Ok(read(program, &scaled, &outcome)),
             Err(error) => unsolved(&error, so_far),
