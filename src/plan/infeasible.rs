@@ -4,7 +4,7 @@ use super::caps::Caps;
 use super::classes::Classes;
 use super::formulation::counts::Homes;
 use super::formulation::{Goal, signed};
-use super::outcome::{Infeasibility, Options, Shortfall};
+use super::outcome::{Infeasibility, Shortfall};
 use super::search::{Candidate, Search};
 use super::solver::Backend;
 use super::solver::to_f64;
@@ -90,7 +90,5 @@ fn feasible_with<B: Backend>(
 ) -> Result<Option<bool>, Error> {
     let problem: Problem = search.problem.with_rules(rules);
     let classes = Classes::of(&problem)?;
-    let options = Options::default();
-    let mut inner = Search::new(&problem, &classes, search.backend, &options);
-    placement_exists(&mut inner)
+    placement_exists(&mut search.beside(&problem, &classes))
 }

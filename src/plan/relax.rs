@@ -26,6 +26,7 @@ impl<B: Backend> Search<'_, B> {
         let mut best = None;
         for mut seed in seed::seeds(self.problem, self.classes, caps) {
             self.consider(kind, caps, &seed.solution, &seed.homes, &mut best);
+            // One that fits is enough to start from; improving it is the search's business.
             if best.is_none() {
                 self.even_out(kind, caps, &mut seed.solution, &seed.homes, &mut best);
             }

@@ -76,6 +76,26 @@ impl<'a, B: Backend> Search<'a, B> {
         }
     }
 
+    /// A search for a variation of the problem, under what is left of the same limits.
+    pub(super) fn beside<'b>(&self, problem: &'b Problem, classes: &'b Classes) -> Search<'b, B>
+    where
+        'a: 'b,
+    {
+        let &Self { backend, formulation, node_limit, deadline, .. } = self;
+        let limit = None;
+        Search {
+            problem,
+            classes,
+            backend,
+            nodes: 0,
+            programs: 0,
+            limit,
+            formulation,
+            node_limit,
+            deadline,
+        }
+    }
+
     /// A solver's bound is rounded down before it gets here, but it is never above what was found.
     pub(super) fn settled(&self, kind: ObjectiveKind, mut answer: StageAnswer) -> StageAnswer {
         if let Some(best) = &answer.best {

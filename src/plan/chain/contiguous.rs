@@ -29,6 +29,9 @@ pub(super) fn enumerate<B: Backend>(chain: &mut Chain<'_, '_, B>) -> Result<Runs
     let pressure = chain.pressure.clone();
     let firsts: Vec<Option<usize>> =
         if pressure.tied_head { (0..pressure.devices()).map(Some).collect() } else { vec![None] };
+    if Table::listed_order_work(&pressure).saturating_mul(firsts.len()) > TABLE_WORK_MAX {
+        return Ok(Runs { complete: false, bound_units: 0 });
+    }
     let mut tables: Vec<Table<'_>> =
         firsts.iter().map(|&first| Table::new(&pressure, first)).collect();
     let exact = tables.iter().all(|table| table.any_order);
@@ -44,7 +47,8 @@ pub(super) fn enumerate<B: Backend>(chain: &mut Chain<'_, '_, B>) -> Result<Runs
                 break;
             }
         }
-        if !done || chain.closed() {
+        if !done || chain.closed() || chain.search.out_of_time() {
+            done = false;
             break;
         }
         threshold = next;
@@ -125,12 +129,22 @@ struct Table<'a> {
 impl<'a> Table<'a> {
     fn new(pressure: &'a Pressure, first: Option<usize>) -> Self {
         let (devices, layers) = (pressure.devices(), pressure.layers);
-        let work = 1_usize
-            .checked_shl(u32::try_from(devices).unwrap_or(u32::MAX))
-            .and_then(|sets| sets.checked_mul(layers * layers * devices / 2));
+        let sets = 1_usize.checked_shl(u32::try_from(devices).unwrap_or(u32::MAX));
+        let work = sets.and_then(|sets| sets.checked_mul(Self::work_per_state(pressure)));
         let any_order = work.is_some_and(|work| work <= TABLE_WORK_MAX);
         let states = if any_order { 1 << devices } else { devices + 1 };
         Self { pressure, first, any_order, memo: vec![UNKNOWN; states * (layers + 1)] }
+    }
+
+    /// Transitions out of the states that share a set of devices: a run from every layer to every later one,
+    /// on every device.
+    fn work_per_state(pressure: &Pressure) -> usize {
+        pressure.layers.saturating_mul(pressure.layers).saturating_mul(pressure.devices()) / 2
+    }
+
+    /// The work of a table that keeps to the listed order.
+    fn listed_order_work(pressure: &Pressure) -> usize {
+        Self::work_per_state(pressure).saturating_mul(pressure.devices() + 1)
     }
 
     fn cheapest(&mut self) -> u64 {

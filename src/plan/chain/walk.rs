@@ -17,6 +17,8 @@ struct Walk {
     burdens: Vec<Burden>,
     /// Per device: the traffic that causes.
     units: Vec<u64>,
+    /// Per device: its runs so far.
+    runs: Vec<usize>,
     changes: u64,
     comes_back: bool,
     steps: usize,
@@ -29,6 +31,7 @@ pub(super) fn enumerate<B: Backend>(chain: &mut Chain<'_, '_, B>) -> Result<bool
         homes: Vec::new(),
         burdens: vec![Burden::default(); devices],
         units: vec![0; devices],
+        runs: vec![0; devices],
         changes: 0,
         comes_back: false,
         steps: 0,
@@ -44,9 +47,9 @@ fn extend<B: Backend>(chain: &mut Chain<'_, '_, B>, walk: &mut Walk) -> Result<b
         return Ok(!walk.comes_back || (chain.leaf(&walk.homes, bound)? && !chain.closed()));
     }
     for device in 0..chain.pressure.devices() {
-        let unused = walk.burdens[device] == Burden::default();
+        let unused = walk.runs[device] == 0;
         let twin = chain.pressure.twin(device);
-        let twin_unused = twin.is_some_and(|twin| walk.burdens[twin] == Burden::default());
+        let twin_unused = twin.is_some_and(|twin| walk.runs[twin] == 0);
         if walk.homes.last() == Some(&device) || (unused && twin_unused) {
             continue;
         }
@@ -67,6 +70,7 @@ fn extend_on<B: Backend>(
     let done = walk.homes.len();
     let before = (walk.burdens[device], walk.units[device], walk.changes, walk.comes_back);
     walk.changes += u64::from(done > 0);
+    walk.runs[device] += 1;
     walk.comes_back |= again;
     let mut go_on = true;
     for end in done + 1..=chain.pressure.layers {
@@ -97,6 +101,7 @@ fn extend_on<B: Backend>(
         }
     }
     (walk.burdens[device], walk.units[device], walk.changes, walk.comes_back) = before;
+    walk.runs[device] -= 1;
     Ok(go_on)
 }
 
