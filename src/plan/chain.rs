@@ -164,13 +164,22 @@ impl<B: Backend> Chain<'_, '_, B> {
         let (run, solution) = self.search.count(goal, &caps, homes_known, &self.forced, nodes)?;
         // A program found infeasible does not say what that took; none is free.
         self.spent += run.nodes.max(nodes / LEAF_SHARE);
-        self.incomplete |= !run.infeasible && run.limit.is_some();
         if let Some(solution) = solution {
             let best = &mut self.answer.best;
             self.search.consider(self.kind, self.caps, &solution, homes, best);
         }
+        self.incomplete |= !run.infeasible && (run.limit.is_some() || !self.reached(run.bound));
         self.solved.insert(key);
         Ok(true)
+    }
+
+    /// Whether the best found is as good as what a solver claims of a sequence. It is not when the solver's
+    /// point is off by more than its noise and was refused; then the sequence is not settled.
+    fn reached(&self, claimed: Option<f64>) -> bool {
+        let problem = self.search.problem;
+        let claimed = value::bound(problem, self.kind, claimed);
+        let best = self.answer.best.as_ref().map(|best| value::of(problem, &best.cost, self.kind));
+        best.is_some_and(|best| value::closes(self.kind, best, claimed))
     }
 
     /// A lower bound on what any walk costs that uses some device for more than one run, in the terms of
