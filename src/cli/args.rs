@@ -179,7 +179,7 @@ pub struct EffortArgs {
     /// How the integer program is stated
     #[arg(long, value_enum, default_value_t = FormulationArg::Counts)]
     pub formulation: FormulationArg,
-    /// Branch-and-bound nodes each integer program may use
+    /// Branch-and-bound nodes each integer program may use; fewer beyond six devices
     #[arg(
         long,
         value_name = "N",

@@ -47,7 +47,7 @@ pub(super) struct Search<'a, B> {
     pub(super) backend: &'a B,
     pub(super) nodes: u64,
     pub(super) programs: u64,
-    /// The first limit any search ran into.
+    /// The first limit anything ran into, or the wall clock once that has ended everything.
     pub(super) limit: Option<LimitReached>,
     pub(super) formulation: Formulation,
     /// Branch-and-bound nodes per program.

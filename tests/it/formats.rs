@@ -191,3 +191,14 @@ fn a_map_names_layers_in_ranges() {
     assert!(record.homes.iter().any(|&(id, _)| id == ComponentId::Expert(31, 7)));
     assert!(text.lines().count() < 100, "{text}");
 }
+
+/// Two names in one entry would shift every later figure to another objective.
+#[test]
+fn a_recorded_objective_has_one_name() {
+    let (_, record) = solved(&scenario("mixtral-8x7b", 2, false));
+    let text = record.to_yaml();
+    let edited = text.replace("- name: traffic\n", "- name: traffic,spill_bytes\n");
+    assert_ne!(edited, text, "the file names its objectives otherwise");
+    assert!(Record::from_yaml(&text, "map.yaml").is_ok());
+    assert!(Record::from_yaml(&edited, "map.yaml").is_err());
+}
