@@ -72,6 +72,7 @@ pub mod files;
 pub mod units;
 pub mod yaml;
 
+pub mod dtype;
 pub mod hardware;
 pub mod memory;
 pub mod model;
