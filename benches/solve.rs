@@ -232,12 +232,12 @@ fn stage(stage: &StageReport) -> String {
 /// Every catalogue model under every scheme: tensors, bytes per tensor, demand per component.
 fn throughput() -> Result<Row, Failure> {
     const TARGET: Duration = Duration::from_millis(10);
-    let pairs = catalogue().len() * Scheme::ALL.len();
+    let pairs = catalogue().len() * Scheme::all().len();
     let timed = repeated(5, build_all)?;
     let each = timed.median.div_f64(f64::from(u32::try_from(pairs)?));
     Ok(Row {
         what: "inventory and demand".to_owned(),
-        instance: format!("{} models x {} schemes", catalogue().len(), Scheme::ALL.len()),
+        instance: format!("{} models x {} schemes", catalogue().len(), Scheme::all().len()),
         time: timed.to_string(),
         outcome: format!("{} per pair, {} components in all", time(each), timed.result),
         target: "10 ms per pair".to_owned(),
@@ -249,9 +249,9 @@ fn throughput() -> Result<Row, Failure> {
 fn build_all() -> Result<usize, Failure> {
     let mut components = 0;
     for entry in catalogue() {
-        for scheme in Scheme::ALL {
+        for scheme in Scheme::all() {
             let model = Model::from_catalogue(&entry.name)?;
-            components += Demand::of(&model, scheme, &Load::default())?.components.len();
+            components += Demand::of(&model, &scheme, &Load::default())?.components.len();
         }
     }
     Ok(components)

@@ -10,14 +10,14 @@ use super::{Answer, flow};
 /// Sizes the model and prints it.
 pub fn run(args: &InspectArgs) -> Result<Answer, Error> {
     let (model, scheme, load) = flow::model_facts(&args.model)?;
-    let demand = Demand::of(&model, scheme, &load)?;
+    let demand = Demand::of(&model, &scheme, &load)?;
     if args.output.json {
         return Ok(Answer::json(&json::inventory(&model, &demand), true));
     }
-    let mut text = report::inventory(&model, scheme, &load, &demand);
+    let mut text = report::inventory(&model, &scheme, &load, &demand);
     if args.tensors {
         text.push('\n');
-        text.push_str(&report::tensors(&model, &demand));
+        text.push_str(&report::tensors(&demand));
     }
     Ok(Answer::new(text, true))
 }

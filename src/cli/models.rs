@@ -32,7 +32,7 @@ fn everything() -> Result<Value, Error> {
             }))
         })
         .collect::<Result<Vec<_>, Error>>()?;
-    let quantizations: Vec<_> = Scheme::ALL
+    let quantizations: Vec<_> = Scheme::all()
         .iter()
         .map(|scheme| json!({ "name": scheme.name(), "description": scheme.description() }))
         .collect();
@@ -55,8 +55,8 @@ fn models() -> Result<String, Error> {
 
 fn quantizations() -> String {
     let mut table = Table::new(&[("name", Align::Left), ("what it is", Align::Left)]);
-    for scheme in Scheme::ALL {
-        table.row([scheme.name().to_owned(), scheme.description().to_owned()]);
+    for scheme in Scheme::all() {
+        table.row([scheme.name(), scheme.description()]);
     }
     table.render()
 }

@@ -2,7 +2,7 @@
 
 use super::Load;
 use crate::error::Error;
-use crate::model::Geometry;
+use crate::model::{KeyValue, LayerCache};
 use crate::quant::choose;
 
 /// The type keys and values are kept in.
@@ -53,24 +53,29 @@ impl KvType {
 
 /// Bytes of one layer's cache, and the formula with its numbers.
 ///
-/// Keys and values of every token of every sequence: as many tokens as the context says, without the
-/// padding some runtimes add, and the whole context also where a model's window is shorter. Block types
-/// need heads of whole blocks, as llama.cpp does.
-pub(super) fn layer_bytes(geometry: &Geometry, load: &Load) -> Result<(u128, String), Error> {
+/// Keys and values of every token of every sequence that the layer looks back on, without the padding
+/// some runtimes add; recurrent state in f32. Block types need heads of whole blocks, as llama.cpp does.
+pub(super) fn layer_bytes(cache: &LayerCache, load: &Load) -> Result<(u128, String), Error> {
+    let KeyValue { heads, key_width, value_width } = cache.kept;
     let (elements, bytes) = load.kv_type.block();
-    let Geometry { kv_heads, head_dim, .. } = *geometry;
-    if head_dim % elements != 0 {
+    if let Some(odd) = [key_width, value_width].iter().find(|width| *width % elements != 0) {
         return Err(Error::new("size the KV cache")
             .place(format!("type `{}`", load.kv_type.name()))
             .expected(format!("heads of a multiple of {elements} elements"))
-            .found(format!("{head_dim}")));
+            .found(format!("{odd}")));
     }
-    let row = u128::from(kv_heads) * u128::from(head_dim / elements) * u128::from(bytes);
-    let total = u128::from(load.batch) * u128::from(load.context) * 2 * row;
-    let width = if elements == 1 { bytes.to_string() } else { format!("{bytes}/{elements}") };
-    let formula = format!(
-        "batch {} x {} tokens x 2 (keys, values) x {kv_heads} heads x {head_dim} x {width} B",
-        load.batch, load.context
-    );
-    Ok((total, formula))
+    let tokens = cache.window.unwrap_or(load.context).min(load.context);
+    let width = u128::from(key_width) + u128::from(value_width);
+    let row = u128::from(heads) * (width / u128::from(elements)) * u128::from(bytes);
+    let state = u128::from(cache.state_elements) * 4;
+    let total = u128::from(load.batch) * (u128::from(tokens) * row + state);
+    let block = if elements == 1 { bytes.to_string() } else { format!("{bytes}/{elements}") };
+    let kept =
+        format!("{tokens} tokens x {heads} heads x ({key_width} + {value_width}) x {block} B");
+    let parts = match (row, state) {
+        (0, _) => format!("{} of state x 4 B", cache.state_elements),
+        (_, 0) => kept,
+        _ => format!("({kept} + {} of state x 4 B)", cache.state_elements),
+    };
+    Ok((total, format!("batch {} x {parts}", load.batch)))
 }

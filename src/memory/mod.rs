@@ -5,8 +5,8 @@ mod load;
 mod workspace;
 
 use crate::error::Error;
-use crate::model::{ComponentId, ComponentKind, Model};
-use crate::quant::{Scheme, StoredTensor};
+use crate::model::{ComponentId, Model};
+use crate::quant::{Scheme, Storage};
 use crate::units::BYTES_MAX;
 
 pub use crate::quant::Staging;
@@ -65,8 +65,8 @@ pub struct Term {
 pub struct Demand {
     /// Each component's bytes, in canonical order.
     pub components: Vec<ComponentDemand>,
-    /// Each tensor's bytes, in the order of [`Model::tensors`].
-    pub stored: Vec<StoredTensor>,
+    /// Each tensor and its bytes.
+    pub storage: Storage,
     /// What a device needs beside what lives on it.
     pub workspace: Workspace,
     /// Staged in host memory while loading; 0 unless staging is on the host.
@@ -90,30 +90,23 @@ impl Demand {
     /// ```
     /// use apportion::{memory::{Demand, Load}, model::Model, quant::Scheme};
     /// let model = Model::from_catalogue("mixtral-8x7b").unwrap();
-    /// let demand = Demand::of(&model, Scheme::Nf4, &Load::default()).unwrap();
+    /// let scheme = Scheme::parse("nf4").unwrap();
+    /// let demand = Demand::of(&model, &scheme, &Load::default()).unwrap();
     /// assert_eq!(demand.weights_bytes(), 26_647_595_008);
     /// ```
-    pub fn of(model: &Model, scheme: Scheme, load: &Load) -> Result<Self, Error> {
+    pub fn of(model: &Model, scheme: &Scheme, load: &Load) -> Result<Self, Error> {
         load.check()?;
-        let stored = scheme.store(model)?;
+        let storage = scheme.store(model)?;
         let staging = load.staging.unwrap_or_else(|| scheme.default_staging());
-        let (kv_bytes, kv_formula) = kv::layer_bytes(&model.geometry, load)?;
-        let kv_bytes = bounded("kv_cache_per_layer", kv_bytes)?;
-        // All layers together must stay in bounds too.
-        bounded("kv_cache", u128::from(kv_bytes) * u128::from(model.geometry.layers))?;
-        let components = components(model, &stored, kv_bytes, staging);
+        let mut terms = Vec::new();
+        let caches = caches(model, load, &mut terms)?;
+        let components = components(&storage, &caches, staging);
         check_total(&components)?;
-        let largest = stored.iter().map(|t| t.staged_bytes).max().unwrap_or(0);
-        let mut terms = vec![Term {
-            name: "kv_cache_per_layer",
-            bytes: kv_bytes,
-            formula: kv_formula,
-            source: "keys and values of every token; no padding, no window",
-        }];
+        let largest = storage.stored.iter().map(|t| t.staged_bytes).max().unwrap_or(0);
         let workspace = workspace(model, load, &mut terms)?;
         terms.push(staging_term(staging, largest));
         let host_staging_bytes = if staging == Staging::Host { largest } else { 0 };
-        Ok(Self { components, stored, workspace, host_staging_bytes, staging, terms })
+        Ok(Self { components, storage, workspace, host_staging_bytes, staging, terms })
     }
 
     /// Weights of all components.
@@ -127,15 +120,26 @@ impl Demand {
     }
 }
 
-fn components(
-    model: &Model,
-    stored: &[StoredTensor],
-    kv_bytes: u64,
-    staging: Staging,
-) -> Vec<ComponentDemand> {
+/// Each layer's cache in bytes; layers with equal caches share a term.
+fn caches(model: &Model, load: &Load, terms: &mut Vec<Term>) -> Result<Vec<u64>, Error> {
+    let mut caches = Vec::with_capacity(model.cache.len());
+    for cache in &model.cache {
+        let (bytes, formula) = kv::layer_bytes(cache, load)?;
+        let bytes = bounded("kv_cache_per_layer", bytes)?;
+        let name = "kv_cache_per_layer";
+        if !terms.iter().any(|term| term.formula == formula) {
+            let source = "keys and values of every token a layer looks back on, without padding";
+            terms.push(Term { name, bytes, formula, source });
+        }
+        caches.push(bytes);
+    }
+    Ok(caches)
+}
+
+fn components(storage: &Storage, caches: &[u64], staging: Staging) -> Vec<ComponentDemand> {
     let mut components: Vec<ComponentDemand> = Vec::new();
     // Tensors come in component order, so a component's tensors are next to each other.
-    for (tensor, stored) in model.tensors.iter().zip(stored) {
+    for (tensor, stored) in storage.tensors.iter().zip(&storage.stored) {
         let staged = if staging == Staging::Device { stored.staged_bytes } else { 0 };
         let last = components.last_mut().filter(|last| last.id == tensor.component);
         if let Some(component) = last {
@@ -143,11 +147,14 @@ fn components(
             component.staging_bytes = component.staging_bytes.max(staged);
             continue;
         }
-        let attention = tensor.component.kind() == ComponentKind::Attention;
+        let layer = match tensor.component {
+            ComponentId::Attention(layer) => usize::try_from(layer).ok(),
+            _ => None,
+        };
         components.push(ComponentDemand {
             id: tensor.component,
             weights_bytes: stored.bytes,
-            kv_cache_bytes: if attention { kv_bytes } else { 0 },
+            kv_cache_bytes: layer.and_then(|layer| caches.get(layer)).copied().unwrap_or(0),
             staging_bytes: staged,
         });
     }

@@ -8,7 +8,8 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value as Json};
 
 use super::expression::{Scope, Value};
-use super::family::{Family, Key, KeyKind, families};
+use super::family::{Family, families};
+use super::template::{Key, KeyKind};
 use crate::error::Error;
 use crate::files::TEXT_BYTES_MAX;
 use crate::nearest::did_you_mean;
@@ -132,11 +133,13 @@ pub(super) fn to_json(values: &Values) -> BTreeMap<String, Json> {
         Value::Boolean(value) => Json::from(*value),
         Value::Text(value) => Json::from(value.as_str()),
         Value::Integers(value) => Json::from(value.clone()),
+        Value::Texts(value) => Json::from(value.clone()),
     };
     values.iter().map(|(name, value)| (name.clone(), json(value))).collect()
 }
 
-/// The value at the key's own name or at one of its other places; null counts as absent.
+/// The value at the key's own name or at one of its other places; null counts as absent, and so do
+/// the words that the key says mean it.
 fn find<'a>(
     object: &'a Map<String, Json>,
     name: &'a str,
@@ -146,7 +149,9 @@ fn find<'a>(
         let mut steps = path.split('.');
         let first = object.get(steps.next()?)?;
         let value = steps.try_fold(first, |value, step| value.get(step))?;
-        (!value.is_null()).then_some((path, value))
+        let absent = value.is_null()
+            || value.as_str().is_some_and(|text| key.absent.iter().any(|word| word == text));
+        (!absent).then_some((path, value))
     })
 }
 
@@ -162,13 +167,15 @@ fn typed(key: &Key, json: &Json) -> Result<Value, String> {
         KeyKind::Boolean => {
             json.as_bool().map(Value::Boolean).ok_or_else(|| "true or false".to_owned())
         }
-        KeyKind::Text => json
-            .as_str()
-            .filter(|text| text.len() <= TEXT_CHARS_MAX && text.chars().all(is_word))
-            .map(|text| Value::Text(text.to_owned()))
-            .ok_or_else(|| {
-                format!("a word of at most {TEXT_CHARS_MAX} letters, digits, `.`, `_` or `-`")
-            }),
+        KeyKind::Text => word(json).map(Value::Text).ok_or_else(|| {
+            format!("a word of at most {TEXT_CHARS_MAX} letters, digits, `.`, `_` or `-`")
+        }),
+        KeyKind::Texts => json
+            .as_array()
+            .filter(|list| list.len() <= LIST_ITEMS_MAX)
+            .and_then(|list| list.iter().map(word).collect())
+            .map(Value::Texts)
+            .ok_or_else(|| format!("a list of at most {LIST_ITEMS_MAX} words")),
         KeyKind::Integers => json
             .as_array()
             .filter(|list| list.len() <= LIST_ITEMS_MAX)
@@ -183,8 +190,10 @@ fn typed(key: &Key, json: &Json) -> Result<Value, String> {
     }
 }
 
-fn is_word(c: char) -> bool {
-    c.is_ascii_alphanumeric() || "._-".contains(c)
+fn word(json: &Json) -> Option<String> {
+    let safe = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+    let text = json.as_str().filter(|text| text.len() <= TEXT_CHARS_MAX && text.chars().all(safe));
+    text.map(str::to_owned)
 }
 
 /// Defaults may build on other defaults, so they are filled in until nothing changes any more.

@@ -1,13 +1,15 @@
 //! A family's template filled in with one config's values: geometry, tensors, fingerprint.
 
-use std::fmt::Write as _;
-
-use sha2::{Digest, Sha256};
+mod cache;
+mod fingerprint;
 
 use super::config::{Values, to_json};
 use super::expression::{Expression, Scope};
-use super::family::{Family, GeometryTemplate, TensorTemplate};
-use super::{ComponentId, ComponentKind, Geometry, Model, Tensor, TensorRole};
+use super::family::Family;
+use super::template::{Day, ELSEWHERE, GeometryTemplate, Merge, TensorTemplate};
+use super::{
+    ComponentId, ComponentKind, Geometry, GgufCounts, Layout, Merged, Model, Tensor, TensorRole,
+};
 use crate::error::Error;
 
 const LAYERS_MAX: u32 = 1000;
@@ -24,32 +26,75 @@ pub(super) fn model(
     name: String,
     source: &str,
 ) -> Result<Model, Error> {
-    let refuse = |why: String| {
-        Error::new("derive the model")
-            .object(source)
-            .place(format!("family `{}`", family.family))
-            .found(why)
-    };
+    let refuse = |why| refusal(family, source, why);
     let mut geometry = geometry(family, values, source)?;
-    let mut builder = Builder { values, tensors: Vec::new(), elements: 0 };
-    builder.build(family, &geometry).map_err(refuse)?;
-    let tensors = builder.tensors;
+    let tensors = tensors(family, values, &geometry, Layout::Published).map_err(refuse)?;
+    let cache = cache::layers(family, values, &geometry).map_err(refuse)?;
+    let gguf_counts = gguf_counts(family, values, &geometry).map_err(refuse)?;
+    let unpublished = unpublished(family, values, &geometry).map_err(refuse)?;
     settle(&mut geometry, &tensors);
-    let fingerprint = fingerprint(family, &geometry, &tensors);
-    let config = to_json(values);
-    Ok(Model { name, family: family.family.clone(), config, geometry, tensors, fingerprint })
+    let mut model = Model {
+        name,
+        family: family.family.clone(),
+        config: to_json(values),
+        geometry,
+        cache,
+        gguf_counts,
+        tensors: tensors.into(),
+        fingerprint: String::new(),
+    };
+    model.fingerprint = fingerprint::of(&model, &unpublished);
+    Ok(model)
+}
+
+fn refusal(family: &Family, source: &str, why: String) -> Error {
+    Error::new("derive the model")
+        .object(source)
+        .place(format!("family `{}`", family.family))
+        .found(why)
+}
+
+/// The tensors of a layout.
+pub(super) fn layout(
+    family: &Family,
+    values: &Values,
+    layout: Layout,
+    source: &str,
+) -> Result<Vec<Tensor>, Error> {
+    let geometry = geometry(family, values, source)?;
+    tensors(family, values, &geometry, layout).map_err(|why| refusal(family, source, why))
+}
+
+fn tensors(
+    family: &Family,
+    values: &Values,
+    geometry: &Geometry,
+    layout: Layout,
+) -> Result<Vec<Tensor>, String> {
+    let mut builder =
+        Builder { values, layout, unpublished_only: false, tensors: Vec::new(), elements: 0 };
+    builder.build(family, geometry)?;
+    Ok(builder.tensors)
+}
+
+/// The tensors that only GGUF files have: part of what a model is, though no checkpoint shows them.
+fn unpublished(
+    family: &Family,
+    values: &Values,
+    geometry: &Geometry,
+) -> Result<Vec<Tensor>, String> {
+    let layout = Layout::Gguf(u32::MAX);
+    let mut builder =
+        Builder { values, layout, unpublished_only: true, tensors: Vec::new(), elements: 0 };
+    builder.build(family, geometry)?;
+    Ok(builder.tensors)
 }
 
 /// The sizes as the config states them, before it is known which layers have experts.
 pub(super) fn geometry(family: &Family, values: &Values, source: &str) -> Result<Geometry, Error> {
     evaluate_geometry(&family.geometry, Scope { keys: values, layer: None })
         .and_then(|geometry| check_geometry(&geometry).map(|()| geometry))
-        .map_err(|why| {
-            Error::new("derive the model")
-                .object(source)
-                .place(format!("family `{}`", family.family))
-                .found(why)
-        })
+        .map_err(|why| refusal(family, source, why))
 }
 
 fn evaluate_geometry(template: &GeometryTemplate, scope: Scope<'_>) -> Result<Geometry, String> {
@@ -102,6 +147,8 @@ fn check_geometry(geometry: &Geometry) -> Result<(), String> {
 
 struct Builder<'a> {
     values: &'a Values,
+    layout: Layout,
+    unpublished_only: bool,
     tensors: Vec<Tensor>,
     elements: u64,
 }
@@ -138,16 +185,20 @@ impl Builder<'_> {
         let layer = ids.first().and_then(|id| id.layer());
         let mut present = Vec::new();
         for template in templates {
+            let Some(name) = template.name_in(self.layout) else { continue };
+            if self.unpublished_only && template.name.is_some() {
+                continue;
+            }
             let scope = self.scope(layer);
             if template.when.as_ref().map_or(Ok(true), |when| when.boolean(scope))? {
-                let shape =
-                    shape(template, scope).map_err(|w| format!("`{}`: {w}", template.name))?;
-                present.push((template, shape));
+                let shape = shape(template, scope).map_err(|w| format!("`{name}`: {w}"))?;
+                present.push((template, name, shape));
             }
         }
+        let parts = u32::try_from(ids.len()).map_err(|_| "too many experts".to_owned())?;
         for &id in ids {
-            for (template, shape) in &present {
-                self.push(template, shape.clone(), id)?;
+            for (template, name, shape) in &present {
+                self.push(template, name, shape.clone(), id, parts)?;
             }
         }
         Ok(())
@@ -156,17 +207,21 @@ impl Builder<'_> {
     fn push(
         &mut self,
         template: &TensorTemplate,
+        name: &str,
         shape: Vec<u64>,
         id: ComponentId,
+        parts: u32,
     ) -> Result<(), String> {
-        let mut name = template.name.clone();
-        if let Some(layer) = id.layer() {
-            name = name.replacen("{layer}", &layer.to_string(), 1);
-        }
-        if let Some(expert) = id.expert() {
-            name = name.replacen("{expert}", &expert.to_string(), 1);
-        }
-        let tensor = Tensor { name, shape, role: template.role, component: id };
+        let merged = id.expert().is_some() && !name.contains("{expert}");
+        let tensor = Tensor {
+            name: filled(name, id),
+            shape,
+            role: template.role,
+            component: id,
+            merged: merged.then_some(Merged { parts, as_rows: template.merged == Merge::Rows }),
+            linear: !merged && template.is_linear(self.layout),
+            published_f32: template.published_f32,
+        };
         // Each dimension product was bounded by `shape`, so this sum cannot overflow.
         self.elements += tensor.elements();
         if self.elements > PARAMETERS_MAX {
@@ -174,6 +229,41 @@ impl Builder<'_> {
         }
         self.tensors.push(tensor);
         Ok(())
+    }
+}
+
+fn filled(name: &str, id: ComponentId) -> String {
+    let mut name = name.to_owned();
+    if let Some(layer) = id.layer() {
+        name = name.replacen("{layer}", &layer.to_string(), 1);
+    }
+    if let Some(expert) = id.expert() {
+        name = name.replacen("{expert}", &expert.to_string(), 1);
+    }
+    name
+}
+
+impl TensorTemplate {
+    /// Its name in a layout, if it is there.
+    pub(super) fn name_in(&self, layout: Layout) -> Option<&str> {
+        match layout {
+            Layout::Published => self.name.as_deref(),
+            Layout::Transformers5 => {
+                let own = self.transformers5.as_deref().or(self.name.as_deref());
+                own.filter(|name| *name != ELSEWHERE)
+            }
+            Layout::Gguf(day) => {
+                let since = self.gguf_since.is_none_or(|since| since <= Day(day));
+                let until = self.gguf_until.is_none_or(|until| Day(day) < until);
+                self.gguf.as_deref().filter(|_| since && until)
+            }
+        }
+    }
+
+    /// Transformers 5 makes routers bare parameters; merged experts are so everywhere.
+    fn is_linear(&self, layout: Layout) -> bool {
+        let own = self.linear.unwrap_or_else(|| self.role.is_layer_matrix());
+        own && (layout != Layout::Transformers5 || self.role != TensorRole::Router)
     }
 }
 
@@ -204,31 +294,22 @@ fn settle(geometry: &mut Geometry, tensors: &[Tensor]) {
     }
 }
 
-/// SHA-256 in hex over a text with one fact per line.
-fn fingerprint(family: &Family, geometry: &Geometry, tensors: &[Tensor]) -> String {
-    let mut hash = Sha256::new();
-    let Geometry { layers, hidden, heads, kv_heads, head_dim, vocab, .. } = geometry;
-    hash.update(format!(
-        "apportion model 1\n{}\n{layers} {hidden} {heads} {kv_heads} {head_dim} {vocab}\n{} {} {} {} {}\n",
-        family.family,
-        geometry.experts,
-        geometry.experts_per_token,
-        geometry.expert_width,
-        geometry.dense_width,
-        geometry.tied_head,
-    ));
-    for Tensor { name, shape, role, component } in tensors {
-        hash.update(format!("{name} {shape:?} {} {component}\n", role.name()));
-    }
-    let mut hex = String::with_capacity(64);
-    for byte in hash.finalize() {
-        write!(hex, "{byte:02x}").expect("writing to a String cannot fail");
-    }
-    hex
-}
-
-/// The parameters of a published checkpoint: tensors only GGUF files have do not count.
-pub(super) fn parameters(tensors: &[Tensor]) -> u64 {
-    let published = |t: &&Tensor| t.role != TensorRole::RopeFrequencies;
-    tensors.iter().filter(published).map(Tensor::elements).sum()
+fn gguf_counts(
+    family: &Family,
+    values: &Values,
+    geometry: &Geometry,
+) -> Result<GgufCounts, String> {
+    let scope = Scope { keys: values, layer: None };
+    let template = &family.geometry;
+    let or = |expression: &Option<Expression>, otherwise| {
+        expression.as_ref().map_or(Ok(otherwise), |expression| size(expression, scope))
+    };
+    let layers = or(&template.gguf_layers, u64::from(geometry.layers))?;
+    Ok(GgufCounts {
+        layers: u32::try_from(layers)
+            .ok()
+            .filter(|&layers| layers <= 2 * LAYERS_MAX)
+            .ok_or_else(|| format!("{layers} layers in GGUF files"))?,
+        kv_heads: or(&template.gguf_kv_heads, geometry.kv_heads)?.max(1),
+    })
 }

@@ -3,6 +3,7 @@
 //! Expressions come from files, so everything is bounded and checked: length, nesting, overflow, and
 //! division, which must come out even because a shape has no fractions.
 
+mod functions;
 mod parser;
 
 use std::collections::BTreeMap;
@@ -10,6 +11,7 @@ use std::fmt;
 
 use serde::de::{self, Deserialize, Deserializer, Visitor};
 
+use functions::Function;
 use parser::parse;
 
 const CHARS_MAX: usize = 300;
@@ -21,6 +23,7 @@ pub(super) enum Value {
     Boolean(bool),
     Text(String),
     Integers(Vec<i64>),
+    Texts(Vec<String>),
 }
 
 impl Value {
@@ -30,6 +33,7 @@ impl Value {
             Self::Boolean(_) => "true or false",
             Self::Text(_) => "text",
             Self::Integers(_) => "a list of numbers",
+            Self::Texts(_) => "a list of words",
         }
     }
 }
@@ -61,6 +65,9 @@ pub(super) struct Expression {
 enum Node {
     Constant(Value),
     Name(String),
+    /// An item of the list of that name.
+    Item(String, Box<Node>),
+    Call(Function, Vec<Node>),
     Not(Box<Node>),
     Binary(Operator, Box<Node>, Box<Node>),
 }
@@ -125,6 +132,11 @@ fn collect<'a>(node: &'a Node, names: &mut Vec<&'a str>) {
     match node {
         Node::Constant(_) => {}
         Node::Name(name) => names.push(name),
+        Node::Item(list, index) => {
+            names.push(list);
+            collect(index, names);
+        }
+        Node::Call(_, arguments) => arguments.iter().for_each(|node| collect(node, names)),
         Node::Not(inner) => collect(inner, names),
         Node::Binary(_, left, right) => {
             collect(left, names);
@@ -137,6 +149,8 @@ fn evaluate(node: &Node, scope: Scope<'_>) -> Result<Value, String> {
     match node {
         Node::Constant(value) => Ok(value.clone()),
         Node::Name(name) => scope.get(name).ok_or_else(|| format!("no value for `{name}`")),
+        Node::Item(list, index) => item(list, &evaluate(index, scope)?, scope),
+        Node::Call(function, arguments) => function.call(arguments, scope),
         Node::Not(inner) => Ok(Value::Boolean(!truth(evaluate(inner, scope)?)?)),
         Node::Binary(operator @ (Operator::And | Operator::Or), left, right) => {
             // The right side may only make sense when the left one holds.
@@ -152,6 +166,22 @@ fn evaluate(node: &Node, scope: Scope<'_>) -> Result<Value, String> {
     }
 }
 
+/// The item of a list; counting starts at 0, as layers do.
+fn item(list: &str, index: &Value, scope: Scope<'_>) -> Result<Value, String> {
+    let Value::Integer(index) = index else {
+        return Err(format!("{} is no place in `{list}`", index.kind()));
+    };
+    let at = usize::try_from(*index).ok();
+    let found = match scope.get(list) {
+        Some(Value::Integers(items)) => {
+            at.and_then(|at| items.get(at)).copied().map(Value::Integer)
+        }
+        Some(Value::Texts(items)) => at.and_then(|at| items.get(at)).cloned().map(Value::Text),
+        _ => return Err(format!("`{list}` is no list")),
+    };
+    found.ok_or_else(|| format!("`{list}` has no item {index}"))
+}
+
 fn truth(value: Value) -> Result<bool, String> {
     match value {
         Value::Boolean(value) => Ok(value),
@@ -163,6 +193,13 @@ fn apply(operator: Operator, left: Value, right: Value) -> Result<Value, String>
     match (operator, left, right) {
         (Operator::In, Value::Integer(item), Value::Integers(list)) => {
             Ok(Value::Boolean(list.contains(&item)))
+        }
+        (Operator::In, Value::Text(item), Value::Texts(list)) => {
+            Ok(Value::Boolean(list.contains(&item)))
+        }
+        // The empty list has no kind of its own.
+        (Operator::In, Value::Text(_), Value::Integers(list)) if list.is_empty() => {
+            Ok(Value::Boolean(false))
         }
         (Operator::Equal, Value::Text(left), Value::Text(right)) => {
             Ok(Value::Boolean(left == right))
@@ -248,6 +285,7 @@ mod tests {
             ("tied".to_owned(), Value::Boolean(false)),
             ("rope".to_owned(), Value::Text("llama3".to_owned())),
             ("dense".to_owned(), Value::Integers(vec![0, 3])),
+            ("kinds".to_owned(), Value::Texts(["full", "window"].map(str::to_owned).to_vec())),
         ]);
         Expression::parse(text)?.evaluate(Scope { keys: &keys, layer: Some(3) })
     }
@@ -269,6 +307,17 @@ mod tests {
     }
 
     #[test]
+    fn functions_and_items() {
+        assert_eq!(value("if(tied, 1 / 0, 7)"), Ok(Value::Integer(7)));
+        assert_eq!(value("min(3, 2) + max(3, 2)"), Ok(Value::Integer(5)));
+        assert_eq!(value("ceil_div(4097, 16)"), Ok(Value::Integer(257)));
+        assert_eq!(value("ceil_div(0 - 9223372036854775807, 1)"), Ok(Value::Integer(-i64::MAX)));
+        assert_eq!(value("kinds[layer - 2] == \"window\""), Ok(Value::Boolean(true)));
+        assert_eq!(value("length(dense) + length(kinds)"), Ok(Value::Integer(4)));
+        assert_eq!(value("\"window\" in kinds"), Ok(Value::Boolean(true)));
+    }
+
+    #[test]
     fn nonsense_has_a_reason_and_no_value() {
         let deep = "(".repeat(200);
         for (text, reason) in [
@@ -279,6 +328,16 @@ mod tests {
             ("tied + 1", "cannot combine"),
             ("1 and tied", "expected true or false"),
             ("unknown", "no value"),
+            ("kinds[2]", "no item 2"),
+            ("kinds[0 - 1]", "no item -1"),
+            ("kinds[tied]", "no place"),
+            ("tied[0]", "no list"),
+            ("kinds[0", "missing `]`"),
+            ("round(1, 2)", "no function"),
+            ("min(1)", "takes 2 arguments"),
+            ("min(1, 2", "missing `)`"),
+            ("ceil_div(1, 0)", "divided by 0"),
+            ("length(hidden)", "no length"),
             ("1 2", "left over"),
             ("1 +", "ends too early"),
             ("(1", "missing `)`"),

@@ -7,8 +7,10 @@ use std::sync::OnceLock;
 
 use serde::Deserialize;
 
-use super::TensorRole;
 use super::expression::Expression;
+use super::template::{
+    CacheTemplate, ComponentTemplates, ELSEWHERE, GeometryTemplate, Key, TensorTemplate,
+};
 use crate::error::Error;
 use crate::nearest::did_you_mean;
 use crate::yaml::{self, StrictMap};
@@ -18,8 +20,7 @@ const FILES: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/family_files.
 
 const VERSION: u32 = 1;
 
-/// Config integers are at most this unless their key says less: products of two stay below 2^63.
-const INTEGER_MAX: i64 = 1 << 31;
+const OPERATION: &str = "read the family";
 
 /// One model family, as its file in `models/` describes it.
 #[derive(Clone, Debug, Deserialize)]
@@ -41,95 +42,14 @@ pub struct Family {
     /// Whether a layer is made of experts; the others have an mlp.
     #[serde(default = "no")]
     pub(super) moe_layer: Expression,
+    /// What layers keep; without entries, keys and values of every head and token.
+    #[serde(default)]
+    pub(super) cache: Vec<CacheTemplate>,
     pub(super) components: ComponentTemplates,
 }
 
 fn no() -> Expression {
     Expression::parse("false").expect("`false` is an expression")
-}
-
-/// A config key the family reads.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Key {
-    #[serde(rename = "type", default)]
-    pub(super) kind: KeyKind,
-    /// Bounds of an integer, and of every integer in a list.
-    #[serde(default = "one")]
-    pub(super) min: i64,
-    #[serde(default = "integer_max")]
-    pub(super) max: i64,
-    /// What an absent or null key means; a key without one is required.
-    pub(super) default: Option<Expression>,
-    /// Other places of the value, as paths like `rope_scaling.type`, tried in order.
-    #[serde(default)]
-    pub(super) from: Vec<String>,
-}
-
-fn one() -> i64 {
-    1
-}
-
-fn integer_max() -> i64 {
-    INTEGER_MAX
-}
-
-#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
-#[serde(rename_all = "snake_case")]
-pub(super) enum KeyKind {
-    #[default]
-    Integer,
-    Boolean,
-    Text,
-    Integers,
-}
-
-/// [`super::Geometry`], each size as an expression over config keys.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct GeometryTemplate {
-    pub(super) layers: Expression,
-    pub(super) hidden: Expression,
-    pub(super) heads: Expression,
-    pub(super) kv_heads: Expression,
-    pub(super) head_dim: Expression,
-    pub(super) vocab: Expression,
-    pub(super) experts: Expression,
-    pub(super) experts_per_token: Expression,
-    pub(super) expert_width: Expression,
-    pub(super) dense_width: Expression,
-    pub(super) tied_head: Expression,
-}
-
-/// The tensors of every kind of component.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct ComponentTemplates {
-    pub(super) embedding: Vec<TensorTemplate>,
-    pub(super) attention: Vec<TensorTemplate>,
-    #[serde(default)]
-    pub(super) router: Vec<TensorTemplate>,
-    #[serde(default)]
-    pub(super) mlp: Vec<TensorTemplate>,
-    #[serde(default)]
-    pub(super) shared_expert: Vec<TensorTemplate>,
-    #[serde(default)]
-    pub(super) expert: Vec<TensorTemplate>,
-    pub(super) final_norm: Vec<TensorTemplate>,
-    #[serde(default)]
-    pub(super) output_head: Vec<TensorTemplate>,
-}
-
-/// One tensor, or one per layer or expert.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct TensorTemplate {
-    /// With `{layer}` and `{expert}` where their numbers go.
-    pub(super) name: String,
-    pub(super) role: TensorRole,
-    pub(super) shape: Vec<Expression>,
-    /// The tensor exists only if this holds.
-    pub(super) when: Option<Expression>,
 }
 
 impl Family {
@@ -182,9 +102,12 @@ impl Family {
         for (name, expression) in self.geometry.all() {
             all.push((format!("geometry.{name}"), expression, false));
         }
+        for (at, cache) in self.cache.iter().enumerate() {
+            all.extend(cache.all().map(|e| (format!("cache.{at}"), e, true)));
+        }
         for (part, in_layer, _, tensors) in self.components.all() {
             for tensor in tensors {
-                let place = || format!("components.{part}, tensor `{}`", tensor.name);
+                let place = || format!("components.{part}, tensor `{}`", tensor.any_name());
                 all.extend(tensor.shape.iter().map(|e| (place(), e, in_layer)));
                 all.extend(tensor.when.iter().map(|e| (place(), e, in_layer)));
             }
@@ -195,20 +118,16 @@ impl Family {
     fn check_names(&self, source: &str) -> Result<(), Error> {
         for (part, in_layer, in_expert, tensors) in self.components.all() {
             for tensor in tensors {
-                let bare = tensor.name.replacen("{layer}", "", usize::from(in_layer)).replacen(
-                    "{expert}",
-                    "",
-                    usize::from(in_expert),
-                );
-                let removed = 7 * usize::from(in_layer) + 8 * usize::from(in_expert);
-                let complete =
-                    bare.len() + removed == tensor.name.len() && !bare.contains(['{', '}']);
-                if !complete || bare.is_empty() || tensor.shape.is_empty() {
+                let complete = |name: &&str| is_complete(name, in_layer, in_expert);
+                let wrong = tensor.names().find(|name| !complete(name));
+                let nameless = (tensor.names().next().is_none() || tensor.shape.is_empty())
+                    .then_some("a tensor without a name or a shape");
+                if let Some(found) = wrong.or(nameless) {
                     return Err(Error::new(OPERATION)
                         .object(source)
                         .place(format!("components.{part}"))
-                        .expected("a name with one {layer} per layer and {expert} per expert, and a shape")
-                        .found(format!("`{}`", tensor.name)));
+                        .expected("a name with one {layer} in a layer, {expert} only in an expert, and a shape")
+                        .found(format!("`{found}`")));
                 }
             }
         }
@@ -216,39 +135,27 @@ impl Family {
     }
 }
 
-const OPERATION: &str = "read the family";
-
-impl GeometryTemplate {
-    fn all(&self) -> [(&'static str, &Expression); 11] {
-        [
-            ("layers", &self.layers),
-            ("hidden", &self.hidden),
-            ("heads", &self.heads),
-            ("kv_heads", &self.kv_heads),
-            ("head_dim", &self.head_dim),
-            ("vocab", &self.vocab),
-            ("experts", &self.experts),
-            ("experts_per_token", &self.experts_per_token),
-            ("expert_width", &self.expert_width),
-            ("dense_width", &self.dense_width),
-            ("tied_head", &self.tied_head),
-        ]
-    }
+/// Whether a name has the placeholders it needs and no others.
+fn is_complete(name: &str, in_layer: bool, in_expert: bool) -> bool {
+    let layers = name.matches("{layer}").count();
+    let experts = name.matches("{expert}").count();
+    let bare = name.replace("{layer}", "").replace("{expert}", "");
+    layers == usize::from(in_layer)
+        && experts <= usize::from(in_expert)
+        && !bare.is_empty()
+        && !bare.contains(['{', '}'])
 }
 
-impl ComponentTemplates {
-    /// Key in the file, whether it is per layer, whether it is per expert, its tensors.
-    fn all(&self) -> [(&'static str, bool, bool, &[TensorTemplate]); 8] {
-        [
-            ("embedding", false, false, &self.embedding),
-            ("attention", true, false, &self.attention),
-            ("router", true, false, &self.router),
-            ("mlp", true, false, &self.mlp),
-            ("shared_expert", true, false, &self.shared_expert),
-            ("expert", true, true, &self.expert),
-            ("final_norm", false, false, &self.final_norm),
-            ("output_head", false, false, &self.output_head),
-        ]
+impl TensorTemplate {
+    /// Every name it has anywhere.
+    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+        let new = self.transformers5.as_deref().filter(|name| *name != ELSEWHERE);
+        [self.name.as_deref(), new, self.gguf.as_deref()].into_iter().flatten()
+    }
+
+    /// A name for messages.
+    pub(super) fn any_name(&self) -> &str {
+        self.names().next().unwrap_or("without a name")
     }
 }
 

@@ -9,29 +9,79 @@ mod derive;
 mod expression;
 mod family;
 mod resolve;
+mod template;
 mod token;
+
+use std::sync::Arc;
+
+use crate::error::Error;
 
 pub use catalogue::{CatalogueEntry, catalogue};
 pub use component::{ComponentId, ComponentKind};
 pub use family::{Family, families, family};
 
-/// One weight tensor as a checkpoint would name it.
+/// One weight tensor of one component: a whole tensor of a file, or an expert's part of one that
+/// holds all experts of its layer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tensor {
-    /// The published name, e.g. `model.layers.0.self_attn.q_proj.weight`.
+    /// Its name in the layout, e.g. `model.layers.0.self_attn.q_proj.weight`. The parts of a merged
+    /// tensor have the same one.
     pub name: String,
-    /// Dimensions, outermost first: a linear layer is `[out, in]`.
+    /// Dimensions, outermost first: a linear layer is `[out, in]`. Of the part, if it is one.
     pub shape: Vec<u64>,
     /// What the tensor is for; quantization recipes go by it.
     pub role: TensorRole,
     /// The component it belongs to.
     pub component: ComponentId,
+    /// How many equal parts, one per expert, the tensor of that name has, and how they lie; `None`
+    /// when it is this component's alone.
+    pub merged: Option<Merged>,
+    /// Whether transformers makes it the weight of an `nn.Linear` in this layout, which is what
+    /// quantizers that replace modules go by.
+    pub linear: bool,
+    /// Published in 32 bit whatever the rest is in.
+    pub published_f32: bool,
+}
+
+/// How the parts of experts make one tensor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Merged {
+    /// Experts of the layer.
+    pub parts: u32,
+    /// Whether the parts lie below each other as rows; otherwise they have a dimension of their own.
+    pub as_rows: bool,
+}
+
+/// Which names and shapes tensors have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Layout {
+    /// Published checkpoints, which transformers 4 loads as they are.
+    Published,
+    /// What transformers 5 holds while it runs: experts in merged tensors.
+    Transformers5,
+    /// GGUF files as converters wrote them on a day, as the number `yyyymmdd`.
+    Gguf(u32),
 }
 
 impl Tensor {
     /// Number of elements; the reader of configs has checked that it cannot overflow.
     pub fn elements(&self) -> u64 {
         self.shape.iter().product()
+    }
+
+    /// The dimensions of the tensor of that name in a file: with all its parts, if it is merged.
+    pub fn file_shape(&self) -> Vec<u64> {
+        let mut shape = self.shape.clone();
+        match self.merged {
+            Some(Merged { parts, as_rows: false }) => shape.insert(0, u64::from(parts)),
+            Some(Merged { parts, as_rows: true }) => {
+                if let Some(rows) = shape.first_mut() {
+                    *rows *= u64::from(parts);
+                }
+            }
+            None => {}
+        }
+        shape
     }
 }
 
@@ -47,34 +97,90 @@ pub enum TensorRole {
     AttnQ,
     AttnK,
     AttnV,
+    /// Queries, keys and values in one matrix.
+    AttnQkv,
+    /// The matrices of latent attention, into and out of its low ranks.
+    AttnLatent,
     AttnOutput,
     Router,
+    /// The gate of a shared expert.
+    SharedGate,
     FfnGate,
     FfnUp,
+    /// Gate and up in one matrix.
+    FfnGateUp,
     FfnDown,
-    /// Rotary frequencies that only GGUF files store; always f32.
+    /// The linear maps of a recurrent layer.
+    StateProjection,
+    /// What is no matrix of a linear layer: attention sinks, convolutions, decay rates.
+    Parameter,
+    /// Rotary frequencies or factors that only GGUF files store; always f32.
     RopeFrequencies,
 }
+
+const ROLES: [(TensorRole, &str); 19] = [
+    (TensorRole::TokenEmbedding, "token_embedding"),
+    (TensorRole::Output, "output"),
+    (TensorRole::Norm, "norm"),
+    (TensorRole::Bias, "bias"),
+    (TensorRole::AttnQ, "attn_q"),
+    (TensorRole::AttnK, "attn_k"),
+    (TensorRole::AttnV, "attn_v"),
+    (TensorRole::AttnQkv, "attn_qkv"),
+    (TensorRole::AttnLatent, "attn_latent"),
+    (TensorRole::AttnOutput, "attn_output"),
+    (TensorRole::Router, "router"),
+    (TensorRole::SharedGate, "shared_gate"),
+    (TensorRole::FfnGate, "ffn_gate"),
+    (TensorRole::FfnUp, "ffn_up"),
+    (TensorRole::FfnGateUp, "ffn_gate_up"),
+    (TensorRole::FfnDown, "ffn_down"),
+    (TensorRole::StateProjection, "state_projection"),
+    (TensorRole::Parameter, "parameter"),
+    (TensorRole::RopeFrequencies, "rope_frequencies"),
+];
 
 impl TensorRole {
     /// The name used in family templates and fingerprints.
     pub fn name(self) -> &'static str {
-        match self {
-            Self::TokenEmbedding => "token_embedding",
-            Self::Output => "output",
-            Self::Norm => "norm",
-            Self::Bias => "bias",
-            Self::AttnQ => "attn_q",
-            Self::AttnK => "attn_k",
-            Self::AttnV => "attn_v",
-            Self::AttnOutput => "attn_output",
-            Self::Router => "router",
-            Self::FfnGate => "ffn_gate",
-            Self::FfnUp => "ffn_up",
-            Self::FfnDown => "ffn_down",
-            Self::RopeFrequencies => "rope_frequencies",
-        }
+        ROLES.iter().find(|row| row.0 == self).map_or("", |row| row.1)
     }
+
+    /// Whether it is the matrix of a linear map inside a layer; the output head is not in a layer.
+    pub fn is_layer_matrix(self) -> bool {
+        !matches!(
+            self,
+            Self::TokenEmbedding
+                | Self::Output
+                | Self::Norm
+                | Self::Bias
+                | Self::Parameter
+                | Self::RopeFrequencies
+        )
+    }
+}
+
+/// What a layer keeps of the tokens it has seen, for one sequence.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LayerCache {
+    /// Keys and values as compact as the model allows; all zero in a layer that keeps none.
+    pub kept: KeyValue,
+    /// Keys and values as a runtime keeps them that does not use the compact form; the same where
+    /// there is none.
+    pub expanded: KeyValue,
+    /// Tokens the layer looks back, itself included; `None` for all.
+    pub window: Option<u64>,
+    /// Elements of recurrent state, whatever the number of tokens.
+    pub state_elements: u64,
+}
+
+/// Heads that are kept, and elements per token of each one's key and value.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[expect(missing_docs, reason = "each name says it")]
+pub struct KeyValue {
+    pub heads: u64,
+    pub key_width: u64,
+    pub value_width: u64,
 }
 
 /// The sizes that demand and cost formulas need beside the tensors.
@@ -104,6 +210,15 @@ pub struct Geometry {
     pub tied_head: bool,
 }
 
+/// Counts as a GGUF file's metadata states them; llama.cpp's quantizer goes by them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct GgufCounts {
+    /// `block_count`.
+    pub layers: u32,
+    /// `attention.head_count_kv`.
+    pub kv_heads: u64,
+}
+
 /// A model: a family's template filled in with one config.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Model {
@@ -115,15 +230,30 @@ pub struct Model {
     pub config: std::collections::BTreeMap<String, serde_json::Value>,
     /// Sizes for formulas.
     pub geometry: Geometry,
-    /// All tensors, in component order ([`ComponentId`]'s).
-    pub tensors: Vec<Tensor>,
+    /// What each layer keeps of a sequence.
+    pub cache: Vec<LayerCache>,
+    /// How a GGUF file's metadata counts layers and key-value heads.
+    pub gguf_counts: GgufCounts,
+    /// All tensors of the published layout, in component order ([`ComponentId`]'s).
+    pub tensors: Arc<[Tensor]>,
     /// SHA-256 over family, geometry and tensors, in hex: two models with the same are the same.
     pub fingerprint: String,
 }
 
 impl Model {
-    /// Number of parameters a published checkpoint holds (GGUF-only tensors do not count).
+    /// Number of parameters a published checkpoint holds.
     pub fn parameters(&self) -> u64 {
-        derive::parameters(&self.tensors)
+        self.tensors.iter().map(Tensor::elements).sum()
+    }
+
+    /// The tensors of a layout, in component order.
+    ///
+    /// # Errors
+    /// A model of no known family, which has only the tensors it was read from.
+    pub fn layout(&self, layout: Layout) -> Result<Arc<[Tensor]>, Error> {
+        if layout == Layout::Published {
+            return Ok(Arc::clone(&self.tensors));
+        }
+        resolve::layout(self, layout)
     }
 }

@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
 use super::catalogue::{CatalogueEntry, catalogue};
 use super::config::{self, Values};
 use super::family::{Family, families, family};
-use super::{Model, derive};
+use super::{Layout, Model, Tensor, derive};
 use crate::error::Error;
 use crate::files::read_text;
 use crate::nearest::{did_you_mean, nearest};
@@ -88,6 +89,13 @@ impl Model {
     pub fn gguf_architecture(&self) -> &'static str {
         family(&self.family).map_or("", |family| &family.gguf_architecture)
     }
+}
+
+/// The tensors a layout gives a model of a known family.
+pub(super) fn layout(model: &Model, layout: Layout) -> Result<Arc<[Tensor]>, Error> {
+    let family = known_family(&model.family)?;
+    let values = config::read_exact(family, &object(&model.config), &model.name)?;
+    Ok(derive::layout(family, &values, layout, &model.name)?.into())
 }
 
 fn entry(name: &str) -> Option<&'static CatalogueEntry> {

@@ -21,7 +21,8 @@ impl fmt::Display for Token {
     }
 }
 
-const SYMBOLS: [&str; 13] = ["==", "!=", "<=", ">=", "<", ">", "+", "-", "*", "/", "%", "(", ")"];
+const SYMBOLS: [&str; 16] =
+    ["==", "!=", "<=", ">=", "<", ">", "+", "-", "*", "/", "%", "(", ")", "[", "]", ","];
 
 /// The tokens of an expression, blanks dropped.
 pub(super) fn tokenize(text: &str) -> Result<Vec<Token>, String> {

@@ -57,7 +57,7 @@ impl Record {
         let Scenario { load, scheme, .. } = &self.scenario;
         // A later version may have other defaults; the file goes on meaning what was solved.
         let staging = load.staging.unwrap_or_else(|| scheme.default_staging());
-        out.entry("quantization", text(scheme.name()));
+        out.entry("quantization", text(&scheme.name()));
         out.entry("context", load.context);
         out.entry("batch", load.batch);
         out.entry("kv_type", text(load.kv_type.name()));

@@ -5,12 +5,13 @@
 //! and `Int8Params` in bitsandbytes 0.50: packed weights, statistics, and the tables that each quantized
 //! matrix keeps for itself on the device.
 
-use super::{StoredTensor, plain};
-use crate::model::{Tensor, TensorRole};
+use super::StoredTensor;
+use super::plain::Plain;
+use crate::model::Tensor;
 
 /// The forms a linear layer's weight can take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Format {
+pub(super) enum Bitsandbytes {
     Int8,
     Nf4,
     Nf4Dq,
@@ -27,36 +28,36 @@ const NESTED_CODE_BYTES: u64 = 256 * 4;
 /// The mean that was subtracted before, in f32.
 const OFFSET_BYTES: u64 = 4;
 
-/// The tensor as a loaded model holds it.
-pub(super) fn store(tensor: &Tensor, format: Format) -> StoredTensor {
-    if !is_linear(tensor.role) {
-        return plain::store(tensor, "f16", 2);
+impl Bitsandbytes {
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Int8 => "int8",
+            Self::Nf4 => "nf4",
+            Self::Nf4Dq => "nf4-dq",
+        }
     }
-    let elements = tensor.elements();
-    let (type_name, bytes) = match format {
-        Format::Int8 => ("int8", elements + 4 * tensor.shape.first().copied().unwrap_or(0)),
-        Format::Nf4 => ("nf4", nf4(elements)),
-        Format::Nf4Dq => ("nf4-dq", nf4_double(elements)),
-    };
-    // `w.contiguous().to(device)`: the 16-bit matrix is there until its quantized copy is complete.
-    StoredTensor { type_name, bytes, staged_bytes: 2 * elements }
-}
 
-fn is_linear(role: TensorRole) -> bool {
-    match role {
-        TensorRole::AttnQ
-        | TensorRole::AttnK
-        | TensorRole::AttnV
-        | TensorRole::AttnOutput
-        | TensorRole::Router
-        | TensorRole::FfnGate
-        | TensorRole::FfnUp
-        | TensorRole::FfnDown => true,
-        TensorRole::TokenEmbedding
-        | TensorRole::Output
-        | TensorRole::Norm
-        | TensorRole::Bias
-        | TensorRole::RopeFrequencies => false,
+    pub(super) fn description(self) -> &'static str {
+        match self {
+            Self::Int8 => "bitsandbytes 8 bit; embeddings, norms and head in 16 bit",
+            Self::Nf4 => "bitsandbytes 4-bit NormalFloat; embeddings, norms and head in 16 bit",
+            Self::Nf4Dq => "bitsandbytes 4-bit NormalFloat with double quantization",
+        }
+    }
+
+    /// The tensor as a loaded model holds it.
+    pub(super) fn store(self, tensor: &Tensor) -> StoredTensor {
+        if !tensor.linear {
+            return Plain::F16.store(tensor);
+        }
+        let elements = tensor.elements();
+        let bytes = match self {
+            Self::Int8 => elements + 4 * tensor.shape.first().copied().unwrap_or(0),
+            Self::Nf4 => nf4(elements),
+            Self::Nf4Dq => nf4_double(elements),
+        };
+        // `w.contiguous().to(device)`: the 16-bit matrix is there until its quantized copy is complete.
+        StoredTensor { type_name: self.name(), bytes, staged_bytes: 2 * elements }
     }
 }
 

@@ -1,34 +1,30 @@
 //! How many bytes a tensor takes under a quantization scheme, exactly, and what quantizing it stages.
 
 mod bitsandbytes;
+mod format;
 mod ggml;
+mod overrides;
 mod plain;
+mod staging;
+
+use std::sync::Arc;
 
 use crate::error::Error;
 use crate::model::{Model, Tensor};
 use crate::nearest::did_you_mean;
 
-/// A quantization scheme, by the name its users write.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-#[expect(missing_docs, reason = "each name says it")]
-pub enum Scheme {
-    F32,
-    F16,
-    Bf16,
-    /// bitsandbytes 8 bit.
-    Int8,
-    /// bitsandbytes 4 bit NormalFloat.
-    Nf4,
-    /// bitsandbytes 4 bit NormalFloat, statistics quantized once more.
-    Nf4Dq,
-    Q4_0,
-    Q8_0,
-    Q4KM,
-    Q5KM,
-    Q6K,
+use format::Format;
+pub use overrides::Override;
+pub use staging::Staging;
+
+/// A quantization scheme: a format by the name its users write, and the tensors that depart from it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Scheme {
+    format: Format,
+    overrides: Vec<Override>,
 }
 
-/// One tensor under a scheme.
+/// One tensor, or an expert's part of one, under a scheme.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoredTensor {
     /// The storage type, e.g. `q6_k`, `nf4`, `f16`.
@@ -39,87 +35,36 @@ pub struct StoredTensor {
     pub staged_bytes: u64,
 }
 
-/// Where the 16-bit matrix lives while its quantized copy is made.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Staging {
-    /// On the device that gets the weights, as bitsandbytes does.
-    Device,
-    /// In host memory.
-    Host,
-    /// Nowhere: the file already holds quantized weights.
-    None,
+/// A model under a scheme.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Storage {
+    /// The tensors of the layout that the scheme's files or runtime have, in component order.
+    pub tensors: Arc<[Tensor]>,
+    /// What each of them takes, in the same order.
+    pub stored: Vec<StoredTensor>,
 }
 
-impl Staging {
-    /// All of them.
-    pub const ALL: [Self; 3] = [Self::Device, Self::Host, Self::None];
-
-    /// The name in files and on the command line.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Device => "device",
-            Self::Host => "host",
-            Self::None => "none",
-        }
-    }
-
-    /// Reads a name; case does not matter.
-    ///
-    /// # Errors
-    /// Another name.
-    pub fn parse(text: &str) -> Result<Self, Error> {
-        choose(text, "read the staging", &Self::ALL, Self::name)
+impl Storage {
+    /// All resident bytes.
+    pub fn bytes(&self) -> u64 {
+        self.stored.iter().map(|tensor| tensor.bytes).sum()
     }
 }
 
 impl Scheme {
-    /// Every scheme, each kind of runtime together, widest first.
-    pub const ALL: [Self; 11] = [
-        Self::F32,
-        Self::F16,
-        Self::Bf16,
-        Self::Int8,
-        Self::Nf4,
-        Self::Nf4Dq,
-        Self::Q8_0,
-        Self::Q6K,
-        Self::Q5KM,
-        Self::Q4KM,
-        Self::Q4_0,
-    ];
+    /// Every scheme that has a name of its own, each kind of runtime together, widest first.
+    pub fn all() -> Vec<Self> {
+        format::ALL.iter().map(|&format| Self { format, overrides: Vec::new() }).collect()
+    }
 
-    /// The name in files and on the command line.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::F32 => "f32",
-            Self::F16 => "f16",
-            Self::Bf16 => "bf16",
-            Self::Int8 => "int8",
-            Self::Nf4 => "nf4",
-            Self::Nf4Dq => "nf4-dq",
-            Self::Q4_0 => "q4_0",
-            Self::Q8_0 => "q8_0",
-            Self::Q4KM => "q4_k_m",
-            Self::Q5KM => "q5_k_m",
-            Self::Q6K => "q6_k",
-        }
+    /// The name in files and on the command line, without the overrides.
+    pub fn name(&self) -> String {
+        self.format.name()
     }
 
     /// One line for people.
-    pub fn description(self) -> &'static str {
-        match self {
-            Self::F32 => "32-bit floats",
-            Self::F16 => "16-bit floats",
-            Self::Bf16 => "16-bit brain floats",
-            Self::Int8 => "bitsandbytes 8 bit; embeddings, norms and head in 16 bit",
-            Self::Nf4 => "bitsandbytes 4-bit NormalFloat; embeddings, norms and head in 16 bit",
-            Self::Nf4Dq => "bitsandbytes 4-bit NormalFloat with double quantization",
-            Self::Q4_0 => "GGUF Q4_0, no importance matrix",
-            Self::Q8_0 => "GGUF Q8_0",
-            Self::Q4KM => "GGUF Q4_K_M",
-            Self::Q5KM => "GGUF Q5_K_M",
-            Self::Q6K => "GGUF Q6_K",
-        }
+    pub fn description(&self) -> String {
+        self.format.description()
     }
 
     /// Reads a name; case does not matter, and `-` and `_` are the same.
@@ -129,70 +74,65 @@ impl Scheme {
     ///
     /// ```
     /// use apportion::quant::Scheme;
-    /// assert_eq!(Scheme::parse("Q4_K_M").unwrap(), Scheme::Q4KM);
+    /// assert_eq!(Scheme::parse("Q4_K_M").unwrap().name(), "q4_k_m");
     /// assert!(Scheme::parse("q5_k_l").is_err());
     /// ```
     pub fn parse(text: &str) -> Result<Self, Error> {
-        choose(text, "read the quantization", &Self::ALL, Self::name)
+        Ok(Self { format: Format::parse(text)?, overrides: Vec::new() })
     }
 
-    /// What each of the model's tensors takes, in the order of [`Model::tensors`].
+    /// The scheme with tensors that depart from it; of several that match a tensor the last counts.
+    ///
+    /// # Errors
+    /// An override whose type files of this scheme cannot hold.
+    pub fn with_overrides(self, overrides: Vec<Override>) -> Result<Self, Error> {
+        for one in &overrides {
+            one.check(self.format)?;
+        }
+        Ok(Self { overrides, ..self })
+    }
+
+    /// The tensors that depart from it.
+    pub fn overrides(&self) -> &[Override] {
+        &self.overrides
+    }
+
+    /// What the model's tensors take, in the layout that files of this scheme have.
     ///
     /// The rules and their sources are in the modules `plain`, `bitsandbytes` and `ggml`.
     ///
     /// # Errors
-    /// A total beyond [`crate::units::BYTES_MAX`], which no model that was read can reach.
-    pub fn store(self, model: &Model) -> Result<Vec<StoredTensor>, Error> {
-        let store: Box<dyn Fn(&Tensor) -> StoredTensor> = match self {
-            Self::F32 => Box::new(|t| plain::store(t, "f32", 4)),
-            Self::F16 => Box::new(|t| plain::store(t, "f16", 2)),
-            Self::Bf16 => Box::new(|t| plain::store(t, "bf16", 2)),
-            Self::Int8 => Box::new(|t| bitsandbytes::store(t, bitsandbytes::Format::Int8)),
-            Self::Nf4 => Box::new(|t| bitsandbytes::store(t, bitsandbytes::Format::Nf4)),
-            Self::Nf4Dq => Box::new(|t| bitsandbytes::store(t, bitsandbytes::Format::Nf4Dq)),
-            Self::Q4_0 => recipe(model, &ggml::Q4_0),
-            Self::Q8_0 => recipe(model, &ggml::Q8_0),
-            Self::Q4KM => recipe(model, &ggml::Q4_K_M),
-            Self::Q5KM => recipe(model, &ggml::Q5_K_M),
-            Self::Q6K => recipe(model, &ggml::Q6_K),
-        };
-        let stored: Vec<StoredTensor> = model.tensors.iter().map(store).collect();
-        stored
+    /// A total beyond [`crate::units::BYTES_MAX`], a model whose family has no such layout, and an
+    /// override that matches nothing or does not fit what it matches.
+    pub fn store(&self, model: &Model) -> Result<Storage, Error> {
+        let mut storage = self.format.store(model)?;
+        overrides::apply(&self.overrides, self.format, &mut storage)?;
+        let total = storage
+            .stored
             .iter()
             .try_fold(0_u64, |sum, tensor| sum.checked_add(tensor.bytes))
-            .filter(|&sum| sum <= crate::units::BYTES_MAX)
-            .ok_or_else(|| {
-                Error::new("size the weights of").object(&model.name).found("more than 1024 PiB")
-            })?;
-        Ok(stored)
+            .filter(|&sum| sum <= crate::units::BYTES_MAX);
+        if total.is_none() {
+            return Err(Error::new("size the weights of")
+                .object(&model.name)
+                .found("more than 1024 PiB"));
+        }
+        Ok(storage)
     }
 
     /// Where a runtime that uses this scheme stages what it quantizes, unless told otherwise.
-    pub fn default_staging(self) -> Staging {
-        match self {
-            Self::Int8 | Self::Nf4 | Self::Nf4Dq => Staging::Device,
-            _ => Staging::None,
-        }
+    pub fn default_staging(&self) -> Staging {
+        self.format.default_staging()
     }
 
-    /// The schemes the same runtime can hold, this one included, widest first.
-    pub fn alternatives(self) -> &'static [Self] {
-        match self {
-            Self::F32 | Self::F16 | Self::Bf16 => &[Self::F32, Self::F16, Self::Bf16],
-            Self::Int8 | Self::Nf4 | Self::Nf4Dq => &[Self::Int8, Self::Nf4, Self::Nf4Dq],
-            Self::Q8_0 | Self::Q6K | Self::Q5KM | Self::Q4KM | Self::Q4_0 => {
-                &[Self::Q8_0, Self::Q6K, Self::Q5KM, Self::Q4KM, Self::Q4_0]
-            }
-        }
+    /// The schemes the same runtime can hold, this one included, widest first; with the overrides.
+    pub fn alternatives(&self) -> Vec<Self> {
+        let family = self.format.alternatives();
+        family
+            .into_iter()
+            .map(|format| Self { format, overrides: self.overrides.clone() })
+            .collect()
     }
-}
-
-fn recipe<'a>(
-    model: &'a Model,
-    recipe: &'static ggml::Recipe,
-) -> Box<dyn Fn(&Tensor) -> StoredTensor + 'a> {
-    let facts = ggml::Facts::of(model);
-    Box::new(move |tensor| ggml::store(tensor, recipe, &facts))
 }
 
 /// The one of `all` that is called `text`; case does not matter, and `-` and `_` are the same.

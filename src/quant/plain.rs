@@ -1,12 +1,43 @@
 //! Checkpoints that hold every tensor in one float type.
 
 use super::StoredTensor;
-use crate::model::{Tensor, TensorRole};
+use crate::model::Tensor;
 
-/// The tensor at `width` bytes per element; tensors that only GGUF files have take nothing.
-pub(super) fn store(tensor: &Tensor, type_name: &'static str, width: u64) -> StoredTensor {
-    if tensor.role == TensorRole::RopeFrequencies {
-        return StoredTensor { type_name: "absent", bytes: 0, staged_bytes: 0 };
+/// The float types.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Plain {
+    F32,
+    F16,
+    Bf16,
+}
+
+impl Plain {
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::F32 => "f32",
+            Self::F16 => "f16",
+            Self::Bf16 => "bf16",
+        }
     }
-    StoredTensor { type_name, bytes: width * tensor.elements(), staged_bytes: 0 }
+
+    pub(super) fn description(self) -> &'static str {
+        match self {
+            Self::F32 => "32-bit floats",
+            Self::F16 => "16-bit floats",
+            Self::Bf16 => "16-bit brain floats",
+        }
+    }
+
+    /// Bytes of one element.
+    pub(super) fn width(self) -> u64 {
+        match self {
+            Self::F32 => 4,
+            Self::F16 | Self::Bf16 => 2,
+        }
+    }
+
+    pub(super) fn store(self, tensor: &Tensor) -> StoredTensor {
+        let bytes = self.width() * tensor.elements();
+        StoredTensor { type_name: self.name(), bytes, staged_bytes: 0 }
+    }
 }

@@ -8,7 +8,7 @@ use crate::quant::Scheme;
 use crate::units::{format_bytes, grouped};
 
 /// The totals, the components by kind, and what a device needs beside them.
-pub fn inventory(model: &Model, scheme: Scheme, load: &Load, demand: &Demand) -> String {
+pub fn inventory(model: &Model, scheme: &Scheme, load: &Load, demand: &Demand) -> String {
     let (weights, kv_cache) = (demand.weights_bytes(), demand.kv_cache_bytes());
     let name = format!("{} ({})", printable(&model.name), model.family);
     let size = format!("{} parameters, {}", grouped(model.parameters()), scheme.name());
@@ -133,14 +133,14 @@ fn terms(demand: &Demand) -> String {
 }
 
 /// A line per tensor.
-pub fn tensors(model: &Model, demand: &Demand) -> String {
+pub fn tensors(demand: &Demand) -> String {
     let mut table = Table::new(&[
         ("tensor", Align::Left),
         ("shape", Align::Left),
         ("type", Align::Left),
         ("bytes", Align::Right),
     ]);
-    for (tensor, stored) in model.tensors.iter().zip(&demand.stored) {
+    for (tensor, stored) in demand.storage.tensors.iter().zip(&demand.storage.stored) {
         let shape: Vec<String> = tensor.shape.iter().map(u64::to_string).collect();
         table.row([
             printable(&tensor.name),

@@ -87,7 +87,7 @@ pub fn inventory(model: &Model, demand: &Demand) -> Value {
             })
         })
         .collect();
-    let stored = model.tensors.iter().zip(&demand.stored);
+    let stored = demand.storage.tensors.iter().zip(&demand.storage.stored);
     let tensors: Vec<Value> = stored
         .map(|(tensor, stored)| {
             json!({

@@ -30,18 +30,17 @@ impl Case for Scenario {
     }
 
     fn with_scheme(&self, name: &str) -> Result<Problem, Error> {
-        Self { scheme: Scheme::parse(name)?, ..self.clone() }.problem()
+        let overrides = self.scheme.overrides().to_vec();
+        let scheme = Scheme::parse(name)?.with_overrides(overrides)?;
+        Self { scheme, ..self.clone() }.problem()
     }
 
     fn alternative_schemes(&self) -> Vec<String> {
-        let bytes = |scheme| {
-            let scenario = Self { scheme, ..self.clone() };
-            scenario.demand().ok().map(|demand| demand.weights_bytes())
-        };
-        let Some(asked) = bytes(self.scheme) else { return Vec::new() };
-        let lighter = |&&scheme: &&Scheme| bytes(scheme).is_some_and(|bytes| bytes < asked);
-        let schemes = self.scheme.alternatives().iter().filter(lighter);
-        schemes.map(|scheme| scheme.name().to_owned()).collect()
+        let bytes = |scheme: &Scheme| scheme.store(&self.model).ok().map(|storage| storage.bytes());
+        let Some(asked) = bytes(&self.scheme) else { return Vec::new() };
+        let mut schemes = self.scheme.alternatives();
+        schemes.retain(|scheme| bytes(scheme).is_some_and(|bytes| bytes < asked));
+        schemes.iter().map(Scheme::name).collect()
     }
 
     fn context(&self) -> u64 {

@@ -45,7 +45,7 @@ pub struct Scenario {
 impl Scenario {
     /// What each component needs under this quantization and load.
     pub fn demand(&self) -> Result<Demand, Error> {
-        let demand = Demand::of(&self.model, self.scheme, &self.load)?;
+        let demand = Demand::of(&self.model, &self.scheme, &self.load)?;
         check_total(&demand)?;
         Ok(demand)
     }

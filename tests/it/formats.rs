@@ -78,7 +78,8 @@ fn what_is_written_reads_back_as_itself() {
     for model in ["mixtral-8x7b", "llama-3.2-1b", "qwen3-30b-a3b"] {
         for round in 0..8 {
             let mut scenario = scenario(model, 1 + random.index(5), random.coin());
-            scenario.scheme = Scheme::ALL[random.index(Scheme::ALL.len())];
+            let schemes = Scheme::all();
+            scenario.scheme = schemes[random.index(schemes.len())].clone();
             scenario.default_pins = random.coin();
             scenario.load.context = random.within(1, 100_000);
             if random.coin() {

@@ -13,7 +13,7 @@ pub fn scenario(model: &str, gpus: usize, cpu: bool) -> Scenario {
     let sizes = vec![16 << 30; gpus];
     Scenario {
         model: Model::from_catalogue(model).unwrap(),
-        scheme: Scheme::Nf4Dq,
+        scheme: Scheme::parse("nf4-dq").unwrap(),
         load: Load::default(),
         hardware: Hardware::from_sizes(&sizes, cpu.then_some(64 << 30), 0).unwrap(),
         constraints: Vec::new(),
@@ -110,7 +110,7 @@ fn variations_change_one_word() {
     asked.constraints = vec![constraint(ConstraintKind::Pin, "output_head=gpu1")];
     let problem = Case::problem(&asked).unwrap();
     assert_eq!(asked.alternative_schemes(), Vec::<String>::new(), "nf4-dq is the lightest");
-    let nf4 = Scenario { scheme: Scheme::Int8, ..asked.clone() };
+    let nf4 = Scenario { scheme: Scheme::parse("int8").unwrap(), ..asked.clone() };
     assert_eq!(nf4.alternative_schemes(), ["nf4", "nf4-dq"]);
     let weights = |problem: &Problem| -> u64 {
         problem.components.iter().map(|c| c.demand.weights_bytes).sum()

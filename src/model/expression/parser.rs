@@ -1,5 +1,6 @@
 //! From tokens to the tree of an expression: precedence and nesting, nothing about values.
 
+use super::functions::Function;
 use super::{Node, Operator, Value};
 use crate::model::token::{Token, tokenize};
 
@@ -91,9 +92,34 @@ impl Parser<'_> {
                 Ok(Node::Constant(Value::Boolean(word == "true")))
             }
             Token::Word(word) if !["and", "or", "not", "in"].contains(&word.as_str()) => {
-                Ok(Node::Name(word.clone()))
+                self.after_name(word)
             }
             other => Err(format!("`{other}` where a value was expected")),
         }
+    }
+
+    /// A name by itself, an item of the list it names, or a function with its arguments.
+    fn after_name(&mut self, word: &str) -> Result<Node, String> {
+        if self.take("[") {
+            let index = self.nested(0)?;
+            let item = Node::Item(word.to_owned(), Box::new(index));
+            return if self.take("]") { Ok(item) } else { Err("a missing `]`".to_owned()) };
+        }
+        if !self.take("(") {
+            return Ok(Node::Name(word.to_owned()));
+        }
+        let function = Function::parse(word)?;
+        let mut arguments = Vec::new();
+        loop {
+            arguments.push(self.nested(0)?);
+            if self.take(")") {
+                break;
+            }
+            if !self.take(",") {
+                return Err(format!("a missing `)` after the arguments of `{word}`"));
+            }
+        }
+        function.check(arguments.len())?;
+        Ok(Node::Call(function, arguments))
     }
 }

@@ -10,7 +10,58 @@ mod types;
 use super::StoredTensor;
 use crate::model::{Model, Tensor};
 
-pub(super) use recipes::{Q4_0, Q4_K_M, Q5_K_M, Q6_K, Q8_0, Recipe};
+use recipes::Recipe;
+
+/// The layout files have today.
+pub(super) const TODAY: u32 = 99_991_231;
+
+/// A file type.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum FileType {
+    Q4_0,
+    Q8_0,
+    Q4KM,
+    Q5KM,
+    Q6K,
+}
+
+impl FileType {
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Q4_0 => "q4_0",
+            Self::Q8_0 => "q8_0",
+            Self::Q4KM => "q4_k_m",
+            Self::Q5KM => "q5_k_m",
+            Self::Q6K => "q6_k",
+        }
+    }
+
+    pub(super) fn description(self) -> &'static str {
+        match self {
+            Self::Q4_0 => "GGUF Q4_0, no importance matrix",
+            Self::Q8_0 => "GGUF Q8_0",
+            Self::Q4KM => "GGUF Q4_K_M",
+            Self::Q5KM => "GGUF Q5_K_M",
+            Self::Q6K => "GGUF Q6_K",
+        }
+    }
+
+    fn recipe(self) -> &'static Recipe {
+        match self {
+            Self::Q4_0 => &recipes::Q4_0,
+            Self::Q8_0 => &recipes::Q8_0,
+            Self::Q4KM => &recipes::Q4_K_M,
+            Self::Q5KM => &recipes::Q5_K_M,
+            Self::Q6K => &recipes::Q6_K,
+        }
+    }
+}
+
+/// What each tensor of a GGUF layout takes.
+pub(super) fn store(model: &Model, tensors: &[Tensor], file_type: FileType) -> Vec<StoredTensor> {
+    let facts = Facts::of(model);
+    tensors.iter().map(|tensor| store_one(tensor, file_type.recipe(), &facts)).collect()
+}
 
 /// What the recipes ask about a model.
 #[derive(Clone, Copy, Debug)]
@@ -37,7 +88,7 @@ impl Facts {
 }
 
 /// The tensor, or its slice of a merged one, as the file holds it.
-pub(super) fn store(tensor: &Tensor, recipe: &Recipe, facts: &Facts) -> StoredTensor {
+fn store_one(tensor: &Tensor, recipe: &Recipe, facts: &Facts) -> StoredTensor {
     let chosen = recipes::choose(tensor, recipe, facts);
     StoredTensor {
         type_name: chosen.name(),

@@ -54,7 +54,12 @@ pub(in crate::quant) const Q6_K: Recipe = Recipe {
 pub(super) fn choose(tensor: &Tensor, recipe: &Recipe, facts: &Facts) -> Type {
     let wanted = match tensor.role {
         // What has one dimension, and the router, is never quantized; converters write both in f32.
-        TensorRole::Norm | TensorRole::Bias | TensorRole::Router | TensorRole::RopeFrequencies => {
+        TensorRole::Norm
+        | TensorRole::Bias
+        | TensorRole::Router
+        | TensorRole::SharedGate
+        | TensorRole::Parameter
+        | TensorRole::RopeFrequencies => {
             return Type::F32;
         }
         TensorRole::Output => output(tensor, recipe),
@@ -68,7 +73,11 @@ pub(super) fn choose(tensor: &Tensor, recipe: &Recipe, facts: &Facts) -> Type {
         | TensorRole::AttnQ
         | TensorRole::AttnK
         | TensorRole::AttnOutput
+        | TensorRole::AttnQkv
+        | TensorRole::AttnLatent
+        | TensorRole::StateProjection
         | TensorRole::FfnGate
+        | TensorRole::FfnGateUp
         | TensorRole::FfnUp => recipe.default,
     };
     wanted.fitting(row(tensor))

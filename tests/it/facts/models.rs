@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use apportion::model::{
-    ComponentId, ComponentKind, Model, Tensor, TensorRole, catalogue, families,
+    ComponentId, ComponentKind, Layout, Model, Tensor, TensorRole, catalogue, families,
 };
 use serde_json::{Value, json};
 
@@ -111,13 +111,15 @@ fn a_tied_head_is_no_component() {
 
 #[test]
 fn only_scaled_rotary_frequencies_are_tensors() {
-    let frequencies = |name: &str| {
+    let frequencies = |name: &str, day| {
         let model = model(name);
-        let tensors = model.tensors.iter().filter(|t| t.role == TensorRole::RopeFrequencies);
+        let layout = model.layout(Layout::Gguf(day)).unwrap();
+        let tensors = layout.iter().filter(|t| t.role == TensorRole::RopeFrequencies);
         tensors.map(Tensor::elements).collect::<Vec<_>>()
     };
-    assert_eq!(frequencies("llama-3.1-8b"), [64]);
-    assert!(frequencies("llama-3-8b").is_empty());
+    assert_eq!(frequencies("llama-3.1-8b", 20_260_101), [64]);
+    assert!(frequencies("llama-3.1-8b", 20_240_726).is_empty());
+    assert!(frequencies("llama-3-8b", 20_260_101).is_empty());
     let mut config: Value =
         serde_json::from_str(&data("configs/llama-3.2-1b/config.json")).unwrap();
     config["rope_parameters"] = json!({"rope_type": "llama3", "rope_theta": 5e5, "factor": 32.0});
