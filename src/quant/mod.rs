@@ -2,6 +2,7 @@
 
 mod bitsandbytes;
 mod ggml;
+pub mod llama_cpp;
 mod plain;
 
 use crate::error::Error;
