@@ -38,13 +38,15 @@ pub enum GgmlType {
     Mxfp4,
     Nvfp4,
     Q1_0,
+    Q2_0,
 }
 
 /// Number in files, name, elements and bytes of a block.
 ///
-/// Source: ggml-common.h and gguf-py 0.19 (`constants.py`), which agree but for `q8_1`, where the C
-/// header's 36 bytes count; neither it nor `q8_k` is ever stored.
-const TABLE: [(GgmlType, u32, &str, u64, u64); 34] = [
+/// Source: ggml-common.h (2026) and gguf-py 0.19 (`constants.py`), which agree but for `q8_1`, where the
+/// C header's 36 bytes count, and `q2_0`, which only the former has; neither `q8_1` nor `q8_k` is ever
+/// stored.
+const TABLE: [(GgmlType, u32, &str, u64, u64); 35] = [
     (GgmlType::F32, 0, "f32", 1, 4),
     (GgmlType::F16, 1, "f16", 1, 2),
     (GgmlType::Q4_0, 2, "q4_0", 32, 18),
@@ -79,6 +81,7 @@ const TABLE: [(GgmlType, u32, &str, u64, u64); 34] = [
     (GgmlType::Mxfp4, 39, "mxfp4", 32, 17),
     (GgmlType::Nvfp4, 40, "nvfp4", 64, 36),
     (GgmlType::Q1_0, 41, "q1_0", 128, 18),
+    (GgmlType::Q2_0, 42, "q2_0", 64, 18),
 ];
 
 impl GgmlType {

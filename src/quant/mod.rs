@@ -4,6 +4,7 @@ mod bitsandbytes;
 mod format;
 mod ggml;
 mod overrides;
+pub mod llama_cpp;
 mod plain;
 mod staging;
 

@@ -23,6 +23,8 @@ mod layers;
 mod plan_properties;
 /// The README's blocks are what the program prints.
 mod readme;
+/// llama.cpp: which type each tensor gets at each level.
+mod recipes;
 /// Every kind of bad input gets one clear message, and nothing worse happens.
 mod refusals;
 mod remedies;
