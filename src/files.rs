@@ -1,10 +1,10 @@
-//! Reading and writing small text files without surprises.
+//! Reading and writing files without surprises.
 //!
 //! Every file a user names passes through here: a reader that never blocks on a pipe and never takes
 //! more memory than the caller allows, and a writer that leaves either the old file or the whole new
 //! one. It knows nothing of formats.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
@@ -24,28 +24,76 @@ pub fn read_text(path: &Path, operation: &str) -> Result<String, Error> {
     read_at_most(path, operation, TEXT_BYTES_MAX)
 }
 
-fn read_at_most(path: &Path, operation: &str, bytes_max: u64) -> Result<String, Error> {
+/// As [`read_text`] with another limit, in bytes.
+pub(crate) fn read_at_most(path: &Path, operation: &str, bytes_max: u64) -> Result<String, Error> {
     let refuse = || Error::new(operation).object(path.display().to_string());
-    let failed = |error: io::Error| refuse().found(io_reason(&error));
-    let metadata = fs::metadata(path).map_err(failed)?;
-    if !metadata.is_file() {
-        let found = if metadata.is_dir() { "a folder" } else { "a pipe, socket or device" };
-        return Err(refuse().expected("a regular file").found(found));
-    }
+    let (file, bytes) = open_regular(path, operation)?;
     // Some files of the system say they are empty and wait for events when read.
-    if metadata.len() == 0 {
+    if bytes == 0 {
         return Err(refuse().expected("text").found("an empty file"));
     }
     let mut content = Vec::new();
     // A file may grow: the limit holds while reading.
-    File::open(path)
-        .and_then(|file| file.take(bytes_max + 1).read_to_end(&mut content))
-        .map_err(failed)?;
+    file.take(bytes_max + 1)
+        .read_to_end(&mut content)
+        .map_err(|error| refuse().found(io_reason(&error)))?;
     if u64::try_from(content.len()).unwrap_or(u64::MAX) > bytes_max {
         let most = format!("at most {}", format_bytes(bytes_max));
         return Err(refuse().expected(most).found("a larger file"));
     }
     as_text(content).map_err(|found| refuse().expected("UTF-8 text").found(found))
+}
+
+/// Opens a regular file for reading, with its length in bytes; `operation` completes "cannot ...".
+///
+/// # Errors
+/// Anything that is not a regular file. What it is is asked before opening, because opening a pipe may
+/// wait for ever, and asked again of what was opened.
+pub fn open_regular(path: &Path, operation: &str) -> Result<(File, u64), Error> {
+    let refuse = || Error::new(operation).object(path.display().to_string());
+    let failed = |error: io::Error| refuse().found(io_reason(&error));
+    let regular = |metadata: Metadata| {
+        if metadata.is_file() {
+            return Ok(metadata.len());
+        }
+        let found = if metadata.is_dir() { "a folder" } else { "a pipe, socket or device" };
+        Err(refuse().expected("a regular file").found(found))
+    };
+    regular(fs::metadata(path).map_err(failed)?)?;
+    let file = File::open(path).map_err(failed)?;
+    let bytes = regular(file.metadata().map_err(failed)?)?;
+    Ok((file, bytes))
+}
+
+/// Whether `path` is a folder, or a link to one.
+pub fn is_folder(path: &Path) -> bool {
+    path.is_dir()
+}
+
+/// Whether there is nothing at `path`, not even a link that leads nowhere.
+pub fn is_missing(path: &Path) -> bool {
+    fs::symlink_metadata(path).is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
+}
+
+/// The names in a folder, sorted, without hidden ones and without those that are not UTF-8.
+///
+/// # Errors
+/// A folder that cannot be read, or has more than 100,000 entries.
+pub fn names_in(folder: &Path, operation: &str) -> Result<Vec<String>, Error> {
+    const ENTRIES_MAX: usize = 100_000;
+    let refuse = || Error::new(operation).object(folder.display().to_string());
+    let failed = |error: io::Error| refuse().found(io_reason(&error));
+    let mut names = Vec::new();
+    for (index, entry) in fs::read_dir(folder).map_err(failed)?.enumerate() {
+        if index == ENTRIES_MAX {
+            let most = format!("at most {ENTRIES_MAX} entries");
+            return Err(refuse().expected(most).found("more"));
+        }
+        let name = entry.map_err(failed)?.file_name().into_string();
+        names.extend(name.ok().filter(|name| !name.starts_with('.')));
+    }
+    names.sort_unstable();
+    Ok(names)
 }
 
 /// The content as text, or what it is instead.

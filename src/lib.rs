@@ -12,7 +12,8 @@
 //!
 //! 1. [`model`] fills a family's template with a config and names every tensor. [`quant`] says how many
 //!    bytes each takes under a scheme, [`memory`] adds KV cache, workspace and staging: a demand per
-//!    component. [`hardware`] says what the devices have.
+//!    component. [`hardware`] says what the devices have, [`checkpoint`] which tensors are really in the
+//!    files of a model, of which types ([`dtype`]).
 //! 2. [`scenario`] puts these together with the user's wishes into a [`problem::Problem`]: plain data,
 //!    the one value that the next two rooms share.
 //! 3. [`plan`] states it as an integer program over *counts* of identical things, closes every objective
@@ -72,6 +73,7 @@ pub mod files;
 pub mod units;
 pub mod yaml;
 
+pub mod checkpoint;
 pub mod dtype;
 pub mod hardware;
 pub mod memory;
