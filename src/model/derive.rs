@@ -212,6 +212,8 @@ impl Builder<'_> {
         id: ComponentId,
         parts: u32,
     ) -> Result<(), String> {
+        let split = self.layout.splits_experts().then(|| name.replace("_exps.", ".{expert}."));
+        let name = split.as_deref().unwrap_or(name);
         let merged = id.expert().is_some() && !name.contains("{expert}");
         let tensor = Tensor {
             name: filled(name, id),
@@ -229,6 +231,14 @@ impl Builder<'_> {
         }
         self.tensors.push(tensor);
         Ok(())
+    }
+}
+
+impl Layout {
+    /// GGUF files had a tensor per expert, `ffn_down.3`, before converters merged them (llama.cpp PR 6387).
+    fn splits_experts(self) -> bool {
+        const MERGED_SINCE: u32 = 20_240_403;
+        matches!(self, Self::Gguf(day) if day < MERGED_SINCE)
     }
 }
 

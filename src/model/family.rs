@@ -37,6 +37,9 @@ pub struct Family {
     pub model_types: Vec<String>,
     /// The architecture's name in GGUF files; some quantization rules go by it.
     pub gguf_architecture: String,
+    /// The experts of its published checkpoints are in MXFP4, and converters to GGUF keep them so.
+    #[serde(default)]
+    pub mxfp4_experts: bool,
     pub(super) config: StrictMap<Key>,
     pub(super) geometry: GeometryTemplate,
     /// Whether a layer is made of experts; the others have an mlp.

@@ -85,6 +85,11 @@ impl Model {
         named(family, &values, family.family.clone(), &source)
     }
 
+    /// Whether its published checkpoints hold experts in MXFP4.
+    pub fn publishes_mxfp4_experts(&self) -> bool {
+        family(&self.family).is_some_and(|family| family.mxfp4_experts)
+    }
+
     /// The architecture's name in GGUF files, e.g. `llama`; empty when the family is not known.
     pub fn gguf_architecture(&self) -> &'static str {
         family(&self.family).map_or("", |family| &family.gguf_architecture)

@@ -29,6 +29,8 @@ const NESTED_CODE_BYTES: u64 = 256 * 4;
 const OFFSET_BYTES: u64 = 4;
 
 impl Bitsandbytes {
+    pub(super) const ALL: [Self; 3] = [Self::Int8, Self::Nf4, Self::Nf4Dq];
+
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Int8 => "int8",

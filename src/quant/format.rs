@@ -1,10 +1,14 @@
 //! The formats there are, by name: which module sizes their tensors, and in which layout.
 
 use super::bitsandbytes::Bitsandbytes;
+use super::gguf::Gguf;
 use super::plain::Plain;
-use super::{Staging, Storage, StoredTensor, choose, ggml};
+use super::{Staging, Storage, StoredTensor};
 use crate::error::Error;
 use crate::model::{Layout, Model, Tensor};
+use crate::nearest::did_you_mean;
+
+const OPERATION: &str = "read the quantization";
 
 /// A format of weights; options included, so that its name says all of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,46 +18,51 @@ pub(super) enum Format {
     /// Quantized by bitsandbytes while loading.
     Bitsandbytes(Bitsandbytes),
     /// A GGUF file made by llama.cpp's quantizer.
-    Gguf(ggml::FileType),
+    Gguf(Gguf),
 }
 
-/// Each kind of runtime together, widest first.
-pub(super) const ALL: [Format; 11] = [
-    Format::Plain(Plain::F32),
-    Format::Plain(Plain::F16),
-    Format::Plain(Plain::Bf16),
-    Format::Bitsandbytes(Bitsandbytes::Int8),
-    Format::Bitsandbytes(Bitsandbytes::Nf4),
-    Format::Bitsandbytes(Bitsandbytes::Nf4Dq),
-    Format::Gguf(ggml::FileType::Q8_0),
-    Format::Gguf(ggml::FileType::Q6K),
-    Format::Gguf(ggml::FileType::Q5KM),
-    Format::Gguf(ggml::FileType::Q4KM),
-    Format::Gguf(ggml::FileType::Q4_0),
-];
+/// Every format without options, each kind of runtime together, widest first.
+pub(super) fn all() -> Vec<Format> {
+    let plain = Plain::ALL.into_iter().map(Format::Plain);
+    let bitsandbytes = Bitsandbytes::ALL.into_iter().map(Format::Bitsandbytes);
+    plain.chain(bitsandbytes).chain(Gguf::all().map(Format::Gguf)).collect()
+}
 
 impl Format {
+    /// Reads `NAME` or `NAME:OPTION,OPTION`; case does not matter, and in names `-` and `_` are the same.
     pub(super) fn parse(text: &str) -> Result<Self, Error> {
-        choose(text, "read the quantization", &ALL, Self::plain_name)
-    }
-
-    fn plain_name(self) -> &'static str {
-        match self {
-            Self::Plain(plain) => plain.name(),
-            Self::Bitsandbytes(format) => format.name(),
-            Self::Gguf(file_type) => file_type.name(),
+        let lower = text.trim().to_lowercase();
+        let (base, options) = lower.split_once(':').unwrap_or((&lower, ""));
+        let base = base.replace('-', "_");
+        let options: Vec<&str> =
+            options.split(',').map(str::trim).filter(|option| !option.is_empty()).collect();
+        if let Some(gguf) = Gguf::parse(&base, &options).map_err(|e| e.place(text))? {
+            return Ok(Self::Gguf(gguf));
+        }
+        let plain = |format: &Self| format.name().replace('-', "_") == base;
+        let known = all().into_iter().find(plain).ok_or_else(|| unknown(text))?;
+        match options.first() {
+            Some(option) => Err(Error::new(OPERATION)
+                .object(text)
+                .expected(format!("`{}` without options", known.name()))
+                .found(format!("`{option}`"))),
+            None => Ok(known),
         }
     }
 
     pub(super) fn name(self) -> String {
-        self.plain_name().to_owned()
+        match self {
+            Self::Plain(plain) => plain.name().to_owned(),
+            Self::Bitsandbytes(format) => format.name().to_owned(),
+            Self::Gguf(gguf) => gguf.name(),
+        }
     }
 
     pub(super) fn description(self) -> String {
         match self {
             Self::Plain(plain) => plain.description().to_owned(),
             Self::Bitsandbytes(format) => format.description().to_owned(),
-            Self::Gguf(file_type) => file_type.description().to_owned(),
+            Self::Gguf(gguf) => gguf.description(),
         }
     }
 
@@ -67,7 +76,7 @@ impl Format {
     /// The formats the same runtime can hold, this one included, widest first.
     pub(super) fn alternatives(self) -> Vec<Self> {
         let kind = std::mem::discriminant(&self);
-        ALL.into_iter().filter(|other| std::mem::discriminant(other) == kind).collect()
+        all().into_iter().filter(|other| std::mem::discriminant(other) == kind).collect()
     }
 
     /// What each tensor of the model takes, in the layout that holds it.
@@ -78,7 +87,7 @@ impl Format {
             Self::Bitsandbytes(format) => {
                 tensors.iter().map(|tensor| format.store(tensor)).collect()
             }
-            Self::Gguf(file_type) => ggml::store(model, &tensors, file_type),
+            Self::Gguf(gguf) => gguf.store(model, &tensors)?,
         };
         Ok(Storage { tensors, stored })
     }
@@ -86,7 +95,7 @@ impl Format {
     fn layout(self) -> Layout {
         match self {
             Self::Plain(_) | Self::Bitsandbytes(_) => Layout::Published,
-            Self::Gguf(_) => Layout::Gguf(ggml::TODAY),
+            Self::Gguf(gguf) => Layout::Gguf(gguf.recipe.era.number()),
         }
     }
 
@@ -97,5 +106,18 @@ impl Format {
             Self::Bitsandbytes(format) => Ok(format.store(tensor)),
             Self::Gguf(_) => Err("a recipe chooses among types; name one of them".to_owned()),
         }
+    }
+}
+
+fn unknown(text: &str) -> Error {
+    let names: Vec<String> = all().into_iter().map(Format::name).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let error = Error::new(OPERATION)
+        .object(text)
+        .expected(format!("one of {}", names.join(", ")))
+        .found("another name");
+    match did_you_mean(text, names) {
+        Some(hint) => error.hint(hint),
+        None => error.hint("`apportion models --quants` says what each is"),
     }
 }

@@ -2,9 +2,9 @@
 
 mod bitsandbytes;
 mod format;
-mod ggml;
-mod overrides;
+mod gguf;
 pub mod llama_cpp;
+mod overrides;
 mod plain;
 mod staging;
 
@@ -55,7 +55,7 @@ impl Storage {
 impl Scheme {
     /// Every scheme that has a name of its own, each kind of runtime together, widest first.
     pub fn all() -> Vec<Self> {
-        format::ALL.iter().map(|&format| Self { format, overrides: Vec::new() }).collect()
+        format::all().into_iter().map(|format| Self { format, overrides: Vec::new() }).collect()
     }
 
     /// The name in files and on the command line, without the overrides.
@@ -100,7 +100,7 @@ impl Scheme {
 
     /// What the model's tensors take, in the layout that files of this scheme have.
     ///
-    /// The rules and their sources are in the modules `plain`, `bitsandbytes` and `ggml`.
+    /// The rules and their sources are in the modules `plain`, `bitsandbytes` and [`llama_cpp`].
     ///
     /// # Errors
     /// A total beyond [`crate::units::BYTES_MAX`], a model whose family has no such layout, and an

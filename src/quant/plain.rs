@@ -12,6 +12,8 @@ pub(super) enum Plain {
 }
 
 impl Plain {
+    pub(super) const ALL: [Self; 3] = [Self::F32, Self::F16, Self::Bf16];
+
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::F32 => "f32",

@@ -1,5 +1,7 @@
 //! When a file was made: the rules of llama.cpp's quantizer and converters changed over the years.
 
+use std::fmt;
+
 use crate::error::Error;
 
 /// The day a file was made, as far as it decides which rules made it; the default is today's rules.
@@ -57,6 +59,19 @@ impl Era {
             return Err(refused());
         }
         Ok(Self::day(year, month, day))
+    }
+}
+
+impl Era {
+    /// The day as the number `yyyymmdd`.
+    pub fn number(self) -> u32 {
+        self.0
+    }
+}
+
+impl fmt::Display for Era {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:04}-{:02}-{:02}", self.0 / 10_000, self.0 / 100 % 100, self.0 % 100)
     }
 }
 

@@ -159,7 +159,7 @@ fn types_are_those_llama_cpp_chooses() {
         assert_eq!(ours.len(), theirs.len(), "{} {name}", run["model"]);
         compared += 1;
     }
-    assert_eq!(compared, 15, "five types of three models");
+    assert_eq!(compared, 54, "18 types of three models");
 }
 
 fn type_of(model: &Model, scheme: &str, wanted: impl Fn(&Tensor) -> bool) -> StoredTensor {
