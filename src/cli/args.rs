@@ -116,9 +116,10 @@ pub struct QuestionArgs {
 pub struct ModelArgs {
     /// A catalogue name, or the path of a `config.json` or of its folder
     pub model: String,
-    /// How the weights are stored; `apportion models --quants` lists the names
+    /// How the weights are stored; `apportion models --quants` lists the names [default for a
+    /// checkpoint: as its headers say]
     #[arg(long, value_name = "NAME")]
-    pub quant: String,
+    pub quant: Option<String>,
     /// Tokens per sequence the KV cache holds
     #[arg(long, value_name = "TOKENS", default_value_t = 4096, value_parser = whole)]
     pub context: u64,

@@ -75,6 +75,12 @@ pub(super) fn family_of(
     }
 }
 
+/// As [`family_of`], for those who can do without.
+pub(super) fn known_family_of(object: &Map<String, Json>) -> Option<&'static Family> {
+    let name = object.get("model_type")?.as_str()?;
+    families().iter().find(|family| family.model_types.iter().any(|t| t == name))
+}
+
 /// The family's values from a config; keys the family does not read are ignored.
 pub(super) fn read(
     family: &Family,

@@ -42,6 +42,8 @@ pub(super) fn model(
         gguf_counts,
         tensors: tensors.into(),
         fingerprint: String::new(),
+        found: None,
+        notices: Vec::new(),
     };
     model.fingerprint = fingerprint::of(&model, &unpublished);
     Ok(model)

@@ -8,17 +8,23 @@ mod config;
 mod derive;
 mod expression;
 mod family;
+mod found;
+mod from_checkpoint;
+mod grouping;
 mod resolve;
 mod template;
 mod token;
+mod unknown;
 
 use std::sync::Arc;
 
+use crate::checkpoint::Format;
 use crate::error::Error;
 
 pub use catalogue::{CatalogueEntry, catalogue};
 pub use component::{ComponentId, ComponentKind};
 pub use family::{Family, families, family};
+pub use found::{Found, LeftOut};
 
 /// One weight tensor of one component: a whole tensor of a file, or an expert's part of one that
 /// holds all experts of its layer.
@@ -220,7 +226,7 @@ pub struct GgufCounts {
 }
 
 /// A model: a family's template filled in with one config.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Model {
     /// The catalogue name when the facts are those of a catalogue model, otherwise what the file says.
     pub name: String,
@@ -238,6 +244,10 @@ pub struct Model {
     pub tensors: Arc<[Tensor]>,
     /// SHA-256 over family, geometry and tensors, in hex: two models with the same are the same.
     pub fingerprint: String,
+    /// What the headers of its checkpoint list, when it was read from one.
+    pub found: Option<Arc<Found>>,
+    /// What a user should know about how it was read, as sentences.
+    pub notices: Vec<String>,
 }
 
 impl Model {
@@ -251,7 +261,12 @@ impl Model {
     /// # Errors
     /// A model of no known family, which has only the tensors it was read from.
     pub fn layout(&self, layout: Layout) -> Result<Arc<[Tensor]>, Error> {
-        if layout == Layout::Published {
+        let found = self.found.as_ref().filter(|_| self.family == unknown::FAMILY);
+        let has = match found.map(|found| found.format) {
+            Some(Format::Gguf) => matches!(layout, Layout::Gguf(_)),
+            _ => layout == Layout::Published,
+        };
+        if has {
             return Ok(Arc::clone(&self.tensors));
         }
         resolve::layout(self, layout)
