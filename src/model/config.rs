@@ -81,6 +81,13 @@ pub(super) fn known_family_of(object: &Map<String, Json>) -> Option<&'static Fam
     families().iter().find(|family| family.model_types.iter().any(|t| t == name))
 }
 
+/// What a config says about quantization.
+pub(super) fn quantization_of(object: &Map<String, Json>) -> Map<String, Json> {
+    let keys = ["quantization_config", "quantization"];
+    let said = keys.iter().filter_map(|key| Some((*key, object.get(*key)?)));
+    said.map(|(key, value)| (key.to_owned(), value.clone())).collect()
+}
+
 /// The family's values from a config; keys the family does not read are ignored.
 pub(super) fn read(
     family: &Family,

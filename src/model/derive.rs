@@ -43,6 +43,7 @@ pub(super) fn model(
         tensors: tensors.into(),
         fingerprint: String::new(),
         found: None,
+        published_quantization: serde_json::Map::new(),
         notices: Vec::new(),
     };
     model.fingerprint = fingerprint::of(&model, &unpublished);

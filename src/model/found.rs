@@ -17,6 +17,11 @@ pub struct Found {
     pub stored: Vec<(&'static str, u64)>,
     /// What else the files hold.
     pub left_out: Vec<LeftOut>,
+    /// What a GGUF file says of how it was made: `general.file_type`, and whether metadata of an
+    /// importance matrix are there.
+    pub file_type: Option<u32>,
+    /// See [`file_type`](Self::file_type).
+    pub has_imatrix: bool,
     /// SHA-256 over names, shapes, types and bytes, in hex.
     pub fingerprint: String,
 }

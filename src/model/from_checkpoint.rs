@@ -63,7 +63,8 @@ fn derived(checkpoint: &Checkpoint, name: &str) -> Result<Option<(Model, &'stati
             let object = config::parse(text, source)?;
             let Some(family) = config::known_family_of(&object) else { return Ok(None) };
             let values = config::read(family, &object, source)?;
-            let model = resolve::named(family, &values, name.to_owned(), source)?;
+            let mut model = resolve::named(family, &values, name.to_owned(), source)?;
+            model.published_quantization = config::quantization_of(&object);
             Ok(Some((model, family)))
         }
         (Format::Safetensors, None) => Ok(None),

@@ -246,6 +246,8 @@ pub struct Model {
     pub fingerprint: String,
     /// What the headers of its checkpoint list, when it was read from one.
     pub found: Option<Arc<Found>>,
+    /// What its config says about quantization: the keys `quantization_config` and `quantization`.
+    pub published_quantization: serde_json::Map<String, serde_json::Value>,
     /// What a user should know about how it was read, as sentences.
     pub notices: Vec<String>,
 }

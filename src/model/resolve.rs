@@ -160,7 +160,9 @@ fn from_config(text: &str, source: &str, folder: Option<&str>) -> Result<Model, 
         .map(sanitised)
         .find(|name| !name.is_empty())
         .unwrap_or_else(|| family.family.clone());
-    named(family, &values, name, source)
+    let mut model = named(family, &values, name, source)?;
+    model.published_quantization = config::quantization_of(&object);
+    Ok(model)
 }
 
 /// Derives the model and, when the catalogue has the same one, gives it the catalogue's name.

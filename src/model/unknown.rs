@@ -61,6 +61,7 @@ pub(super) fn model(checkpoint: &Checkpoint, name: &str) -> Result<Model, Error>
         tensors: Vec::new().into(),
         fingerprint: String::new(),
         found: None,
+        published_quantization: serde_json::Map::new(),
         notices,
     })
 }

@@ -123,7 +123,16 @@ fn found(checkpoint: &Checkpoint, pieces: Vec<Piece<'_>>, left_out: Vec<LeftOut>
         // Writing to a string cannot fail.
         let _ = write!(fingerprint, "{byte:02x}");
     }
-    Found { format: checkpoint.format, tensors: tensors.into(), stored, left_out, fingerprint }
+    let metadata = &checkpoint.metadata;
+    Found {
+        format: checkpoint.format,
+        tensors: tensors.into(),
+        stored,
+        left_out,
+        file_type: metadata.u64("general.file_type").and_then(|number| u32::try_from(number).ok()),
+        has_imatrix: metadata.iter().any(|(key, _)| key.starts_with("quantize.imatrix.")),
+        fingerprint,
+    }
 }
 
 fn notices(
