@@ -65,7 +65,7 @@ fn every_row_of_18_levels_of_three_models() {
         "qwen3-30b-a3b" => ("qwen3moe", 48, 128, 4),
         other => panic!("{other}"),
     };
-    let runs = data("quantize-dry-run-full.json");
+    let runs = data("quantize-dry-run.json");
     assert_eq!(runs.as_array().unwrap().len(), 54);
     for run in runs.as_array().unwrap() {
         let (architecture, layers, experts, kv_heads) = facts(run["model"].as_str().unwrap());
