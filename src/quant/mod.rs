@@ -1,9 +1,19 @@
 //! How many bytes a tensor takes under a quantization scheme, exactly, and what quantizing it stages.
 
+mod awq;
 mod bitsandbytes;
+mod compressed_tensors;
 mod format;
+mod fp8;
 mod gguf;
+mod gptq;
+mod group;
+mod hqq;
 pub mod llama_cpp;
+mod matrix;
+mod mlx;
+mod mxfp4;
+mod notices;
 mod overrides;
 mod plain;
 mod staging;
@@ -53,7 +63,7 @@ impl Storage {
 }
 
 impl Scheme {
-    /// Every scheme that has a name of its own, each kind of runtime together, widest first.
+    /// The schemes that people ask for, without options, each kind of runtime together, widest first.
     pub fn all() -> Vec<Self> {
         format::all().into_iter().map(|format| Self { format, overrides: Vec::new() }).collect()
     }
@@ -73,6 +83,11 @@ impl Scheme {
         self.format == Format::Stored
     }
 
+    /// What made it or runs it, e.g. `bitsandbytes`, `GGUF`.
+    pub fn kind(&self) -> &'static str {
+        self.format.kind()
+    }
+
     /// One line for people.
     pub fn description(&self) -> String {
         self.format.description()
@@ -81,11 +96,12 @@ impl Scheme {
     /// Reads a name; case does not matter, and `-` and `_` are the same.
     ///
     /// # Errors
-    /// Another name, with all names and the nearest.
+    /// Another name, with the nearest.
     ///
     /// ```
     /// use apportion::quant::Scheme;
     /// assert_eq!(Scheme::parse("Q4_K_M").unwrap().name(), "q4_k_m");
+    /// assert_eq!(Scheme::parse("gptq-4bit").unwrap().name(), "gptq-4bit-g128");
     /// assert!(Scheme::parse("q5_k_l").is_err());
     /// ```
     pub fn parse(text: &str) -> Result<Self, Error> {
@@ -110,14 +126,14 @@ impl Scheme {
 
     /// What the model's tensors take, in the layout that files of this scheme have.
     ///
-    /// The rules and their sources are in the modules `plain`, `bitsandbytes` and [`llama_cpp`].
+    /// The rules and their sources are in the module of each format.
     ///
     /// # Errors
     /// A total beyond [`crate::units::BYTES_MAX`], a model whose family has no such layout, and an
     /// override that matches nothing or does not fit what it matches.
     pub fn store(&self, model: &Model) -> Result<Storage, Error> {
         let mut storage = self.format.store(model)?;
-        overrides::apply(&self.overrides, self.format, &mut storage)?;
+        overrides::apply(&self.overrides, self.format, model.geometry.hidden, &mut storage)?;
         let total = storage
             .stored
             .iter()
@@ -133,10 +149,24 @@ impl Scheme {
 
     /// Where a runtime that uses this scheme stages what it quantizes, unless told otherwise.
     pub fn default_staging(&self) -> Staging {
-        self.format.default_staging()
+        let targets = self.overrides.iter().filter_map(|one| one.staging(self.format));
+        let first = [self.format.default_staging()].into_iter();
+        // One matrix that waits on the device is enough for room to be needed there.
+        if first.chain(targets).any(|staging| staging == Staging::Device) {
+            return Staging::Device;
+        }
+        Staging::None
     }
 
-    /// The schemes the same runtime can hold, this one included, widest first; with the overrides.
+    /// What a user should know about the model under this scheme, each a sentence; often nothing.
+    ///
+    /// # Errors
+    /// The same as [`Scheme::store`].
+    pub fn notices(&self, model: &Model) -> Result<Vec<String>, Error> {
+        notices::of(self, model)
+    }
+
+    /// The schemes the same runtime can hold, this one included; with the options and overrides.
     pub fn alternatives(&self) -> Vec<Self> {
         let family = self.format.alternatives();
         family

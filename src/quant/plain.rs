@@ -38,8 +38,10 @@ impl Plain {
         }
     }
 
+    /// The tensor in this type, or in the 32 bit that it is published in whatever the rest is in.
     pub(super) fn store(self, tensor: &Tensor) -> StoredTensor {
-        let bytes = self.width() * tensor.elements();
-        StoredTensor { type_name: self.name(), bytes, staged_bytes: 0 }
+        let plain = if tensor.published_f32 { Self::F32 } else { self };
+        let bytes = plain.width() * tensor.elements();
+        StoredTensor { type_name: plain.name(), bytes, staged_bytes: 0 }
     }
 }

@@ -8,6 +8,7 @@ mod demand;
 mod hostile;
 mod models;
 mod quants;
+mod schemes;
 
 use apportion::model::Model;
 
