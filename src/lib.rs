@@ -22,7 +22,7 @@
 //! 4. [`verify`] recomputes bytes, constraints and objective values of the placement from the problem
 //!    alone. Nothing is printed, written or used that it has not passed.
 //! 5. [`placement`] is the file format, [`report`] what people read, [`baseline`] what people do today,
-//!    [`remedy`] the ways out when nothing fits.
+//!    [`remedy`] the ways out when nothing fits, [`sweep`] many questions at once and the most that fits.
 //!
 //! Everything between 1 and 4 is value to value: no clock, no environment, no hash order, so the same
 //! question gets the same bytes of answer on any machine with any number of threads. Bytes are exact
@@ -91,6 +91,7 @@ pub mod placement;
 pub mod reconcile;
 pub mod remedy;
 pub mod report;
+pub mod sweep;
 
 mod nearest;
 mod strict;

@@ -147,6 +147,18 @@ pub fn grouped(number: u64) -> String {
     text
 }
 
+/// Bits per weight as llama.cpp counts them, rounded to nearest at the fourth decimal: `4.8944`.
+///
+/// ```
+/// use apportion::units::bits_per_weight;
+/// assert_eq!(bits_per_weight(34, 32), "8.5000");
+/// ```
+pub fn bits_per_weight(bytes: u64, elements: u64) -> String {
+    let elements = u128::from(elements.max(1));
+    let scaled = (u128::from(bytes) * 80_000 + elements / 2) / elements;
+    format!("{}.{:04}", scaled / 10_000, scaled % 10_000)
+}
+
 /// A ratio of two byte counts (or of any two counts), compared exactly.
 #[derive(Clone, Copy, Debug)]
 pub struct Ratio {

@@ -38,6 +38,10 @@ pub enum Command {
     Check(CheckArgs),
     /// Put today's habits beside the optimum
     Compare(CompareArgs),
+    /// Find the longest context, the best quantization or the fewest GPUs
+    Fit(FitArgs),
+    /// Solve a grid of quantizations, contexts and machines
+    Sweep(SweepArgs),
 }
 
 #[derive(Args, Debug)]
@@ -75,9 +79,12 @@ pub struct ReconcileArgs {
 pub struct InspectArgs {
     #[command(flatten)]
     pub model: ModelArgs,
-    /// List every tensor with its type and bytes
+    /// List the tensors with their types and bytes, those that experts share once
     #[arg(long)]
     pub tensors: bool,
+    /// List only the tensors of components that match, as `layers.3.*`
+    #[arg(long, value_name = "GLOB")]
+    pub component: Option<String>,
     #[command(flatten)]
     pub output: OutputArgs,
 }
@@ -120,7 +127,104 @@ pub struct CompareArgs {
     pub output: OutputArgs,
 }
 
-/// The question that `solve` and `compare` ask.
+#[derive(Args, Debug)]
+#[command(
+    // A list of quantizations stands for the one.
+    mut_arg("quant", |arg| arg.required(false)),
+    mut_arg("time_limit", |arg| arg.help(EACH_TIME_LIMIT)),
+    after_help = "\
+Examples:
+  apportion fit mixtral-8x7b --find context --quant nf4-dq --gpu 15.60GiB --gpu 15.60GiB
+  apportion fit mixtral-8x7b --find quant --quants q4_k_m,q5_k_m,q6_k --gpu 24GiB --gpu 12GiB
+  apportion fit mixtral-8x7b --find gpus --quant q8_0 --gpu 24GiB -o placement.yaml
+
+Exit status: 0 found, 1 nothing fits (or a limit hides it), 2 bad input."
+)]
+pub struct FitArgs {
+    /// What to find; the option of that name is then not read
+    #[arg(long, value_enum, value_name = "WHAT")]
+    pub find: FindArg,
+    #[command(flatten)]
+    pub question: QuestionArgs,
+    /// Contexts are multiples of this many tokens [default: 1]
+    #[arg(long, value_name = "TOKENS", value_parser = whole, help_heading = "Search")]
+    pub step: Option<u64>,
+    /// The longest context to look for [default: 2147483648]; what the model was trained for is not known
+    #[arg(long, value_name = "TOKENS", value_parser = whole, help_heading = "Search")]
+    pub max_context: Option<u64>,
+    /// Quantizations to choose from, separated by commas [default: all of the runtime of --quant]
+    #[arg(long, value_name = "NAMES", value_delimiter = ',', help_heading = "Search")]
+    pub quants: Vec<String>,
+    /// Write the placement at the answer to this file
+    #[arg(short, long = "output", value_name = "FILE", help_heading = "Output")]
+    pub output_file: Option<PathBuf>,
+    #[command(flatten)]
+    pub output: OutputArgs,
+}
+
+const EACH_TIME_LIMIT: &str =
+    "Stop each solve after this many seconds; answers may then differ between runs";
+
+/// What `fit` looks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum FindArg {
+    /// The longest context
+    Context,
+    /// The quantization with the most bits per weight
+    Quant,
+    /// The fewest GPUs like the one given
+    Gpus,
+}
+
+#[derive(Args, Debug)]
+#[command(
+    mut_arg("quant", |arg| arg.required(false)),
+    mut_arg("time_limit", |arg| arg.help(EACH_TIME_LIMIT)),
+    after_help = "\
+Examples:
+  apportion sweep mixtral-8x7b --quant q4_k_m --contexts 4096,32768 --machine 2x24GiB
+  apportion sweep mixtral-8x7b --quants q4_k_m,nf4-dq --machine old=16GiB+8GiB --hardware box.yaml --csv
+
+Exit status: 0 something fits and every point is answered, 1 nothing fits or a point has no answer
+(a limit, or it states no problem), 2 bad input."
+)]
+pub struct SweepArgs {
+    #[command(flatten)]
+    pub model: ModelArgs,
+    /// Quantizations, separated by commas [default: all of the runtime of --quant]
+    #[arg(long, value_name = "NAMES", value_delimiter = ',', help_heading = "Grid")]
+    pub quants: Vec<String>,
+    /// Contexts, separated by commas [default: that of --context]
+    #[arg(
+        long,
+        value_name = "TOKENS",
+        value_delimiter = ',',
+        value_parser = whole,
+        conflicts_with = "context",
+        help_heading = "Grid"
+    )]
+    pub contexts: Vec<u64>,
+    /// A machine by its GPUs, as `2x24GiB`, `16GiB+8GiB+cpu:64GiB` or `box=2x24GiB`; repeatable
+    #[arg(long, value_name = "[NAME=]SIZES", help_heading = "Grid")]
+    pub machine: Vec<String>,
+    /// A machine as a YAML file, called by the name of the file; repeatable
+    #[arg(long, value_name = "FILE", help_heading = "Grid")]
+    pub hardware: Vec<PathBuf>,
+    /// Bytes kept free on every GPU of a --machine [default: 0]
+    #[arg(long, value_name = "SIZE", help_heading = "Grid")]
+    pub reserve: Option<String>,
+    #[command(flatten)]
+    pub wishes: WishArgs,
+    #[command(flatten)]
+    pub effort: EffortArgs,
+    /// Print a line of comma-separated values per point
+    #[arg(long, conflicts_with = "json", help_heading = "Output")]
+    pub csv: bool,
+    #[command(flatten)]
+    pub output: OutputArgs,
+}
+
+/// The question that `solve`, `compare` and `fit` ask.
 #[derive(Args, Debug)]
 pub struct QuestionArgs {
     #[command(flatten)]

@@ -1,5 +1,6 @@
 //! From arguments to a scenario, and from a scenario to a verified answer.
 
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -8,13 +9,14 @@ use apportion::files::read_text;
 use apportion::hardware::Hardware;
 use apportion::memory::{KvType, Load, Staging};
 use apportion::model::Model;
-use apportion::plan::{self, Formulation, Infeasibility, LimitReached, Options, Outcome, Solved};
+use apportion::plan::{self, Formulation, Options};
 use apportion::problem::Problem;
 use apportion::quant::Scheme;
 use apportion::remedy::{Remedies, remedies};
 use apportion::scenario::{Constraint, ConstraintKind, Scenario, parse_objectives};
+pub use apportion::sweep::Found;
+use apportion::sweep::answer;
 use apportion::units::parse_bytes;
-use apportion::verify::{Measured, verify};
 
 use super::args::{EffortArgs, FormulationArg, MachineArgs, ModelArgs, QuestionArgs, WishArgs};
 use super::say;
@@ -26,49 +28,72 @@ pub struct Asked {
     pub elapsed: Duration,
 }
 
-/// The planner's outcome; a placement is here only when the verifier has passed it.
-pub enum Found {
-    Placed(Solved, Measured),
-    Infeasible(Infeasibility),
-    Unknown(LimitReached),
-}
-
 /// Reads what is typed about the model and its use.
 pub fn model_facts(args: &ModelArgs) -> Result<(Model, Scheme, Load), Error> {
+    let model = model(args)?;
+    let scheme = scheme(args, &model)?;
+    Ok((model, scheme, load(args)?))
+}
+
+/// Reads the model and says what is odd about it.
+pub fn model(args: &ModelArgs) -> Result<Model, Error> {
     let model = Model::resolve(&args.model)?;
     for notice in &model.notices {
         say(&format!("note: {notice}"));
     }
-    let scheme = scheme(args, &model)?;
-    let load = Load {
-        context: args.context,
-        batch: args.batch,
-        kv_type: KvType::parse(&args.kv_type)?,
-        staging: args.staging.as_deref().map(Staging::parse).transpose()?,
-    };
-    Ok((model, scheme, load))
+    Ok(model)
 }
 
 /// The scheme that was typed, else that of the checkpoint.
-fn scheme(args: &ModelArgs, model: &Model) -> Result<Scheme, Error> {
+pub fn scheme(args: &ModelArgs, model: &Model) -> Result<Scheme, Error> {
     match (&args.quant, &model.found) {
         (Some(text), _) => Scheme::parse(text),
         (None, Some(_)) => Ok(Scheme::stored()),
         (None, None) => Err(Error::new("choose the quantization")
             .object(&args.model)
-            .expected("--quant")
+            .expected("--quant NAME")
             .found("a model without weights")
             .hint("`apportion models --quants` lists the names")),
     }
 }
 
+/// The quantizations named, or all that the runtime of `--quant` can hold of this model.
+pub fn schemes(names: &[String], args: &ModelArgs, model: &Model) -> Result<Vec<Scheme>, Error> {
+    if !names.is_empty() {
+        return names.iter().map(|name| Scheme::parse(name)).collect();
+    }
+    let mut all = scheme(args, model)?.alternatives();
+    all.retain(|scheme| scheme.store(model).is_ok());
+    Ok(all)
+}
+
+/// Reads how the model is used.
+pub fn load(args: &ModelArgs) -> Result<Load, Error> {
+    Ok(Load {
+        context: args.context,
+        batch: args.batch,
+        kv_type: KvType::parse(&args.kv_type)?,
+        staging: args.staging.as_deref().map(Staging::parse).transpose()?,
+    })
+}
+
 /// Reads the whole question.
 pub fn scenario(args: &QuestionArgs) -> Result<Scenario, Error> {
-    let (model, scheme, load) = model_facts(&args.model)?;
+    let model = model(&args.model)?;
+    let scheme = scheme(&args.model, &model)?;
+    scenario_under(args, model, scheme)
+}
+
+/// Reads the whole question but for the model and the quantization.
+pub fn scenario_under(
+    args: &QuestionArgs,
+    model: Model,
+    scheme: Scheme,
+) -> Result<Scenario, Error> {
     Ok(Scenario {
         model,
         scheme,
-        load,
+        load: load(&args.model)?,
         hardware: hardware(&args.machine)?,
         constraints: constraints(&args.wishes)?,
         default_pins: !args.wishes.free_default_pins,
@@ -78,12 +103,7 @@ pub fn scenario(args: &QuestionArgs) -> Result<Scenario, Error> {
 
 fn hardware(args: &MachineArgs) -> Result<Hardware, Error> {
     if let Some(path) = &args.hardware {
-        let text = read_text(path, "read the hardware file")?;
-        let file = Hardware::from_yaml(&text, &path.display().to_string())?;
-        for notice in &file.notices {
-            say(&format!("note: {notice}"));
-        }
-        return Ok(file.hardware);
+        return hardware_file(path);
     }
     let size = |option: &'static str| {
         move |text: &String| parse_bytes(text).map_err(|error| error.place(option))
@@ -94,7 +114,18 @@ fn hardware(args: &MachineArgs) -> Result<Hardware, Error> {
     Hardware::from_sizes(&gpus, cpu, reserve.unwrap_or(0))
 }
 
-fn constraints(args: &WishArgs) -> Result<Vec<Constraint>, Error> {
+/// Reads a machine from a file, and says what of it is not used.
+pub fn hardware_file(path: &Path) -> Result<Hardware, Error> {
+    let text = read_text(path, "read the hardware file")?;
+    let file = Hardware::from_yaml(&text, &path.display().to_string())?;
+    for notice in &file.notices {
+        say(&format!("note: {notice}"));
+    }
+    Ok(file.hardware)
+}
+
+/// Reads pins and forbidden places.
+pub fn constraints(args: &WishArgs) -> Result<Vec<Constraint>, Error> {
     let pins = args.pin.iter().map(|text| Constraint::parse(ConstraintKind::Pin, text));
     let forbids = args.forbid.iter().map(|text| Constraint::parse(ConstraintKind::Forbid, text));
     pins.chain(forbids).collect()
@@ -142,33 +173,8 @@ pub fn on_threads<T: Send>(
 pub fn ask(scenario: &Scenario, options: &Options) -> Result<Asked, Error> {
     let problem = scenario.problem()?;
     let started = Instant::now();
-    let outcome = plan::solve(&problem, options)?;
-    let elapsed = started.elapsed();
-    let found = match outcome {
-        Outcome::Solved(solved) => {
-            let measured = verified(&problem, &solved)?;
-            Found::Placed(solved, measured)
-        }
-        Outcome::Infeasible(why) => Found::Infeasible(why),
-        Outcome::Unknown(limit) => Found::Unknown(limit),
-    };
-    Ok(Asked { problem, found, elapsed })
-}
-
-/// Nothing the planner says is passed on unless code that shares nothing with it agrees.
-fn verified(problem: &Problem, solved: &Solved) -> Result<Measured, Error> {
-    let refuse = |found: String| {
-        Error::new("trust the planner")
-            .expected("a placement that passes the verifier")
-            .found(found)
-            .hint("this is a defect of apportion, not of the question; please report it")
-    };
-    let measured = verify(problem, &solved.placement)
-        .map_err(|wrong| refuse(wrong.first().map_or_else(String::new, ToString::to_string)))?;
-    match solved.stages.iter().find(|stage| stage.value != measured.value(stage.kind)) {
-        Some(stage) => Err(refuse(format!("another value of {}", stage.kind.name()))),
-        None => Ok(measured),
-    }
+    let found = answer(&problem, options)?;
+    Ok(Asked { problem, found, elapsed: started.elapsed() })
 }
 
 /// What would help, each checked by asking again; together they get what solving left of a time limit.

@@ -7,11 +7,14 @@
 mod args;
 mod check;
 mod compare;
+mod fit;
 mod flow;
 mod inspect;
 mod models;
+mod progress;
 mod reconcile;
 mod solve;
+mod sweep;
 
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
@@ -50,6 +53,8 @@ pub fn run() -> ExitCode {
         Command::Solve(args) => solve::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Compare(args) => compare::run(&args),
+        Command::Fit(args) => fit::run(&args),
+        Command::Sweep(args) => sweep::run(&args),
     };
     match answer.and_then(|answer| print(&answer.text).map(|()| answer.yes)) {
         Ok(true) => ExitCode::SUCCESS,

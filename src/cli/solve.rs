@@ -1,5 +1,7 @@
 //! `apportion solve`: the placement.
 
+use std::path::Path;
+
 use apportion::error::Error;
 use apportion::files::{check_target, write_atomically};
 use apportion::placement::Record;
@@ -24,10 +26,6 @@ fn solve(args: &SolveArgs, scenario: &Scenario, options: &Options) -> Result<Ans
     let json = args.output.json;
     match found {
         Found::Placed(solved, measured) => {
-            if let Some(path) = &args.output_file {
-                let record = Record::of(scenario, &problem, &solved, &measured);
-                write_atomically(path, &record.to_yaml())?;
-            }
             let solution = Solution {
                 scenario,
                 problem: &problem,
@@ -35,6 +33,7 @@ fn solve(args: &SolveArgs, scenario: &Scenario, options: &Options) -> Result<Ans
                 measured: &measured,
                 elapsed,
             };
+            write(&solution, args.output_file.as_deref())?;
             Ok(if json {
                 Answer::json(&json::solution(&solution), true)
             } else {
@@ -55,6 +54,13 @@ fn solve(args: &SolveArgs, scenario: &Scenario, options: &Options) -> Result<Ans
             Answer::new(unknown(limit), false)
         }),
     }
+}
+
+/// Writes the placement file, if one is wanted.
+pub fn write(solution: &Solution<'_>, path: Option<&Path>) -> Result<(), Error> {
+    let Some(path) = path else { return Ok(()) };
+    let Solution { scenario, problem, solved, measured, .. } = *solution;
+    write_atomically(path, &Record::of(scenario, problem, solved, measured).to_yaml())
 }
 
 /// Neither a placement nor a proof that there is none.

@@ -51,6 +51,11 @@ impl KvType {
     }
 }
 
+/// Bytes of one layer's recurrent state, for one sequence.
+pub(super) fn state_bytes(cache: &LayerCache) -> u128 {
+    u128::from(cache.state_elements) * 4
+}
+
 /// Bytes of one layer's cache, and the formula with its numbers.
 ///
 /// Keys and values of every token of every sequence that the layer looks back on, without the padding
@@ -67,7 +72,7 @@ pub(super) fn layer_bytes(cache: &LayerCache, load: &Load) -> Result<(u128, Stri
     let tokens = cache.window.unwrap_or(load.context).min(load.context);
     let width = u128::from(key_width) + u128::from(value_width);
     let row = u128::from(heads) * (width / u128::from(elements)) * u128::from(bytes);
-    let state = u128::from(cache.state_elements) * 4;
+    let state = state_bytes(cache);
     let total = u128::from(load.batch) * (u128::from(tokens) * row + state);
     let block = if elements == 1 { bytes.to_string() } else { format!("{bytes}/{elements}") };
     let kept =

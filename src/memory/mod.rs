@@ -95,8 +95,21 @@ impl Demand {
     /// assert_eq!(demand.weights_bytes(), 26_647_595_008);
     /// ```
     pub fn of(model: &Model, scheme: &Scheme, load: &Load) -> Result<Self, Error> {
+        Self::of_stored(model, scheme, scheme.store(model)?, load)
+    }
+
+    /// As [`Self::of`], from what [`Scheme::store`] has said of this model under this scheme: loads differ
+    /// in cache and workspace only, so whoever asks for many of them stores once.
+    ///
+    /// # Errors
+    /// As [`Self::of`].
+    pub fn of_stored(
+        model: &Model,
+        scheme: &Scheme,
+        storage: Storage,
+        load: &Load,
+    ) -> Result<Self, Error> {
         load.check()?;
-        let storage = scheme.store(model)?;
         let staging = load.staging.unwrap_or_else(|| scheme.default_staging());
         let mut terms = Vec::new();
         let caches = caches(model, load, &mut terms)?;
@@ -118,6 +131,16 @@ impl Demand {
     pub fn kv_cache_bytes(&self) -> u64 {
         self.components.iter().map(|c| c.kv_cache_bytes).sum()
     }
+}
+
+/// Recurrent state of all layers in bytes, whatever the context: part of [`Demand::kv_cache_bytes`].
+///
+/// # Errors
+/// As [`Demand::of`].
+pub fn state_bytes(model: &Model, load: &Load) -> Result<u64, Error> {
+    load.check()?;
+    let per_sequence: u128 = model.cache.iter().map(kv::state_bytes).sum();
+    bounded("recurrent state", per_sequence * u128::from(load.batch))
 }
 
 /// Each layer's cache in bytes; layers with equal caches share a term.

@@ -60,6 +60,11 @@ impl Storage {
     pub fn bytes(&self) -> u64 {
         self.stored.iter().map(|tensor| tensor.bytes).sum()
     }
+
+    /// All elements, which may differ from the published ones by what the layout adds or leaves out.
+    pub fn elements(&self) -> u64 {
+        self.tensors.iter().map(Tensor::elements).sum()
+    }
 }
 
 impl Scheme {

@@ -5,6 +5,7 @@
 
 mod bars;
 mod comparison;
+pub mod fit;
 mod infeasible;
 mod inventory;
 pub mod json;
@@ -12,6 +13,7 @@ mod map;
 mod reconciliation;
 mod remedy;
 mod solution;
+pub mod sweep;
 mod table;
 
 pub use bars::bars;
@@ -42,6 +44,11 @@ pub fn decimal(ratio: Ratio) -> String {
     let thousandths = (u128::from(ratio.numerator()) * 1000 + denominator / 2) / denominator;
     let text = format!("{}.{:03}", thousandths / 1000, thousandths % 1000);
     text.trim_end_matches('0').trim_end_matches('.').to_owned()
+}
+
+/// A number of a few decimals, as it is printed for people, for JSON.
+pub(crate) fn decimals(text: &str) -> serde_json::Value {
+    serde_json::from_str(text).unwrap_or_default()
 }
 
 /// An objective's value in the unit people read it in.

@@ -15,7 +15,7 @@ use crate::hardware::Hardware;
 use crate::memory::{ComponentDemand, Demand, Load};
 use crate::model::{ComponentId, ComponentKind, Model};
 use crate::problem::{Component, DeviceSet, Objective, Problem};
-use crate::quant::Scheme;
+use crate::quant::{Scheme, Storage};
 use crate::units::BYTES_MAX;
 
 pub use fingerprint::fingerprint;
@@ -45,21 +45,25 @@ pub struct Scenario {
 impl Scenario {
     /// What each component needs under this quantization and load.
     pub fn demand(&self) -> Result<Demand, Error> {
-        let demand = Demand::of(&self.model, &self.scheme, &self.load)?;
-        check_total(&demand)?;
-        Ok(demand)
+        checked(Demand::of(&self.model, &self.scheme, &self.load)?)
+    }
+
+    /// As [`Self::demand`], from what its scheme stores of its model.
+    pub fn demand_of_stored(&self, storage: Storage) -> Result<Demand, Error> {
+        checked(Demand::of_stored(&self.model, &self.scheme, storage, &self.load)?)
     }
 
     /// States the placement problem.
     pub fn problem(&self) -> Result<Problem, Error> {
-        self.problem_of(self.demand()?)
+        self.problem_of(&self.demand()?)
     }
 
-    /// As [`Self::problem`], from a demand that is already known.
-    fn problem_of(&self, demand: Demand) -> Result<Problem, Error> {
+    /// As [`Self::problem`], from a demand of this scenario that is already known: machines and wishes
+    /// do not change it.
+    pub fn problem_of(&self, demand: &Demand) -> Result<Problem, Error> {
         let everywhere = DeviceSet::first(self.hardware.devices.len());
         let mut components: Vec<Component> =
-            demand.components.into_iter().map(|d| self.component(d, everywhere)).collect();
+            demand.components.iter().map(|d| self.component(d.clone(), everywhere)).collect();
         let rules = rules::apply(self, &mut components)?;
         Ok(Problem {
             components,
@@ -100,7 +104,7 @@ impl Scenario {
 }
 
 /// Planner and verifier add demands without checking; this is what entitles them to.
-fn check_total(demand: &Demand) -> Result<(), Error> {
+fn checked(demand: Demand) -> Result<Demand, Error> {
     let per_device = demand.workspace.kinds().into_iter().chain([demand.host_staging_bytes]);
     let of_component = |c: &ComponentDemand| [c.weights_bytes, c.kv_cache_bytes, c.staging_bytes];
     let total = demand
@@ -115,5 +119,5 @@ fn check_total(demand: &Demand) -> Result<(), Error> {
             .found("more")
             .hint("a smaller --context or --batch"));
     }
-    Ok(())
+    Ok(demand)
 }
