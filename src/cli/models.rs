@@ -3,7 +3,7 @@
 use apportion::error::Error;
 use apportion::model::{Model, catalogue, families};
 use apportion::quant::Scheme;
-use apportion::report::{Align, Table};
+use apportion::report::{Align, Table, wrap};
 use apportion::units::grouped;
 use serde_json::{Value, json};
 
@@ -50,7 +50,8 @@ fn models() -> Result<String, Error> {
         table.row([entry.name.clone(), entry.family.clone(), grouped(parameters)]);
     }
     let families = family_names().join(", ");
-    Ok(format!("{}\nAny config.json of these families works too: {families}.\n", table.render()))
+    let line = format!("Any config.json of these families works too: {families}.");
+    Ok(format!("{}\n{}", table.render(), wrap(&line, 80)))
 }
 
 fn quantizations() -> String {

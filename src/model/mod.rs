@@ -176,6 +176,8 @@ pub struct LayerCache {
     pub expanded: KeyValue,
     /// Tokens the layer looks back, itself included; `None` for all.
     pub window: Option<u64>,
+    /// The same in llama.cpp, which does not use the windows of every architecture.
+    pub gguf_window: Option<u64>,
     /// Elements of recurrent state, whatever the number of tokens.
     pub state_elements: u64,
 }

@@ -151,8 +151,9 @@ fn not_found(argument: &str) -> Error {
 
 fn from_config(text: &str, source: &str, folder: Option<&str>) -> Result<Model, Error> {
     let object = config::parse(text, source)?;
-    let family = config::family_of(&object, source)?;
-    let values = config::read(family, &object, source)?;
+    let own = config::language_model(&object);
+    let family = config::family_of(own, source)?;
+    let values = config::read(family, own, source)?;
     let said = |key: &str| object.get(key).and_then(Value::as_str);
     let name = [folder, said("_name_or_path"), said("model_type")]
         .into_iter()

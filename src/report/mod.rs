@@ -67,7 +67,7 @@ pub(crate) fn plural(count: u64, noun: &str) -> String {
 }
 
 /// Breaks a line at blanks, each further one indented by two; a longer word stays whole.
-pub(crate) fn wrap(line: &str, width: usize) -> String {
+pub fn wrap(line: &str, width: usize) -> String {
     let mut text = String::new();
     let mut column = 0;
     for (index, word) in line.split(' ').enumerate() {
