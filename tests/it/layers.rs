@@ -43,6 +43,7 @@ const STRANGERS: [(&[&str], &[&str]); 5] = [
             "placement",
             "baseline",
             "remedy",
+            "sweep",
             "files",
             "yaml",
             "strict",
