@@ -7,7 +7,6 @@ use serde_json::{Map, Value, json};
 use super::Solution;
 use super::remedy as words;
 use crate::baseline::{Misfit, Row, RowOutcome};
-use crate::memory::Demand;
 use crate::model::{LeftOut, Model};
 use crate::placement::{Status, limit_name};
 use crate::plan::{Infeasibility, LimitReached, Solved, SolverReport, StageReport};
@@ -69,42 +68,6 @@ pub fn infeasible(
         "remedies": enough.collect::<Vec<_>>(),
         "not_enough": in_vain.collect::<Vec<_>>(),
         "undecided": remedies.undecided,
-    })
-}
-
-/// `inspect`.
-pub fn inventory(model: &Model, demand: &Demand) -> Value {
-    let components: Vec<Value> = demand
-        .components
-        .iter()
-        .map(|c| {
-            json!({
-                "id": c.id.to_string(),
-                "kind": c.id.kind().name(),
-                "layer": c.id.layer(),
-                "expert": c.id.expert(),
-                "weights_bytes": c.weights_bytes,
-                "kv_cache_bytes": c.kv_cache_bytes,
-            })
-        })
-        .collect();
-    let stored = demand.storage.tensors.iter().zip(&demand.storage.stored);
-    let tensors: Vec<Value> = stored
-        .map(|(tensor, stored)| {
-            json!({
-                "name": tensor.name,
-                "shape": tensor.shape,
-                "type": stored.type_name,
-                "bytes": stored.bytes,
-            })
-        })
-        .collect();
-    json!({
-        "parameters": model.parameters(),
-        "weights_bytes": demand.weights_bytes(),
-        "kv_cache_bytes": demand.kv_cache_bytes(),
-        "components": components,
-        "tensors": tensors,
     })
 }
 

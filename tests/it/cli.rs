@@ -27,7 +27,7 @@ fn help_has_an_example_everywhere() {
     assert_eq!(top.code, 0);
     assert!(top.stdout.contains("Example:"));
     golden("help.txt", &top.stdout);
-    for command in ["models", "inspect", "solve", "check", "compare"] {
+    for command in ["models", "inspect", "solve", "check", "compare", "fit", "sweep"] {
         let help = bench.run(&[command, "--help"]);
         assert_eq!(help.code, 0, "{command}");
         assert!(help.stdout.contains(&format!("apportion {command} ")), "{command}");
@@ -114,15 +114,31 @@ fn inspect_json_has_the_promised_shape() {
     let run = Bench::new().line("inspect mixtral-8x7b --quant q4_k_m --json");
     assert_eq!(run.code, 0);
     let answer = run.json();
-    assert_eq!(
-        keys(&answer),
-        ["parameters", "weights_bytes", "kv_cache_bytes", "components", "tensors"]
-    );
+    let shape = [
+        "model",
+        "family",
+        "quantization",
+        "parameters",
+        "elements",
+        "weights_bytes",
+        "bits_per_weight",
+        "kv_cache_bytes",
+        "state_bytes",
+        "layer_kinds",
+        "purposes",
+        "largest_tensors",
+        "largest_components",
+        "terms",
+        "components",
+        "tensors",
+    ];
+    assert_eq!(keys(&answer), shape);
     assert_eq!(answer["weights_bytes"], json!(28_447_727_616_u64));
     let component = ["id", "kind", "layer", "expert", "weights_bytes", "kv_cache_bytes"];
     assert_eq!(keys(&answer["components"][0]), component);
     assert_eq!(answer["components"][0]["layer"], Value::Null);
-    assert_eq!(keys(&answer["tensors"][0]), ["name", "shape", "type", "bytes"]);
+    let tensor = ["name", "shape", "type", "bytes", "parts", "parts_of"];
+    assert_eq!(keys(&answer["tensors"][0]), tensor);
     let sum = |list: &str| -> u64 {
         let items = answer[list].as_array().unwrap().iter();
         let field = if list == "tensors" { "bytes" } else { "weights_bytes" };
@@ -130,6 +146,45 @@ fn inspect_json_has_the_promised_shape() {
     };
     assert_eq!(sum("components"), 28_447_727_616);
     assert_eq!(sum("tensors"), 28_447_727_616);
+    assert_eq!(sum("purposes"), 28_447_727_616);
+    // 8 x 28447727616 / 46702792704.
+    assert_eq!(answer["bits_per_weight"], json!(4.8730));
+    let kinds = answer["layer_kinds"].as_array().unwrap();
+    let layers = kinds.iter().flat_map(|kind| kind["layers"].as_array().unwrap());
+    assert_eq!((kinds.len(), layers.count()), (2, 32));
+}
+
+#[test]
+fn what_experts_share_is_listed_once_with_its_parts() {
+    let bench = Bench::new();
+    let list = |rest: &str| {
+        let run = bench.line(&format!("inspect mixtral-8x7b --quant q4_k_m --json {rest}"));
+        run.json()["tensors"].as_array().unwrap().clone()
+    };
+    let all = list("");
+    let merged: Vec<&Value> = all.iter().filter(|tensor| tensor["parts_of"] == json!(8)).collect();
+    assert_eq!((all.len(), merged.len()), (3 + 32 * 10, 32 * 3));
+    assert!(merged.iter().all(|tensor| tensor["parts"] == json!(8)));
+    assert_eq!(merged[0]["shape"], json!([8, 14336, 4096]));
+    let one = list("--component layers.3.experts.[05]");
+    assert_eq!(one.len(), 3);
+    for tensor in &one {
+        let whole = all.iter().find(|other| other["name"] == tensor["name"]).unwrap();
+        assert_eq!((&tensor["parts"], &tensor["parts_of"]), (&json!(2), &json!(8)));
+        assert_eq!(tensor["bytes"].as_u64().unwrap() * 4, whole["bytes"].as_u64().unwrap());
+    }
+    let text = bench.line("inspect mixtral-8x7b --quant q4_k_m --component layers.3.experts.0");
+    assert!(text.stdout.contains("1 of 8"), "{text:?}");
+    let line = "inspect mixtral-8x7b --quant q4_k_m --component";
+    bench.line(&format!("{line} layer.3.*")).refuses(&["layer.3.*", "no match"]);
+    bench.line(&format!("{line} [")).refuses(&["--component"]);
+}
+
+#[test]
+fn bits_per_weight_are_those_that_llama_cpp_prints() {
+    // 8 x bytes / elements of the published file (tests/data/SOURCES.md names it).
+    let run = Bench::new().line("inspect llama-3.1-8b --quant q4_k_m --json");
+    assert_eq!(run.json()["bits_per_weight"], json!(4.8944));
 }
 
 #[test]

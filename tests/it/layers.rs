@@ -50,6 +50,7 @@ const STRANGERS: [(&[&str], &[&str]); 6] = [
             "placement",
             "baseline",
             "remedy",
+            "sweep",
             "files",
             "yaml",
             "strict",

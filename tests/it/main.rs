@@ -19,6 +19,8 @@ mod enumeration;
 mod facts;
 /// Files read back as themselves and say nothing that is not so.
 mod formats;
+/// Grids and searches claim what `solve` says too.
+mod grids;
 /// Who may know whom, and how long things may be.
 mod layers;
 /// Laws the planner's answers obey on problems too large to enumerate.

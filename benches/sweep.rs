@@ -1,0 +1,128 @@
+//! How long a grid takes: 20 quantizations x 8 contexts x 4 machines, every point solved and verified.
+//!
+//! `cargo bench --bench sweep` prints the table of `benches/README.md`.
+
+/// Shared with the other bench, which needs more of it.
+mod support {
+    #[expect(dead_code, reason = "runs that are too long to repeat are the other bench's")]
+    pub mod clock;
+    pub mod machine;
+    pub mod table;
+}
+
+use std::error::Error;
+use std::time::Duration;
+
+use apportion::hardware::Hardware;
+use apportion::memory::Load;
+use apportion::model::Model;
+use apportion::plan::Options;
+use apportion::quant::Scheme;
+use apportion::scenario::{Scenario, default_objectives};
+use apportion::sweep::{Grid, Machine, Row as Answer, Verdict, sweep};
+
+use support::clock::{Timed, repeated};
+use support::machine;
+use support::table::{Row, head};
+
+type Failure = Box<dyn Error>;
+
+const MODEL: &str = "mixtral-8x7b";
+const QUANTS: usize = 20;
+const CONTEXTS: [u64; 8] = [1024, 2048, 4096, 8192, 16_384, 32_768, 65_536, 131_072];
+
+/// Equal GPUs, uneven ones, many small ones, and a machine on which most does not fit.
+const MACHINES: [&str; 4] = ["2x24GiB", "24GiB+12GiB+8GiB", "4x12GiB", "2x16GiB"];
+
+const TARGET: Duration = Duration::from_secs(5);
+
+fn main() -> Result<(), Failure> {
+    // `cargo test --all-targets` runs this too, and tests do not time.
+    if !std::env::args().any(|argument| argument == "--bench") {
+        return Ok(());
+    }
+    println!("{}\n\n{}", machine::line(), head());
+    for one in MACHINES {
+        println!("{}", row(&[one], None)?);
+    }
+    println!("{}", row(&MACHINES, Some(TARGET))?);
+    Ok(())
+}
+
+/// The quantizations in groups that name none twice: while there are fewer than 20, some are asked again.
+fn quantizations() -> Vec<Vec<Scheme>> {
+    let all = Scheme::all();
+    let mut left = QUANTS;
+    let mut groups = Vec::new();
+    while left > 0 {
+        let group: Vec<Scheme> = all.iter().rev().take(left).cloned().collect();
+        left -= group.len();
+        groups.push(group);
+    }
+    groups
+}
+
+fn grids(machines: &[&str]) -> Result<Vec<Grid>, Failure> {
+    let machines: Result<Vec<Machine>, _> =
+        machines.iter().map(|text| Machine::parse(text, 0)).collect();
+    let machines = machines?;
+    let scenario = Scenario {
+        model: Model::from_catalogue(MODEL)?,
+        scheme: Scheme::parse("f16")?,
+        load: Load::default(),
+        hardware: Hardware::from_sizes(&[1 << 30], None, 0)?,
+        constraints: Vec::new(),
+        default_pins: true,
+        objectives: default_objectives(),
+    };
+    let grid = |schemes| Grid {
+        scenario: scenario.clone(),
+        schemes,
+        contexts: CONTEXTS.to_vec(),
+        machines: machines.clone(),
+    };
+    Ok(quantizations().into_iter().map(grid).collect())
+}
+
+fn row(machines: &[&str], target: Option<Duration>) -> Result<Row, Failure> {
+    let grids = grids(machines)?;
+    let timed: Timed<Vec<Answer>> = repeated(3, || -> Result<Vec<Answer>, Failure> {
+        let mut rows = Vec::new();
+        for grid in &grids {
+            rows.extend(sweep(grid, &Options::default(), &|| ())?);
+        }
+        Ok(rows)
+    })?;
+    let what = if machines.len() == 1 { "one machine" } else { "the grid" };
+    let contexts = CONTEXTS.len();
+    Ok(Row {
+        what: what.to_owned(),
+        instance: format!("{MODEL}, {QUANTS} x {contexts} x {}", machines.join(", ")),
+        time: timed.to_string(),
+        outcome: outcome(&timed.result)?,
+        target: if target.is_some() { "5 s".to_owned() } else { String::new() },
+        met: target.map(|target| timed.median <= target),
+    })
+}
+
+/// How many points ended how; a point without an answer other than a limit would make the table a lie.
+fn outcome(rows: &[Answer]) -> Result<String, Failure> {
+    let (mut optimal, mut feasible, mut infeasible, mut unknown) = (0, 0, 0, 0);
+    let mut nodes = 0;
+    for verdict in rows.iter().flat_map(|row| &row.verdicts) {
+        match verdict {
+            Verdict::Fits(worth) => {
+                nodes += worth.nodes;
+                if worth.limit.is_none() { optimal += 1 } else { feasible += 1 }
+            }
+            Verdict::Infeasible { .. } => infeasible += 1,
+            Verdict::Unknown(_) => unknown += 1,
+            Verdict::Refused(why) => return Err(why.clone().into()),
+        }
+    }
+    let points = optimal + feasible + infeasible + unknown;
+    Ok(format!(
+        "{points} points: {optimal} optimal, {feasible} feasible (limit: nodes), {infeasible} infeasible, \
+         {unknown} unknown; {nodes} nodes"
+    ))
+}
