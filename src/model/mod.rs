@@ -8,6 +8,7 @@ mod config;
 mod derive;
 mod expression;
 mod family;
+mod gguf_metadata;
 mod resolve;
 mod template;
 mod token;
@@ -67,6 +68,11 @@ impl Tensor {
     /// Number of elements; the reader of configs has checked that it cannot overflow.
     pub fn elements(&self) -> u64 {
         self.shape.iter().product()
+    }
+
+    /// Whether files list a tensor for it: if it is a part of a merged one, that is the first part's.
+    pub fn is_first_part(&self) -> bool {
+        self.merged.is_none() || self.component.expert().is_none_or(|expert| expert == 0)
     }
 
     /// The dimensions of the tensor of that name in a file: with all its parts, if it is merged.

@@ -144,10 +144,7 @@ impl Gguf {
 
     /// The type of each tensor; the parts of a merged one have one type, because files do.
     fn types(self, model: &Model, tensors: &[Tensor]) -> Result<Vec<GgmlType>, Error> {
-        let is_first = |tensor: &&Tensor| {
-            tensor.merged.is_none() || tensor.component.expert().is_none_or(|expert| expert == 0)
-        };
-        let first: Vec<&Tensor> = tensors.iter().filter(is_first).collect();
+        let first: Vec<&Tensor> = tensors.iter().filter(|tensor| tensor.is_first_part()).collect();
         let shapes: Vec<Vec<u64>> = first.iter().map(|tensor| tensor.file_shape()).collect();
         let rows: Vec<Row<'_>> = first
             .iter()
@@ -160,7 +157,7 @@ impl Gguf {
         let mut of_layer: Vec<(&str, GgmlType)> = Vec::new();
         let mut chosen = chosen.into_iter();
         for tensor in tensors {
-            if is_first(&tensor) {
+            if tensor.is_first_part() {
                 let kind = chosen.next().unwrap_or(GgmlType::F32);
                 if tensor.merged.is_some() {
                     if of_layer.first().is_some_and(|(name, _)| !same_layer(name, &tensor.name)) {
