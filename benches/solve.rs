@@ -3,6 +3,7 @@
 //! `cargo bench --bench solve` measures. `cargo bench --bench solve -- --write-lp DIR` writes the integer
 //! programs for other solvers instead, with what this planner says of them. See `README.md` beside this.
 
+#[allow(dead_code, reason = "each bench uses its part")]
 mod support;
 
 use std::error::Error;

@@ -3,4 +3,5 @@
 pub mod clock;
 pub mod instance;
 pub mod machine;
+pub mod sparse;
 pub mod table;

@@ -98,10 +98,10 @@ impl<'a> Numbered<'a> {
         }
         let mut siblings = Vec::new();
         for number in 1..=count {
-            let Self { prefix, count, ending, .. } = self;
-            let width = count.len();
+            let Self { prefix, count: digits, ending, .. } = self;
+            let width = digits.len();
             let sibling =
-                path.with_file_name(format!("{prefix}-{number:0width$}-of-{count}{ending}"));
+                path.with_file_name(format!("{prefix}-{number:0width$}-of-{digits}{ending}"));
             if files::is_missing(&sibling) {
                 let expected = format!("shard {number} of {count}");
                 return Err(refuse(&sibling).expected(expected).found("no such file"));

@@ -29,14 +29,13 @@ impl Infos {
     /// Reads one more.
     pub fn read<R: Read + Seek>(&mut self, cursor: &mut Cursor<'_, R>) -> Result<(), Error> {
         let name = cursor.text(NAME_BYTES_MAX, "a tensor's name")?;
-        let named = format!("tensor `{name}`");
         let shape_at = cursor.at();
-        let mut shape = dimensions(cursor, &named)?;
+        let mut shape = dimensions(cursor, &name)?;
         let type_at = cursor.at();
         let id = cursor.u32("a tensor's type")?;
         let Some(kind) = GgmlType::from_id(id) else {
             return Err(cursor
-                .refuse_within(type_at, &named)
+                .refuse_within(type_at, &named(&name))
                 .expected("the number of a ggml type")
                 .found(id.to_string()));
         };
@@ -44,10 +43,13 @@ impl Infos {
         let offset = cursor.u64("a tensor's offset")?;
         let bytes = bytes(kind, &shape).map_err(|expected| {
             let found = format!("{} {shape:?}", kind.name());
-            cursor.refuse_within(shape_at, &named).expected(expected).found(found)
+            cursor.refuse_within(shape_at, &named(&name)).expected(expected).found(found)
         })?;
         self.check_offset(offset, bytes).map_err(|expected| {
-            cursor.refuse_within(offset_at, &named).expected(expected).found(offset.to_string())
+            cursor
+                .refuse_within(offset_at, &named(&name))
+                .expected(expected)
+                .found(offset.to_string())
         })?;
         shape.reverse();
         self.tensors.push(FoundTensor {
@@ -100,7 +102,7 @@ impl Infos {
         if let Some((again, _)) = repeated {
             let FoundTensor { name, offset, .. } = &self.tensors[again];
             return Err(cursor
-                .refuse_within(*offset, &format!("tensor `{name}`"))
+                .refuse_within(*offset, &named(name))
                 .expected("every tensor once")
                 .found("the same name twice"));
         }
@@ -109,24 +111,31 @@ impl Infos {
     }
 }
 
+fn named(name: &str) -> String {
+    format!("tensor `{name}`")
+}
+
 fn beyond<R: Read + Seek>(cursor: &Cursor<'_, R>, tensor: &FoundTensor, data_start: u64) -> Error {
     let FoundTensor { name, offset, bytes, .. } = tensor;
     let start = u128::from(data_start) + u128::from(*offset);
     let end = start + u128::from(*bytes);
     cursor
-        .refuse_within(cursor.file_bytes(), &format!("tensor `{name}`"))
+        .refuse_within(cursor.file_bytes(), &named(name))
         .expected(format!("its data within the file, {} bytes", cursor.file_bytes()))
         .found(format!("{start} to {end}"))
         .hint("the file may not be complete")
 }
 
 /// Dimensions as in the file, innermost first.
-fn dimensions<R: Read + Seek>(cursor: &mut Cursor<'_, R>, tensor: &str) -> Result<Vec<u64>, Error> {
+fn dimensions<R: Read + Seek>(cursor: &mut Cursor<'_, R>, name: &str) -> Result<Vec<u64>, Error> {
     let at = cursor.at();
     let count = cursor.u32("the number of a tensor's dimensions")?;
     if !(1..=DIMENSIONS_MAX).contains(&count) {
         let expected = format!("1 to {DIMENSIONS_MAX} dimensions");
-        return Err(cursor.refuse_within(at, tensor).expected(expected).found(count.to_string()));
+        return Err(cursor
+            .refuse_within(at, &named(name))
+            .expected(expected)
+            .found(count.to_string()));
     }
     (0..count).map(|_| cursor.u64("a dimension")).collect()
 }
