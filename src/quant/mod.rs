@@ -3,6 +3,7 @@
 mod bitsandbytes;
 mod format;
 mod gguf;
+mod guess;
 pub mod llama_cpp;
 mod overrides;
 mod plain;
@@ -15,6 +16,7 @@ use crate::model::{Model, Tensor};
 use crate::nearest::did_you_mean;
 
 use format::Format;
+pub use guess::{Explanation, FoundType, explain, explain_gguf};
 pub use overrides::Override;
 pub use staging::Staging;
 

@@ -38,7 +38,10 @@ const KEYS: &[(&str, &[&str])] = &[
         ],
     ),
     ("v_head_dim", &["attention_value_length_mla", "attention_value_length"]),
-    ("sliding_window", &["if(attention_sliding_window > 0, attention_sliding_window, none)", "none"]),
+    (
+        "sliding_window",
+        &["if(attention_sliding_window > 0, attention_sliding_window, none)", "none"],
+    ),
     ("attention_chunk_size", &["if(attention_sliding_window > 0, attention_sliding_window, none)"]),
     // Experts.
     ("num_experts", &["expert_count"]),
@@ -52,10 +55,7 @@ const KEYS: &[(&str, &[&str])] = &[
     ("shared_expert_intermediate_size", SHARED_WIDTH),
     ("n_shared_experts", SHARED),
     ("moe_num_shared_experts", SHARED),
-    (
-        "first_k_dense_replace",
-        &["leading_dense_block_count", "layers_with_ffn_gate_inp_weight[0]"],
-    ),
+    ("first_k_dense_replace", &["leading_dense_block_count", "layers_with_ffn_gate_inp_weight[0]"]),
     ("moe_layer_start_index", &["leading_dense_block_count"]),
     ("moe_layer_interval", &["interleave_moe_layer_step"]),
     ("interleave_moe_layer_step", &["interleave_moe_layer_step"]),
@@ -86,9 +86,12 @@ const KEYS: &[(&str, &[&str])] = &[
     ("mamba_conv_bias", &["has_ssm_conv1d_bias"]),
     ("mamba_proj_bias", &["has_ssm_in_bias"]),
     ("use_qk_norm", &["has_attn_q_norm_weight"]),
+    ("rope_factors", &["columns_of_rope_factors_long_weight", "0"]),
     (
         "rope_type",
-        &["if(has_rope_freqs_weight, \"llama3\", if(has_rope_factors_long_weight, \"longrope\", \"default\"))"],
+        &[
+            "if(has_rope_freqs_weight, \"llama3\", if(has_rope_factors_long_weight, \"longrope\", \"default\"))",
+        ],
     ),
 ];
 
@@ -97,7 +100,8 @@ const LAYERS: &[&str] = &["block_count - nextn_predict_layers", "block_count"];
 
 const KV_HEADS: &[&str] = &["attention_head_count_kv", "attention_head_count"];
 
-const SHARED_WIDTH: &[&str] = &["expert_shared_feed_forward_length", "rows_of_ffn_gate_shexp_weight"];
+const SHARED_WIDTH: &[&str] =
+    &["expert_shared_feed_forward_length", "rows_of_ffn_gate_shexp_weight"];
 
 /// By the tensors where there are any: one family's converter writes a width of shared experts that its
 /// larger model does not have.
