@@ -88,6 +88,7 @@ pub mod verify;
 
 pub mod baseline;
 pub mod placement;
+pub mod reconcile;
 pub mod remedy;
 pub mod report;
 

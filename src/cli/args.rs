@@ -30,6 +30,8 @@ pub enum Command {
     Models(ModelsArgs),
     /// Show a model's components and tensors and their bytes
     Inspect(InspectArgs),
+    /// Compare what a model should hold with what a checkpoint's headers list
+    Reconcile(ReconcileArgs),
     /// Compute the placement that is proven best
     Solve(SolveArgs),
     /// Verify a placement file from scratch
@@ -44,6 +46,26 @@ pub struct ModelsArgs {
     /// List the quantizations instead of the models
     #[arg(long)]
     pub quants: bool,
+    #[command(flatten)]
+    pub output: OutputArgs,
+}
+
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  apportion reconcile ./Mixtral-8x7B-v0.1
+  apportion reconcile mixtral-8x7b --with mixtral.Q4_K_M.gguf --quant q4_k_m
+
+Exit status: 0 when every tensor is as predicted, 1 when one is not.")]
+pub struct ReconcileArgs {
+    /// What is predicted: a catalogue name, a config.json, or the checkpoint itself, by its own facts
+    pub model: String,
+    /// The checkpoint whose headers are compared: a file, an index or a folder [default: MODEL]
+    #[arg(long, value_name = "FILES")]
+    pub with: Option<String>,
+    /// The quantization that is predicted [default: what the files say of themselves]
+    #[arg(long, value_name = "NAME")]
+    pub quant: Option<String>,
     #[command(flatten)]
     pub output: OutputArgs,
 }
@@ -114,11 +136,12 @@ pub struct QuestionArgs {
 /// What is placed and how it is used.
 #[derive(Args, Debug)]
 pub struct ModelArgs {
-    /// A catalogue name, or the path of a `config.json` or of its folder
+    /// A catalogue name, or the path of a config.json, a checkpoint, or a folder with either
     pub model: String,
-    /// How the weights are stored; `apportion models --quants` lists the names
+    /// How the weights are stored; `apportion models --quants` lists the names [default for a
+    /// checkpoint: as its headers say]
     #[arg(long, value_name = "NAME")]
-    pub quant: String,
+    pub quant: Option<String>,
     /// Tokens per sequence the KV cache holds
     #[arg(long, value_name = "TOKENS", default_value_t = 4096, value_parser = whole)]
     pub context: u64,

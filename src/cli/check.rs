@@ -15,9 +15,10 @@ use super::{Answer, width};
 pub fn run(args: &CheckArgs) -> Result<Answer, Error> {
     let source = args.placement.display().to_string();
     let text = read_text(&args.placement, "read the placement")?;
-    let record = Record::from_yaml(&text, &source)?;
+    let demanded = args.model.as_deref().map(Model::resolve).transpose()?;
+    let record = Record::from_yaml(&text, &source, demanded.as_ref())?;
     let problem = record.scenario.problem()?;
-    let mut wrong = other_model(args, &record)?;
+    let mut wrong = other_model(demanded.as_ref(), &record);
     let measured = match verify(&problem, &record.placement(&problem)?) {
         Ok(measured) => {
             let found = differences(&record, &problem, &measured);
@@ -40,17 +41,16 @@ pub fn run(args: &CheckArgs) -> Result<Answer, Error> {
     Ok(Answer::new(text, valid))
 }
 
-fn other_model(args: &CheckArgs, record: &Record) -> Result<Vec<String>, Error> {
-    let Some(name) = &args.model else { return Ok(Vec::new()) };
-    let demanded = Model::resolve(name)?;
+fn other_model(demanded: Option<&Model>, record: &Record) -> Vec<String> {
     let solved_for = &record.scenario.model;
-    if demanded.fingerprint == solved_for.fingerprint {
-        return Ok(Vec::new());
-    }
-    Ok(vec![format!(
-        "model: the file was solved for another model, `{}` and not `{}`",
-        solved_for.name, demanded.name
-    )])
+    let other = demanded.filter(|model| model.fingerprint != solved_for.fingerprint);
+    let line = |model: &Model| {
+        format!(
+            "model: the file was solved for another model, `{}` and not `{}`",
+            solved_for.name, model.name
+        )
+    };
+    other.map(line).into_iter().collect()
 }
 
 fn confirmed(

@@ -35,14 +35,31 @@ pub enum Found {
 
 /// Reads what is typed about the model and its use.
 pub fn model_facts(args: &ModelArgs) -> Result<(Model, Scheme, Load), Error> {
-    let scheme = Scheme::parse(&args.quant)?;
+    let model = Model::resolve(&args.model)?;
+    for notice in &model.notices {
+        say(&format!("note: {notice}"));
+    }
+    let scheme = scheme(args, &model)?;
     let load = Load {
         context: args.context,
         batch: args.batch,
         kv_type: KvType::parse(&args.kv_type)?,
         staging: args.staging.as_deref().map(Staging::parse).transpose()?,
     };
-    Ok((Model::resolve(&args.model)?, scheme, load))
+    Ok((model, scheme, load))
+}
+
+/// The scheme that was typed, else that of the checkpoint.
+fn scheme(args: &ModelArgs, model: &Model) -> Result<Scheme, Error> {
+    match (&args.quant, &model.found) {
+        (Some(text), _) => Scheme::parse(text),
+        (None, Some(_)) => Ok(Scheme::stored()),
+        (None, None) => Err(Error::new("choose the quantization")
+            .object(&args.model)
+            .expected("--quant")
+            .found("a model without weights")
+            .hint("`apportion models --quants` lists the names")),
+    }
 }
 
 /// Reads the whole question.

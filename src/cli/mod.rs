@@ -10,6 +10,7 @@ mod compare;
 mod flow;
 mod inspect;
 mod models;
+mod reconcile;
 mod solve;
 
 use std::io::{self, IsTerminal, Write};
@@ -45,6 +46,7 @@ pub fn run() -> ExitCode {
     let answer = match Cli::parse().command {
         Command::Models(args) => models::run(&args),
         Command::Inspect(args) => inspect::run(&args),
+        Command::Reconcile(args) => reconcile::run(&args),
         Command::Solve(args) => solve::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Compare(args) => compare::run(&args),

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value as Json};
 
-use super::expression::{Scope, Value};
+use super::expression::{Expression, Scope, Value};
 use super::family::{Family, families};
 use super::template::{Key, KeyKind};
 use crate::error::Error;
@@ -75,6 +75,26 @@ pub(super) fn family_of(
     }
 }
 
+/// As [`family_of`], for those who can do without.
+pub(super) fn known_family_of(object: &Map<String, Json>) -> Option<&'static Family> {
+    let name = object.get("model_type")?.as_str()?;
+    families().iter().find(|family| family.model_types.iter().any(|t| t == name))
+}
+
+/// The config of the language model: the whole, or the `text_config` in one of several models.
+pub(super) fn language_model(object: &Map<String, Json>) -> &Map<String, Json> {
+    let inner = object.get("text_config").and_then(Json::as_object);
+    let served = |config: &&Map<String, Json>| known_family_of(config).is_some();
+    inner.filter(|_| !served(&object)).filter(served).unwrap_or(object)
+}
+
+/// What a config says about quantization.
+pub(super) fn quantization_of(object: &Map<String, Json>) -> Map<String, Json> {
+    let keys = ["quantization_config", "quantization"];
+    let said = keys.iter().filter_map(|key| Some((*key, object.get(*key)?)));
+    said.map(|(key, value)| (key.to_owned(), value.clone())).collect()
+}
+
 /// The family's values from a config; keys the family does not read are ignored.
 pub(super) fn read(
     family: &Family,
@@ -92,11 +112,11 @@ pub(super) fn read(
                     .found(shown(json))
             })?;
             values.insert(name.clone(), value);
-        } else if key.default.is_none() {
+        } else if otherwise(object, name, key).is_none() {
             return Err(missing(name, object, source));
         }
     }
-    fill_defaults(family, &mut values, source)?;
+    fill_defaults(family, object, &mut values, source)?;
     Ok(values)
 }
 
@@ -155,6 +175,12 @@ fn find<'a>(
     })
 }
 
+/// What the key means without a value: null may mean something else than leaving it out.
+fn otherwise<'a>(object: &Map<String, Json>, name: &str, key: &'a Key) -> Option<&'a Expression> {
+    let null = || object.get(name).is_some_and(Json::is_null);
+    key.if_null.as_ref().filter(|_| null()).or(key.default.as_ref())
+}
+
 /// The value as the key wants it, or what was expected.
 fn typed(key: &Key, json: &Json) -> Result<Value, String> {
     let within = |value: &i64| (key.min..=key.max).contains(value);
@@ -164,6 +190,12 @@ fn typed(key: &Key, json: &Json) -> Result<Value, String> {
             .filter(within)
             .map(Value::Integer)
             .ok_or_else(|| format!("a whole number from {} to {}", key.min, key.max)),
+        KeyKind::Length => json
+            .as_array()
+            .map_or_else(|| json.as_i64(), |list| i64::try_from(list.len()).ok())
+            .filter(within)
+            .map(Value::Integer)
+            .ok_or_else(|| format!("a list of {} to {} items", key.min, key.max)),
         KeyKind::Boolean => {
             json.as_bool().map(Value::Boolean).ok_or_else(|| "true or false".to_owned())
         }
@@ -197,14 +229,18 @@ fn word(json: &Json) -> Option<String> {
 }
 
 /// Defaults may build on other defaults, so they are filled in until nothing changes any more.
-fn fill_defaults(family: &Family, values: &mut Values, source: &str) -> Result<(), Error> {
+fn fill_defaults(
+    family: &Family,
+    object: &Map<String, Json>,
+    values: &mut Values,
+    source: &str,
+) -> Result<(), Error> {
     loop {
         let mut waiting = None;
         let before = values.len();
         for (name, key) in family.config.iter() {
-            let Some(default) = key.default.as_ref().filter(|_| !values.contains_key(name)) else {
-                continue;
-            };
+            let default = otherwise(object, name, key).filter(|_| !values.contains_key(name));
+            let Some(default) = default else { continue };
             if default.names().iter().any(|needed| !values.contains_key(*needed)) {
                 waiting = Some(name);
                 continue;

@@ -42,6 +42,9 @@ pub(super) fn model(
         gguf_counts,
         tensors: tensors.into(),
         fingerprint: String::new(),
+        found: None,
+        published_quantization: serde_json::Map::new(),
+        notices: Vec::new(),
     };
     model.fingerprint = fingerprint::of(&model, &unpublished);
     Ok(model)

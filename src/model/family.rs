@@ -101,6 +101,7 @@ impl Family {
         let mut all = vec![("moe_layer".to_owned(), &self.moe_layer, true)];
         for (key, spec) in self.config.iter() {
             all.extend(spec.default.iter().map(|e| (format!("config.{key}.default"), e, false)));
+            all.extend(spec.if_null.iter().map(|e| (format!("config.{key}.if_null"), e, false)));
         }
         for (name, expression) in self.geometry.all() {
             all.push((format!("geometry.{name}"), expression, false));

@@ -8,18 +8,24 @@ mod config;
 mod derive;
 mod expression;
 mod family;
+mod found;
+mod from_checkpoint;
 mod gguf_metadata;
+mod grouping;
 mod resolve;
 mod template;
 mod token;
+mod unknown;
 
 use std::sync::Arc;
 
+use crate::checkpoint::Format;
 use crate::error::Error;
 
 pub use catalogue::{CatalogueEntry, catalogue};
 pub use component::{ComponentId, ComponentKind};
 pub use family::{Family, families, family};
+pub use found::{Found, LeftOut};
 
 /// One weight tensor of one component: a whole tensor of a file, or an expert's part of one that
 /// holds all experts of its layer.
@@ -176,6 +182,8 @@ pub struct LayerCache {
     pub expanded: KeyValue,
     /// Tokens the layer looks back, itself included; `None` for all.
     pub window: Option<u64>,
+    /// The same in llama.cpp, which does not use the windows of every architecture.
+    pub gguf_window: Option<u64>,
     /// Elements of recurrent state, whatever the number of tokens.
     pub state_elements: u64,
 }
@@ -226,7 +234,7 @@ pub struct GgufCounts {
 }
 
 /// A model: a family's template filled in with one config.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Model {
     /// The catalogue name when the facts are those of a catalogue model, otherwise what the file says.
     pub name: String,
@@ -244,6 +252,12 @@ pub struct Model {
     pub tensors: Arc<[Tensor]>,
     /// SHA-256 over family, geometry and tensors, in hex: two models with the same are the same.
     pub fingerprint: String,
+    /// What the headers of its checkpoint list, when it was read from one.
+    pub found: Option<Arc<Found>>,
+    /// What its config says about quantization: the keys `quantization_config` and `quantization`.
+    pub published_quantization: serde_json::Map<String, serde_json::Value>,
+    /// What a user should know about how it was read, as sentences.
+    pub notices: Vec<String>,
 }
 
 impl Model {
@@ -257,7 +271,12 @@ impl Model {
     /// # Errors
     /// A model of no known family, which has only the tensors it was read from.
     pub fn layout(&self, layout: Layout) -> Result<Arc<[Tensor]>, Error> {
-        if layout == Layout::Published {
+        let found = self.found.as_ref().filter(|_| self.family == unknown::FAMILY);
+        let has = match found.map(|found| found.format) {
+            Some(Format::Gguf) => matches!(layout, Layout::Gguf(_)),
+            _ => layout == Layout::Published,
+        };
+        if has {
             return Ok(Arc::clone(&self.tensors));
         }
         resolve::layout(self, layout)

@@ -83,7 +83,8 @@ impl Model {
         days
     }
 
-    /// The model a user names: a catalogue name, else the path of a config.json or of its folder.
+    /// The model a user names: a catalogue name, else the path of a checkpoint, of a config.json, or of a
+    /// folder with either.
     ///
     /// # Errors
     /// What is neither, what cannot be read safely, and what [`Model::from_config_json`] refuses.
@@ -95,17 +96,18 @@ impl Model {
         if !path.exists() && !looks_like_path(argument) {
             return Err(not_found(argument));
         }
+        if Checkpoint::is_checkpoint_path(path) {
+            return Self::from_files(path);
+        }
         let file = if path.is_dir() { path.join("config.json") } else { path.to_owned() };
         if path.is_dir() && !file.exists() {
             return Err(Error::new("read the model")
                 .object(argument)
-                .expected("a folder with a config.json")
-                .found("a folder without one"));
+                .expected("a folder with a config.json or a checkpoint")
+                .found("a folder without either"));
         }
         let text = read_text(&file, "read the config")?;
-        let folder = file.canonicalize().ok();
-        let folder = folder.as_deref().and_then(Path::parent).and_then(Path::file_name);
-        from_config(&text, &file.display().to_string(), folder.and_then(|name| name.to_str()))
+        from_config(&text, &file.display().to_string(), Some(&name_of(&file)))
     }
 
     /// The model that [`Model::family`] and [`Model::config`] of another describe.
@@ -163,13 +165,16 @@ fn known_family(name: &str) -> Result<&'static Family, Error> {
 
 /// Whether a name that no file has was meant for one: reading it then says why it cannot be read.
 fn looks_like_path(argument: &str) -> bool {
-    argument.contains(['/', '\\']) || Path::new(argument).extension().is_some_and(|e| e == "json")
+    argument.contains(['/', '\\'])
+        || Path::new(argument)
+            .extension()
+            .is_some_and(|e| ["json", "gguf", "safetensors"].iter().any(|end| e == *end))
 }
 
 fn not_found(argument: &str) -> Error {
     let error = Error::new("find the model")
         .object(argument)
-        .expected("a name from the catalogue, or the path of a config.json or of its folder")
+        .expected("a name from the catalogue, or the path of a config.json, a checkpoint or a folder with either")
         .found("neither");
     match nearest(argument, catalogue().iter().map(|e| e.name.as_str())).first() {
         Some(name) => error.hint(format!("did you mean `{name}`?")),
@@ -179,8 +184,9 @@ fn not_found(argument: &str) -> Error {
 
 fn from_config(text: &str, source: &str, folder: Option<&str>) -> Result<Model, Error> {
     let object = config::parse(text, source)?;
-    let family = config::family_of(&object, source)?;
-    let values = config::read(family, &object, source)?;
+    let own = config::language_model(&object);
+    let family = config::family_of(own, source)?;
+    let values = config::read(family, own, source)?;
     let said = |key: &str| object.get(key).and_then(Value::as_str);
     let name = [folder, said("_name_or_path"), said("model_type")]
         .into_iter()
@@ -188,11 +194,18 @@ fn from_config(text: &str, source: &str, folder: Option<&str>) -> Result<Model, 
         .map(sanitised)
         .find(|name| !name.is_empty())
         .unwrap_or_else(|| family.family.clone());
-    named(family, &values, name, source)
+    let mut model = named(family, &values, name, source)?;
+    model.published_quantization = config::quantization_of(&object);
+    Ok(model)
 }
 
 /// Derives the model and, when the catalogue has the same one, gives it the catalogue's name.
-fn named(family: &Family, values: &Values, name: String, source: &str) -> Result<Model, Error> {
+pub(super) fn named(
+    family: &Family,
+    values: &Values,
+    name: String,
+    source: &str,
+) -> Result<Model, Error> {
     let mut model = derive::model(family, values, name, source)?;
     let geometry = derive::geometry(family, values, source)?;
     for entry in catalogue().iter().filter(|entry| entry.family == family.family) {
@@ -208,6 +221,21 @@ fn named(family: &Family, values: &Values, name: String, source: &str) -> Result
         }
     }
     Ok(model)
+}
+
+/// What the model at a path is called: its folder, or a GGUF file without its ending.
+pub(super) fn name_of(path: &Path) -> String {
+    let whole = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    let is_gguf = whole.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("gguf"));
+    let part = if is_gguf {
+        whole.file_stem()
+    } else if whole.is_dir() {
+        whole.file_name()
+    } else {
+        whole.parent().and_then(Path::file_name)
+    };
+    let name = sanitised(part.and_then(|part| part.to_str()).unwrap_or(""));
+    if name.is_empty() { "model".to_owned() } else { name }
 }
 
 /// The last part of a path or repository name, with characters that are safe in files and terminals.

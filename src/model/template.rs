@@ -21,6 +21,8 @@ pub(super) struct Key {
     pub(super) max: i64,
     /// What an absent or null key means; a key without one is required.
     pub(super) default: Option<Expression>,
+    /// What a null key means, where that is not the same as leaving it out.
+    pub(super) if_null: Option<Expression>,
     /// Other places of the value, as paths like `rope_scaling.type`, tried in order.
     #[serde(default)]
     pub(super) from: Vec<String>,
@@ -50,6 +52,8 @@ pub(super) enum KeyKind {
     Text,
     Integers,
     Texts,
+    /// A list of whatever, of which only the number of items matters; or that number.
+    Length,
 }
 
 /// [`super::Geometry`], each size as an expression over config keys.
@@ -109,6 +113,8 @@ pub(super) struct CacheTemplate {
     /// Tokens the layer looks back, where that is less than the context; 0 for all.
     #[serde(default = "zero")]
     pub(super) window: Expression,
+    /// The same in runtimes of GGUF files, where they do not use the window that the config states.
+    pub(super) gguf_window: Option<Expression>,
     /// The same cache in a runtime that does not keep the compressed form.
     pub(super) expanded: Option<ExpandedTemplate>,
     /// Elements of recurrent state per sequence, whatever its length.
@@ -133,7 +139,7 @@ impl CacheTemplate {
     pub(super) fn all(&self) -> impl Iterator<Item = &Expression> {
         let own = [&self.heads, &self.key_width, &self.value_width, &self.window, &self.state];
         let expanded = self.expanded.iter().flat_map(|e| [&e.heads, &e.key_width, &e.value_width]);
-        self.when.iter().chain(own).chain(expanded)
+        self.when.iter().chain(own).chain(&self.gguf_window).chain(expanded)
     }
 }
 

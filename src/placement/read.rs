@@ -63,6 +63,8 @@ struct ModelEntry {
     name: String,
     family: String,
     fingerprint: String,
+    /// Of the headers, where the bytes are a checkpoint's.
+    checkpoint: Option<String>,
     config: StrictMap<Value>,
 }
 
@@ -181,7 +183,10 @@ fn parse_fraction(text: &str) -> Option<Ratio> {
 
 impl Record {
     /// Reads the text of a placement file; `source` names it in messages.
-    pub fn from_yaml(text: &str, source: &str) -> Result<Self, Error> {
+    ///
+    /// A file about a checkpoint's own bytes needs the model read from that checkpoint; any other file
+    /// stands alone.
+    pub fn from_yaml(text: &str, source: &str, checkpoint: Option<&Model>) -> Result<Self, Error> {
         let refuse = || Error::new(OPERATION).object(source);
         let VersionEntry { version } = yaml::from_str(text, OPERATION, source)?;
         if version != VERSION {
@@ -192,16 +197,17 @@ impl Record {
         }
         let file: FileEntry = yaml::from_str(text, OPERATION, source)?;
         let FileEntry { model, constraints, hardware, map, .. } = &file;
-        let model = rebuild_model(model, source)?;
+        let model = rebuild_model(model, source, checkpoint)?;
         let inside = |error: Error| error.place(format!("the file `{source}`"));
         let devices = hardware.iter().map(to_device).collect();
         let hardware = Hardware::new(devices).map_err(inside)?;
-        let ids = component_ids(&model);
+        let scheme = Scheme::parse(&file.quantization).map_err(inside)?;
+        let ids = component_ids(&model, &scheme).map_err(inside)?;
         let homes = read_map(map, &hardware, &ids).map_err(|e| e.object(source))?;
         let objectives = read_objectives(&file.objectives).map_err(inside)?;
         let scenario = Scenario {
             model,
-            scheme: Scheme::parse(&file.quantization).map_err(inside)?,
+            scheme,
             load: read_load(&file).map_err(inside)?,
             hardware,
             constraints: read_constraints(constraints).map_err(inside)?,
@@ -222,11 +228,19 @@ impl Record {
     }
 }
 
-fn rebuild_model(entry: &ModelEntry, source: &str) -> Result<Model, Error> {
-    let config: BTreeMap<String, Value> =
-        entry.config.iter().map(|(key, value)| (key.clone(), value.clone())).collect();
-    let mut model =
-        Model::from_facts(&entry.family, &config).map_err(|error| error.object(source))?;
+fn rebuild_model(
+    entry: &ModelEntry,
+    source: &str,
+    checkpoint: Option<&Model>,
+) -> Result<Model, Error> {
+    let mut model = match &entry.checkpoint {
+        Some(headers) => with_headers(headers, source, checkpoint)?,
+        None => {
+            let config: BTreeMap<String, Value> =
+                entry.config.iter().map(|(key, value)| (key.clone(), value.clone())).collect();
+            Model::from_facts(&entry.family, &config).map_err(|error| error.object(source))?
+        }
+    };
     if model.fingerprint != entry.fingerprint {
         return Err(Error::new(OPERATION)
             .object(source)
@@ -247,12 +261,34 @@ fn rebuild_model(entry: &ModelEntry, source: &str) -> Result<Model, Error> {
     Ok(model)
 }
 
+/// The model whose checkpoint has these headers.
+fn with_headers(headers: &str, source: &str, given: Option<&Model>) -> Result<Model, Error> {
+    let refuse = || Error::new(OPERATION).object(source).place("model.checkpoint");
+    let found = given.and_then(|model| model.found.as_ref().map(|found| (model, found)));
+    let Some((model, found)) = found else {
+        return Err(refuse()
+            .expected("the checkpoint the file was solved for")
+            .found("none given")
+            .hint(
+                "`apportion check PLACEMENT --model FILES`: its bytes are those of the headers",
+            ));
+    };
+    if found.fingerprint != *headers {
+        return Err(refuse()
+            .expected(headers)
+            .found(format!("a checkpoint with the headers {}", found.fingerprint))
+            .hint("the files are others than those it was solved for; solve again"));
+    }
+    Ok(model.clone())
+}
+
 /// The components a model has, in canonical order, each once.
-fn component_ids(model: &Model) -> Vec<ComponentId> {
-    let mut ids: Vec<_> = model.tensors.iter().map(|tensor| tensor.component).collect();
+fn component_ids(model: &Model, scheme: &Scheme) -> Result<Vec<ComponentId>, Error> {
+    let storage = scheme.store(model)?;
+    let mut ids: Vec<_> = storage.tensors.iter().map(|tensor| tensor.component).collect();
     ids.sort_unstable();
     ids.dedup();
-    ids
+    Ok(ids)
 }
 
 fn read_map(

@@ -45,6 +45,9 @@ impl Record {
             out.entry("name", text(&model.name));
             out.entry("family", text(&model.family));
             out.entry("fingerprint", quoted(&model.fingerprint));
+            if let Some(found) = model.found.as_ref().filter(|_| self.scenario.scheme.is_stored()) {
+                out.entry("checkpoint", quoted(&found.fingerprint));
+            }
             out.section("config", |out| {
                 for (key, value) in &model.config {
                     out.entry(&text(key), flow(value));

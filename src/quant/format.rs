@@ -1,5 +1,7 @@
 //! The formats there are, by name: which module sizes their tensors, and in which layout.
 
+use std::sync::Arc;
+
 use super::bitsandbytes::Bitsandbytes;
 use super::gguf::Gguf;
 use super::plain::Plain;
@@ -19,6 +21,8 @@ pub(super) enum Format {
     Bitsandbytes(Bitsandbytes),
     /// A GGUF file made by llama.cpp's quantizer.
     Gguf(Gguf),
+    /// What the checkpoint's headers list.
+    Stored,
 }
 
 /// Every format without options, each kind of runtime together, widest first.
@@ -40,7 +44,8 @@ impl Format {
             return Ok(Self::Gguf(gguf));
         }
         let plain = |format: &Self| format.name().replace('-', "_") == base;
-        let known = all().into_iter().find(plain).ok_or_else(|| unknown(text))?;
+        let known =
+            all().into_iter().chain([Self::Stored]).find(plain).ok_or_else(|| unknown(text))?;
         match options.first() {
             Some(option) => Err(Error::new(OPERATION)
                 .object(text)
@@ -55,6 +60,7 @@ impl Format {
             Self::Plain(plain) => plain.name().to_owned(),
             Self::Bitsandbytes(format) => format.name().to_owned(),
             Self::Gguf(gguf) => gguf.name(),
+            Self::Stored => "stored".to_owned(),
         }
     }
 
@@ -63,39 +69,45 @@ impl Format {
             Self::Plain(plain) => plain.description().to_owned(),
             Self::Bitsandbytes(format) => format.description().to_owned(),
             Self::Gguf(gguf) => gguf.description(),
+            Self::Stored => "as the checkpoint holds it, byte for byte".to_owned(),
         }
     }
 
     pub(super) fn default_staging(self) -> Staging {
         match self {
             Self::Bitsandbytes(_) => Staging::Device,
-            Self::Plain(_) | Self::Gguf(_) => Staging::None,
+            Self::Plain(_) | Self::Gguf(_) | Self::Stored => Staging::None,
         }
     }
 
     /// The formats the same runtime can hold, this one included, widest first.
     pub(super) fn alternatives(self) -> Vec<Self> {
         let kind = std::mem::discriminant(&self);
-        all().into_iter().filter(|other| std::mem::discriminant(other) == kind).collect()
+        let all = all().into_iter().chain([Self::Stored]);
+        all.filter(|other| std::mem::discriminant(other) == kind).collect()
     }
 
     /// What each tensor of the model takes, in the layout that holds it.
     pub(super) fn store(self, model: &Model) -> Result<Storage, Error> {
-        let tensors = model.layout(self.layout())?;
+        let Some(layout) = self.layout() else { return stored(model) };
+        let tensors = model.layout(layout)?;
         let stored: Vec<StoredTensor> = match self {
             Self::Plain(plain) => tensors.iter().map(|tensor| plain.store(tensor)).collect(),
             Self::Bitsandbytes(format) => {
                 tensors.iter().map(|tensor| format.store(tensor)).collect()
             }
             Self::Gguf(gguf) => gguf.store(model, &tensors)?,
+            Self::Stored => return stored(model),
         };
         Ok(Storage { tensors, stored })
     }
 
-    fn layout(self) -> Layout {
+    /// The layout its files or runtime have; `None` for that of the checkpoint.
+    fn layout(self) -> Option<Layout> {
         match self {
-            Self::Plain(_) | Self::Bitsandbytes(_) => Layout::Published,
-            Self::Gguf(gguf) => Layout::Gguf(gguf.recipe.era.number()),
+            Self::Plain(_) | Self::Bitsandbytes(_) => Some(Layout::Published),
+            Self::Gguf(gguf) => Some(Layout::Gguf(gguf.recipe.era.number())),
+            Self::Stored => None,
         }
     }
 
@@ -104,9 +116,28 @@ impl Format {
         match self {
             Self::Plain(plain) => Ok(plain.store(tensor)),
             Self::Bitsandbytes(format) => Ok(format.store(tensor)),
-            Self::Gguf(_) => Err("a recipe chooses among types; name one of them".to_owned()),
+            Self::Gguf(_) | Self::Stored => {
+                Err("no type of a single tensor; name one that is".to_owned())
+            }
         }
     }
+}
+
+/// What the headers list.
+fn stored(model: &Model) -> Result<Storage, Error> {
+    let found = model.found.as_ref().ok_or_else(|| {
+        Error::new("size the weights of")
+            .object(&model.name)
+            .expected("a checkpoint, for `stored`")
+            .found("a config only")
+            .hint("give the checkpoint's files, or a quantization: `apportion models --quants`")
+    })?;
+    let stored = found
+        .stored
+        .iter()
+        .map(|&(type_name, bytes)| StoredTensor { type_name, bytes, staged_bytes: 0 })
+        .collect();
+    Ok(Storage { tensors: Arc::clone(&found.tensors), stored })
 }
 
 fn unknown(text: &str) -> Error {

@@ -65,6 +65,16 @@ impl Scheme {
         self.format.name()
     }
 
+    /// What a checkpoint holds, byte for byte.
+    pub fn stored() -> Self {
+        Self { format: Format::Stored, overrides: Vec::new() }
+    }
+
+    /// Whether it is [`Scheme::stored`], whose bytes only a checkpoint's headers say.
+    pub fn is_stored(&self) -> bool {
+        self.format == Format::Stored
+    }
+
     /// One line for people.
     pub fn description(&self) -> String {
         self.format.description()

@@ -8,10 +8,11 @@ use super::Solution;
 use super::remedy as words;
 use crate::baseline::{Misfit, Row, RowOutcome};
 use crate::memory::Demand;
-use crate::model::Model;
+use crate::model::{LeftOut, Model};
 use crate::placement::{Status, limit_name};
 use crate::plan::{Infeasibility, LimitReached, Solved, SolverReport, StageReport};
 use crate::problem::{ObjectiveValue, Problem};
+use crate::reconcile::{Difference, Entry, Reconciliation};
 use crate::remedy::{NotEnough, Remedies, Remedy};
 use crate::scenario::Scenario;
 use crate::verify::{Measured, Traffic};
@@ -104,6 +105,38 @@ pub fn inventory(model: &Model, demand: &Demand) -> Value {
         "kv_cache_bytes": demand.kv_cache_bytes(),
         "components": components,
         "tensors": tensors,
+    })
+}
+
+/// `reconcile`.
+pub fn reconciliation(model: &Model, outcome: &Reconciliation) -> Value {
+    let entry = |entry: &Entry| {
+        json!({
+            "shape": entry.shape,
+            "type": entry.type_name,
+            "bytes": entry.bytes,
+            "tensors": entry.tensors,
+        })
+    };
+    let difference = |difference: &Difference| {
+        json!({
+            "name": difference.name,
+            "predicted": difference.predicted.as_ref().map(entry),
+            "found": difference.found.as_ref().map(entry),
+        })
+    };
+    let left_out =
+        |tensor: &LeftOut| json!({ "name": tensor.name, "bytes": tensor.bytes, "why": tensor.why });
+    json!({
+        "model": model.name,
+        "family": model.family,
+        "quantization": outcome.scheme,
+        "agrees": outcome.agrees(),
+        "predicted_bytes": outcome.predicted_bytes,
+        "found_bytes": outcome.found_bytes,
+        "equal": outcome.equal,
+        "differences": outcome.differences.iter().map(difference).collect::<Vec<_>>(),
+        "left_out": outcome.left_out.iter().map(left_out).collect::<Vec<_>>(),
     })
 }
 

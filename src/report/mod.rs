@@ -9,6 +9,7 @@ mod infeasible;
 mod inventory;
 pub mod json;
 mod map;
+mod reconciliation;
 mod remedy;
 mod solution;
 mod table;
@@ -18,6 +19,7 @@ pub use comparison::comparison;
 pub use infeasible::infeasible;
 pub use inventory::{components, inventory, tensors};
 pub use map::map;
+pub use reconciliation::reconciliation;
 pub use solution::{Solution, holdings, question, solution};
 pub use table::{Align, Table};
 

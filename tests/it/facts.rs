@@ -6,6 +6,7 @@
 
 mod demand;
 mod hostile;
+mod layouts;
 mod models;
 mod quants;
 

@@ -93,7 +93,7 @@ fn what_is_written_reads_back_as_itself() {
             }
             let record = arbitrary(&scenario, &mut random);
             let text = record.to_yaml();
-            let read = Record::from_yaml(&text, "map.yaml").unwrap();
+            let read = Record::from_yaml(&text, "map.yaml", None).unwrap();
             assert_eq!(read.homes, record.homes, "{model} {round}");
             assert_eq!(read.to_yaml(), text, "{model} {round}");
         }
@@ -109,7 +109,7 @@ fn a_solved_file_is_true_and_stable() {
     let (problem, record) = solved(&asked);
     let text = record.to_yaml();
     golden("placement.yaml", &text);
-    let read = Record::from_yaml(&text, "map.yaml").unwrap();
+    let read = Record::from_yaml(&text, "map.yaml", None).unwrap();
     assert_eq!(read.scenario.problem().unwrap(), problem);
     let placement = read.placement(&problem).unwrap();
     let measured: Measured = verify(&problem, &placement).unwrap();
@@ -118,7 +118,7 @@ fn a_solved_file_is_true_and_stable() {
 
 /// Whether `check` would accept the text.
 fn is_accepted(text: &str) -> bool {
-    let Ok(record) = Record::from_yaml(text, "map.yaml") else { return false };
+    let Ok(record) = Record::from_yaml(text, "map.yaml", None) else { return false };
     let Ok(problem) = record.scenario.problem() else { return false };
     let Ok(placement) = record.placement(&problem) else { return false };
     let Ok(measured) = verify(&problem, &placement) else { return false };
@@ -178,7 +178,7 @@ fn no_stray_byte_changes_the_map_or_panics() {
         }
         let edited = String::from_utf8(bytes).unwrap();
         if is_accepted(&edited) {
-            let read = Record::from_yaml(&edited, "map.yaml").unwrap();
+            let read = Record::from_yaml(&edited, "map.yaml", None).unwrap();
             assert_eq!(read.homes, record.homes, "{edited}");
         }
     }
@@ -200,6 +200,6 @@ fn a_recorded_objective_has_one_name() {
     let text = record.to_yaml();
     let edited = text.replace("- name: traffic\n", "- name: traffic,spill_bytes\n");
     assert_ne!(edited, text, "the file names its objectives otherwise");
-    assert!(Record::from_yaml(&text, "map.yaml").is_ok());
-    assert!(Record::from_yaml(&edited, "map.yaml").is_err());
+    assert!(Record::from_yaml(&text, "map.yaml", None).is_ok());
+    assert!(Record::from_yaml(&edited, "map.yaml", None).is_err());
 }

@@ -53,6 +53,14 @@ fn cache(template: &CacheTemplate, scope: Scope<'_>) -> Result<LayerCache, Strin
         None => kept,
     };
     let window = bounded(&template.window)?;
+    let gguf_window = template.gguf_window.as_ref().map_or(Ok(window), bounded)?;
     let state_elements = bounded(&template.state)?;
-    Ok(LayerCache { kept, expanded, window: (window > 0).then_some(window), state_elements })
+    let some = |window: u64| (window > 0).then_some(window);
+    Ok(LayerCache {
+        kept,
+        expanded,
+        window: some(window),
+        gguf_window: some(gguf_window),
+        state_elements,
+    })
 }

@@ -22,11 +22,14 @@ pub(super) fn of(model: &Model, unpublished: &[Tensor]) -> String {
     ));
     hash.update(format!("{:?}\n", model.gguf_counts));
     for cache in &model.cache {
-        let LayerCache { kept, expanded, window, state_elements } = cache;
+        let LayerCache { kept, expanded, window, gguf_window, state_elements } = cache;
         for KeyValue { heads, key_width, value_width } in [kept, expanded] {
             hash.update(format!("{heads} {key_width} {value_width} "));
         }
         hash.update(format!("{} {state_elements}\n", window.unwrap_or(0)));
+        if gguf_window != window {
+            hash.update(format!("gguf {}\n", gguf_window.unwrap_or(0)));
+        }
     }
     for tensor in model.tensors.iter().chain(unpublished) {
         let Tensor { name, role, component, published_f32, .. } = tensor;

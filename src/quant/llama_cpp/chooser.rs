@@ -73,21 +73,24 @@ impl<'a> Chooser<'a> {
         if is_kept(row, recipe, self.facts) {
             return Ok(converted);
         }
-        match category {
-            Category::TokenEmbedding if recipe.token_embedding_type.is_some() => {
-                return Ok(recipe.token_embedding_type.unwrap_or(default));
+        let overridden = match category {
+            Category::TokenEmbedding => recipe.token_embedding_type,
+            Category::Output => recipe.output_type,
+            _ => None,
+        };
+        let (wanted, instead) = match overridden {
+            // What is asked for by name is never replaced.
+            Some(wanted) => (wanted, fallback::exact(wanted, row.row_elements())),
+            None if is_float => return Ok(converted),
+            None => {
+                let wanted = if recipe.pure { default } else { self.by_rules(row, category)? };
+                (wanted, fallback::fitting(wanted, row.row_elements(), recipe.era))
             }
-            Category::Output if recipe.output_type.is_some() => {
-                return Ok(recipe.output_type.unwrap_or(default));
-            }
-            _ if is_float => return Ok(converted),
-            _ => {}
-        }
-        let wanted = if recipe.pure { default } else { self.by_rules(row, category)? };
-        fallback::fitting(wanted, row.row_elements(), recipe.era).ok_or_else(|| {
-            let block = wanted.block_elements();
+        };
+        instead.ok_or_else(|| {
+            let (kind, block) = (wanted.name(), wanted.block_elements());
             refusal(row)
-                .expected(format!("rows of whole blocks of {block}, as {} has", wanted.name()))
+                .expected(format!("rows of whole blocks of {block}, as {kind} has"))
                 .found(format!("rows of {}, and nothing to fall back to", row.row_elements()))
         })
     }

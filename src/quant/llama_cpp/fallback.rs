@@ -7,11 +7,15 @@ use crate::dtype::GgmlType as T;
 ///
 /// `None` when the quantizer knows no substitute and refuses the file.
 pub(super) fn fitting(wanted: T, row: u64, era: Era) -> Option<T> {
-    if row.is_multiple_of(wanted.block_elements()) {
-        return Some(wanted);
-    }
-    let smaller = substitute(wanted, era)?;
-    Some(if row.is_multiple_of(smaller.block_elements()) { smaller } else { T::F16 })
+    exact(wanted, row).or_else(|| {
+        let smaller = substitute(wanted, era)?;
+        Some(exact(smaller, row).unwrap_or(T::F16))
+    })
+}
+
+/// `wanted`, if rows of `row` elements fill its blocks.
+pub(super) fn exact(wanted: T, row: u64) -> Option<T> {
+    row.is_multiple_of(wanted.block_elements()).then_some(wanted)
 }
 
 /// A type with blocks of 32, of about as many bits.

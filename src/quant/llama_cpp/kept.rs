@@ -87,6 +87,9 @@ const FLOAT_32: [&str; 18] = [
     ".indexer.proj.weight",
 ];
 
+/// The same for `glm5-next`, by parts of names.
+const FLOAT_32_GLM5: [&str; 5] = ["hc_attn_", "hc_ffn_", "indexer_compressor_", "ssm_a", "ssm_dt"];
+
 /// Whether the quantizer leaves the tensor as the converter wrote it.
 pub(super) fn is_kept(row: &Row<'_>, recipe: &Recipe, facts: &Facts<'_>) -> bool {
     let name = row.name;
@@ -113,9 +116,11 @@ pub(super) fn converted(
     if facts.source_experts_mxfp4 && row.is_stack() && name.ends_with("_exps.weight") {
         return GgmlType::Mxfp4;
     }
+    let named = |part: &&str| name.contains(*part);
     let float_32 = row.shape.len() < 2
         || !name.ends_with(".weight")
         || FLOAT_32.iter().any(|end| name.ends_with(end))
+        || (facts.architecture == "glm5-next" && FLOAT_32_GLM5.iter().any(named))
         || (name.ends_with(".ffn_gate_inp.weight") && router_is_float_32(facts, era));
     if float_32 { GgmlType::F32 } else { matrices }
 }

@@ -1,5 +1,7 @@
 //! The types llama.cpp's quantizer chooses, against what it said itself.
 
+mod quantizer;
+
 use apportion::dtype::GgmlType;
 use apportion::quant::llama_cpp::{Facts, FileType, Recipe, Row};
 use serde_json::Value;
@@ -37,11 +39,13 @@ struct Answer {
     type_name: String,
 }
 
+fn rows(answers: &[Answer]) -> Vec<Row<'_>> {
+    answers.iter().map(|a| Row { name: &a.name, shape: &a.shape }).collect()
+}
+
 /// Fails with the first tensor that gets another type.
 fn compare(recipe: &Recipe, facts: &Facts<'_>, answers: &[Answer]) {
-    let rows: Vec<Row<'_>> =
-        answers.iter().map(|a| Row { name: &a.name, shape: &a.shape }).collect();
-    let types = recipe.types(facts, &rows).unwrap();
+    let types = recipe.types(facts, &rows(answers)).unwrap();
     for (answer, chosen) in answers.iter().zip(&types) {
         let file_type = recipe.file_type.name();
         assert_eq!(chosen.name(), answer.type_name, "{facts:?} {file_type} {answer:?}");

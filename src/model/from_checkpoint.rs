@@ -1,0 +1,94 @@
+//! Models from the headers of checkpoints.
+//!
+//! When the config (of safetensors) or the metadata (of GGUF) is that of a known family, the model is
+//! derived from it as ever and the headers add what is really there. Otherwise the headers are all there
+//! is, and the model is read off names and shapes.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use super::family::Family;
+use super::found::Found;
+use super::grouping::{self, Extent};
+use super::{ComponentKind, Model, config, resolve, unknown};
+use crate::checkpoint::{Checkpoint, Format};
+use crate::error::Error;
+
+impl Model {
+    /// The model in a checkpoint; `name` is what it is called unless the catalogue knows it.
+    ///
+    /// # Errors
+    /// A config of a known family that cannot be read, and files that are no model's: without an
+    /// embedding or without layers.
+    pub fn from_checkpoint(checkpoint: &Checkpoint, name: &str) -> Result<Self, Error> {
+        let (mut model, family) = match derived(checkpoint, name)? {
+            Some((model, family)) => (model, Some(family)),
+            None => (unknown::model(checkpoint, name)?, None),
+        };
+        let extent = Extent {
+            layers: model.geometry.layers,
+            experts: model.geometry.experts,
+            tied_head: family.is_some() && model.geometry.tied_head,
+        };
+        let (found, notices) = grouping::group(checkpoint, family, extent)?;
+        check_whole(&found, checkpoint)?;
+        model.notices.extend(checkpoint.notices.iter().cloned());
+        model.notices.extend(notices);
+        if family.is_none() {
+            model.tensors = Arc::clone(&found.tensors);
+            model.fingerprint.clone_from(&found.fingerprint);
+        } else if !model.geometry.tied_head && !has(&found, ComponentKind::OutputHead) {
+            model
+                .notices
+                .push("the files have no output head, so the embedding is used".to_owned());
+            model.geometry.tied_head = true;
+        }
+        model.found = Some(Arc::new(found));
+        Ok(model)
+    }
+
+    /// The model in the checkpoint at a path: see [`Checkpoint::open`].
+    ///
+    /// # Errors
+    /// What [`Checkpoint::open`] and [`Model::from_checkpoint`] refuse.
+    pub fn from_files(path: &Path) -> Result<Self, Error> {
+        let checkpoint = Checkpoint::open(path)?;
+        Self::from_checkpoint(&checkpoint, &resolve::name_of(path))
+    }
+}
+
+fn derived(checkpoint: &Checkpoint, name: &str) -> Result<Option<(Model, &'static Family)>, Error> {
+    match (checkpoint.format, &checkpoint.config_text) {
+        (Format::Safetensors, Some((source, text))) => {
+            let object = config::parse(text, source)?;
+            let Some(family) = config::known_family_of(&object) else { return Ok(None) };
+            let values = config::read(family, &object, source)?;
+            let mut model = resolve::named(family, &values, name.to_owned(), source)?;
+            model.published_quantization = config::quantization_of(&object);
+            Ok(Some((model, family)))
+        }
+        (Format::Safetensors, None) => Ok(None),
+        (Format::Gguf, _) => Ok(None),
+    }
+}
+
+fn has(found: &Found, kind: ComponentKind) -> bool {
+    found.tensors.iter().any(|tensor| tensor.component.kind() == kind)
+}
+
+fn check_whole(found: &Found, checkpoint: &Checkpoint) -> Result<(), Error> {
+    let shown = checkpoint.files.first().map(|file| file.path.display().to_string());
+    for (kind, what) in [
+        (ComponentKind::Embedding, "a token embedding"),
+        (ComponentKind::Attention, "layers with attention"),
+    ] {
+        if !has(found, kind) {
+            return Err(Error::new("read the model")
+                .object(shown.unwrap_or_default())
+                .expected(format!("a whole language model, with {what}"))
+                .found(format!("{} tensors without", checkpoint.tensors.len()))
+                .hint("adapters and parts of models cannot be placed"));
+        }
+    }
+    Ok(())
+}
