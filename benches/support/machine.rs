@@ -34,7 +34,8 @@ fn load() -> Option<String> {
     Some(text.split_whitespace().next()?.to_owned())
 }
 
-/// The most memory this process ever had, in bytes.
+/// The most memory this process ever had, in bytes; not every bench asks.
+#[allow(dead_code, reason = "each bench compiles this file for itself")]
 pub fn peak_bytes() -> Option<u64> {
     let text = fs::read_to_string("/proc/self/status").ok()?;
     let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;

@@ -9,7 +9,7 @@ use serde::Deserialize;
 
 use super::expression::Expression;
 use super::template::{
-    CacheTemplate, ComponentTemplates, ELSEWHERE, GeometryTemplate, Key, TensorTemplate,
+    CacheTemplate, ComponentTemplates, Day, ELSEWHERE, GeometryTemplate, Key, TensorTemplate,
 };
 use crate::error::Error;
 use crate::nearest::did_you_mean;
@@ -117,6 +117,13 @@ impl Family {
             }
         }
         all
+    }
+
+    /// The days on which its tensors in GGUF files changed, in no order.
+    pub(super) fn gguf_days(&self) -> Vec<u32> {
+        let tensors = self.components.all().into_iter().flat_map(|part| part.3);
+        let days = tensors.flat_map(|tensor| [tensor.gguf_since, tensor.gguf_until]);
+        days.flatten().map(|Day(day)| day).collect()
     }
 
     fn check_names(&self, source: &str) -> Result<(), Error> {

@@ -10,6 +10,7 @@ mod expression;
 mod family;
 mod found;
 mod from_checkpoint;
+mod gguf_metadata;
 mod grouping;
 mod resolve;
 mod template;
@@ -73,6 +74,11 @@ impl Tensor {
     /// Number of elements; the reader of configs has checked that it cannot overflow.
     pub fn elements(&self) -> u64 {
         self.shape.iter().product()
+    }
+
+    /// Whether files list a tensor for it: if it is a part of a merged one, that is the first part's.
+    pub fn is_first_part(&self) -> bool {
+        self.merged.is_none() || self.component.expert().is_none_or(|expert| expert == 0)
     }
 
     /// The dimensions of the tensor of that name in a file: with all its parts, if it is merged.

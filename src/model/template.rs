@@ -29,6 +29,10 @@ pub(super) struct Key {
     /// Words that mean the same as leaving the key out, like `auto`.
     #[serde(default)]
     pub(super) absent: Vec<String>,
+    /// Where GGUF files say it, as expressions over their metadata and tensors, tried in order; the
+    /// names known for all families ([`super::gguf_metadata`]) when there are none here.
+    #[serde(default)]
+    pub(super) gguf: Vec<Expression>,
 }
 
 fn one() -> i64 {

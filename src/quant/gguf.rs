@@ -144,23 +144,15 @@ impl Gguf {
 
     /// The type of each tensor; the parts of a merged one have one type, because files do.
     fn types(self, model: &Model, tensors: &[Tensor]) -> Result<Vec<GgmlType>, Error> {
-        let is_first = |tensor: &&Tensor| {
-            tensor.merged.is_none() || tensor.component.expert().is_none_or(|expert| expert == 0)
-        };
-        let first: Vec<&Tensor> = tensors.iter().filter(is_first).collect();
-        let shapes: Vec<Vec<u64>> = first.iter().map(|tensor| tensor.file_shape()).collect();
-        let rows: Vec<Row<'_>> = first
-            .iter()
-            .zip(&shapes)
-            .map(|(tensor, shape)| Row { name: &tensor.name, shape })
-            .collect();
-        let chosen = self.recipe.types(&facts(model), &rows).map_err(|e| e.place(&*model.name))?;
+        let files = FileTensors::of(tensors);
+        let chosen =
+            self.recipe.types(&facts(model), &files.rows()).map_err(|e| e.place(&*model.name))?;
         // Experts of a layer are alike, so those after the first repeat its tensors in their order.
         let mut kinds = Vec::with_capacity(tensors.len());
         let mut of_layer: Vec<(&str, GgmlType)> = Vec::new();
         let mut chosen = chosen.into_iter();
         for tensor in tensors {
-            if is_first(&tensor) {
+            if tensor.is_first_part() {
                 let kind = chosen.next().unwrap_or(GgmlType::F32);
                 if tensor.merged.is_some() {
                     if of_layer.first().is_some_and(|(name, _)| !same_layer(name, &tensor.name)) {
@@ -178,12 +170,33 @@ impl Gguf {
     }
 }
 
+/// The tensors of a layout as a file lists them: the parts of a merged one together.
+pub(super) struct FileTensors<'a> {
+    names: Vec<&'a str>,
+    shapes: Vec<Vec<u64>>,
+}
+
+impl<'a> FileTensors<'a> {
+    pub(super) fn of(tensors: &'a [Tensor]) -> Self {
+        let first = || tensors.iter().filter(|tensor| tensor.is_first_part());
+        Self {
+            names: first().map(|tensor| tensor.name.as_str()).collect(),
+            shapes: first().map(Tensor::file_shape).collect(),
+        }
+    }
+
+    pub(super) fn rows(&self) -> Vec<Row<'_>> {
+        let pairs = self.names.iter().zip(&self.shapes);
+        pairs.map(|(name, shape)| Row { name, shape }).collect()
+    }
+}
+
 /// Whether two names begin with the same `blk.N.`.
 fn same_layer(one: &str, other: &str) -> bool {
     one.split('.').nth(1) == other.split('.').nth(1)
 }
 
-fn facts(model: &Model) -> Facts<'_> {
+pub(super) fn facts(model: &Model) -> Facts<'_> {
     Facts {
         architecture: model.gguf_architecture(),
         layers: model.gguf_counts.layers,

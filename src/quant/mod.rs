@@ -8,6 +8,7 @@ mod fp8;
 mod gguf;
 mod gptq;
 mod group;
+mod guess;
 mod hqq;
 pub mod llama_cpp;
 mod matrix;
@@ -25,6 +26,7 @@ use crate::model::{Model, Tensor};
 use crate::nearest::did_you_mean;
 
 use format::Format;
+pub use guess::{Explanation, FoundType, explain, explain_gguf};
 pub use overrides::Override;
 pub use staging::Staging;
 

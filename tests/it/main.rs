@@ -19,6 +19,8 @@ mod enumeration;
 mod facts;
 /// Files read back as themselves and say nothing that is not so.
 mod formats;
+/// GGUF files: what they should contain by their own words, and what made them.
+mod gguf_models;
 /// Grids and searches claim what `solve` says too.
 mod grids;
 /// Who may know whom, and how long things may be.

@@ -14,7 +14,9 @@ pub struct Era(
 );
 
 impl Era {
-    /// Before anything listed here: split experts are not recognised.
+    /// The first files of the format; their rules are those of [`MIXTRAL`](Self::MIXTRAL) for all else.
+    pub const GGUF: Self = Self::day(2023, 8, 21);
+    /// Before anything listed below: split experts are not recognised.
     pub const MIXTRAL: Self = Self::day(2023, 12, 13);
     /// Down projections of split experts (`ffn_down.3.weight`) get the types of dense ones, counted
     /// tensor by tensor; `q2_k_s` begins (PR 4872).
@@ -30,6 +32,18 @@ impl Era {
     /// Tensors get categories: fused `attn_qkv` and `attn_kv_b` get the types of `attn_v`; rows that
     /// 2 and 3 bit k-quants do not fit get Q4_0 where they got IQ4_NL (PR 19770).
     pub const TENSOR_CATEGORIES: Self = Self::day(2026, 3, 10);
+
+    /// The days on which the quantizer's or the converters' rules changed, in order.
+    pub const CHANGES: [Self; 8] = [
+        Self::GGUF,
+        Self::MIXTRAL,
+        Self::EXPERTS_FFN_DOWN,
+        Self::ATTN_OUTPUT_OF_8,
+        Self::LAYER_FROM_NAME,
+        Self::MERGED_EXPERTS,
+        Self::ROUTER_F32,
+        Self::TENSOR_CATEGORIES,
+    ];
 
     const fn day(year: u32, month: u32, day: u32) -> Self {
         Self(year * 10_000 + month * 100 + day)
@@ -63,6 +77,11 @@ impl Era {
 }
 
 impl Era {
+    /// The day that the number `yyyymmdd` is.
+    pub(in crate::quant) fn from_number(number: u32) -> Self {
+        Self(number)
+    }
+
     /// The day as the number `yyyymmdd`.
     pub fn number(self) -> u32 {
         self.0
@@ -93,6 +112,7 @@ mod tests {
         assert!(era("2023-12") < Era::MIXTRAL);
         assert!(era("2024-01-12") < Era::ATTN_OUTPUT_OF_8);
         assert!(era("9999-12-31") == Era::default());
+        assert!(Era::CHANGES.is_sorted(), "listed in order");
     }
 
     #[test]

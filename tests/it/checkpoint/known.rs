@@ -51,7 +51,7 @@ pub fn tiny_mixtral() -> Shelf {
     shelf
 }
 
-fn gguf(name: &str, bytes: u64) -> Checkpoint {
+pub fn gguf(name: &str, bytes: u64) -> Checkpoint {
     let shelf = Shelf::new();
     shelf.put_sparse(name, &read(&format!("gguf/{name}.header")), bytes);
     shelf.open(name)

@@ -1,12 +1,12 @@
 //! Checkpoints in a folder of their own: written byte by byte, opened, and held against what was written.
 
-mod build;
+pub mod build;
 mod folders;
 mod gguf_layout;
 mod gguf_lies;
 mod gguf_parts;
 mod index_lies;
-mod known;
+pub mod known;
 mod safetensors_lies;
 mod shards;
 /// Pipes, links in circles, folders where files should be.
@@ -19,7 +19,7 @@ use apportion::checkpoint::Checkpoint;
 use tempfile::TempDir;
 
 /// A folder with the files of a checkpoint.
-struct Shelf(TempDir);
+pub struct Shelf(TempDir);
 
 impl Shelf {
     fn new() -> Self {
@@ -44,7 +44,7 @@ impl Shelf {
     }
 
     /// What is at `name`; the folder itself with `""`.
-    fn open(&self, name: &str) -> Checkpoint {
+    pub fn open(&self, name: &str) -> Checkpoint {
         Checkpoint::open(&self.path(name)).unwrap()
     }
 
