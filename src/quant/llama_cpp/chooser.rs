@@ -2,9 +2,9 @@
 
 mod rules;
 
-use super::kept::{converted, is_kept};
-use super::tensor::Category;
-use super::{Facts, Recipe, Row, fallback};
+use super::kept::converted;
+use super::tensor::{Category, Traits, traits};
+use super::{Era, Facts, Recipe, Row, fallback};
 use crate::dtype::GgmlType;
 use crate::error::Error;
 
@@ -30,33 +30,40 @@ pub(super) fn types(
     facts: &Facts<'_>,
     tensors: &[Row<'_>],
 ) -> Result<Vec<GgmlType>, Error> {
-    let categories: Vec<Category> = tensors.iter().map(|row| Category::of(row.name)).collect();
-    let mut chooser = Chooser::new(recipe, facts, &categories);
+    let traits = traits(tensors, facts);
+    let mut chooser = Chooser::new(recipe, facts, &traits);
     let mut types = vec![GgmlType::F32; tensors.len()];
-    for index in visiting_order(tensors) {
-        types[index] = chooser.choose(&tensors[index], categories[index])?;
+    for index in visiting_order(recipe.era, tensors) {
+        types[index] = chooser.choose(&tensors[index], traits[index])?;
     }
     Ok(types)
 }
 
-/// By layer, then by name; tensors of no layer come first.
-fn visiting_order(tensors: &[Row<'_>]) -> Vec<usize> {
+/// By layer, then by name; tensors of no layer come first. Formerly as given.
+fn visiting_order(era: Era, tensors: &[Row<'_>]) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..tensors.len()).collect();
+    if era < Era::VISITED_BY_LAYER {
+        return order;
+    }
     let layers: Vec<Option<u32>> = tensors.iter().map(Row::layer).collect();
     let key = |index: usize| (layers[index], tensors[index].name);
-    let mut order: Vec<usize> = (0..tensors.len()).collect();
     order.sort_by(|&a, &b| key(a).cmp(&key(b)));
     order
 }
 
 impl<'a> Chooser<'a> {
-    fn new(recipe: &'a Recipe, facts: &'a Facts<'a>, categories: &[Category]) -> Self {
-        let values = categories.iter().filter(|category| category.has_values()).count();
+    fn new(recipe: &'a Recipe, facts: &'a Facts<'a>, traits: &[Traits]) -> Self {
+        let count = |wanted: fn(Category) -> bool| {
+            let found = traits.iter().filter(|traits| wanted(traits.category)).count();
+            u32::try_from(found).unwrap_or(u32::MAX)
+        };
+        let merged = recipe.era >= Era::MERGED_EXPERTS;
         Self {
             recipe,
             facts,
-            is_tied: !categories.contains(&Category::Output),
-            values_total: u32::try_from(values).unwrap_or(u32::MAX),
-            ffn_down_total: facts.layers,
+            is_tied: count(|c| c == Category::Output) == 0,
+            values_total: count(Category::has_values),
+            ffn_down_total: if merged { facts.layers } else { count(|c| c == Category::FfnDown) },
             values_seen: 0,
             ffn_down_seen: 0,
             ffn_gate_seen: 0,
@@ -64,13 +71,15 @@ impl<'a> Chooser<'a> {
         }
     }
 
-    fn choose(&mut self, row: &Row<'_>, category: Category) -> Result<GgmlType, Error> {
+    fn choose(&mut self, row: &Row<'_>, traits: Traits) -> Result<GgmlType, Error> {
         let recipe = self.recipe;
         let is_float = recipe.file_type.is_float();
         let default = recipe.file_type.default_type();
         let matrices = if is_float { default } else { recipe.source };
-        let converted = converted(row, matrices, self.facts, recipe.era);
-        if is_kept(row, recipe, self.facts) {
+        let converted = converted(row, traits, matrices, self.facts, recipe.era);
+        let category = traits.category;
+        let is_left = recipe.leave_output && category == Category::Output;
+        if !row.is_matrix() || traits.is_kept || is_left {
             return Ok(converted);
         }
         let overridden = match category {
@@ -95,17 +104,21 @@ impl<'a> Chooser<'a> {
         })
     }
 
-    /// The layer a rule about layers goes by: the one in the name where there are experts, else how
-    /// many such tensors came before.
-    fn layer_of(&self, row: &Row<'_>, seen: u32) -> Result<u32, Error> {
+    /// The layer a rule about layers goes by, and of how many: the one in the name where there are
+    /// experts, else how many such matrices came before.
+    fn layer_of(&self, row: &Row<'_>, seen: u32) -> Result<(u32, u32), Error> {
         if self.facts.experts <= 1 {
-            return Ok(seen);
+            return Ok((seen, self.facts.layers));
         }
-        row.layer().filter(|&layer| layer < self.facts.layers).ok_or_else(|| {
+        if self.recipe.era < Era::LAYER_FROM_NAME {
+            return Ok((seen, self.ffn_down_total));
+        }
+        let layer = row.layer().filter(|&layer| layer < self.facts.layers).ok_or_else(|| {
             refusal(row)
                 .expected(format!("a layer below {}", self.facts.layers))
                 .found("none or another")
-        })
+        })?;
+        Ok((layer, self.facts.layers))
     }
 }
 

@@ -1,4 +1,15 @@
 //! When a file was made: the rules of llama.cpp's quantizer and converters changed over the years.
+//!
+//! What follows was read in its sources of November 2023, late January and May 2024, December 2025,
+//! March and October 2026, and in the descriptions of the pull requests named. Days are those on which
+//! the pull requests were opened or last changed before they were merged; a file made within a few days of
+//! one may follow either rule.
+//!
+//! Not modelled: anything before the k-quant mixes of August 2023 (PR 2707); the changes to file types
+//! `iq1` to `iq4` between their beginnings (January 2024) and April 2024, whose rules are taken for older
+//! files too; `q3_k_xs`, which `iq3_xs` replaced; `ssm_x` and `ssm_dt`, which Mamba files kept in their
+//! source type until August 2024 (PR 9074); models with layers of multi-token prediction and experts, which
+//! the quantizer refused in May and June 2026 (PR 24986).
 
 use std::fmt;
 
@@ -16,32 +27,44 @@ pub struct Era(
 impl Era {
     /// The first files of the format; their rules are those of [`MIXTRAL`](Self::MIXTRAL) for all else.
     pub const GGUF: Self = Self::day(2023, 8, 21);
-    /// Before anything listed below: split experts are not recognised.
+    /// Eight experts get attention in 8 bits and a router in 16 (PR 4406). Experts are split into
+    /// matrices of their own (`ffn_down.3.weight`), which no rule knows yet.
     pub const MIXTRAL: Self = Self::day(2023, 12, 13);
-    /// Down projections of split experts (`ffn_down.3.weight`) get the types of dense ones, counted
-    /// tensor by tensor; `q2_k_s` begins (PR 4872).
-    pub const EXPERTS_FFN_DOWN: Self = Self::day(2024, 1, 11);
+    /// The mixes of k-quants are restored for experts, counted matrix by matrix (PR 4872), and `q2_k_s`
+    /// begins. With it come first layers as a share of all, where they were 2 or 4; in `q2_k`, gates and
+    /// up projections lose a bit, and values gain one where heads share them.
+    pub const RESTORED_MIXES: Self = Self::day(2024, 1, 11);
     /// `attn_output` gets 5 bits where there are 8 experts (PR 4906).
     pub const ATTN_OUTPUT_OF_8: Self = Self::day(2024, 1, 13);
     /// Experts of one layer all get the same type, by the layer in the name (PR 4927).
     pub const LAYER_FROM_NAME: Self = Self::day(2024, 1, 14);
+    /// IQ4_NL takes the place of 2 and 3 bit types in rows they do not fit (PR 5590).
+    pub const IQ4_NL: Self = Self::day(2024, 2, 21);
+    /// An embedding that serves as output too is typed like one (PR 5650).
+    pub const TIED_EMBEDDING: Self = Self::day(2024, 2, 22);
     /// A layer's experts are merged into stacks (PR 6387).
     pub const MERGED_EXPERTS: Self = Self::day(2024, 4, 3);
-    /// Converters write routers in 32 bit.
+    /// Converters write routers in 32 bit (by PR 7158).
     pub const ROUTER_F32: Self = Self::day(2024, 5, 11);
-    /// Tensors get categories: fused `attn_qkv` and `attn_kv_b` get the types of `attn_v`; rows that
-    /// 2 and 3 bit k-quants do not fit get Q4_0 where they got IQ4_NL (PR 19770).
+    /// Tensors are visited by layer and name, where they were in the order of the file (PR 9935).
+    pub const VISITED_BY_LAYER: Self = Self::day(2024, 10, 31);
+    /// Tensors get categories: fused `attn_qkv` and `attn_kv_b` get the types of `attn_v`, the embedding
+    /// per layer those of the other; 2 and 3 bit k-quants fall back to Q4_0 again (PR 19770, merged in
+    /// March 2026).
     pub const TENSOR_CATEGORIES: Self = Self::day(2026, 3, 10);
 
     /// The days on which the quantizer's or the converters' rules changed, in order.
-    pub const CHANGES: [Self; 8] = [
+    pub const CHANGES: [Self; 11] = [
         Self::GGUF,
         Self::MIXTRAL,
-        Self::EXPERTS_FFN_DOWN,
+        Self::RESTORED_MIXES,
         Self::ATTN_OUTPUT_OF_8,
         Self::LAYER_FROM_NAME,
+        Self::IQ4_NL,
+        Self::TIED_EMBEDDING,
         Self::MERGED_EXPERTS,
         Self::ROUTER_F32,
+        Self::VISITED_BY_LAYER,
         Self::TENSOR_CATEGORIES,
     ];
 
@@ -107,7 +130,7 @@ mod tests {
     #[test]
     fn days_and_months_are_ordered() {
         let era = |text| Era::parse(text).unwrap();
-        assert_eq!(era("2024-01-11"), Era::EXPERTS_FFN_DOWN);
+        assert_eq!(era("2024-01-11"), Era::RESTORED_MIXES);
         assert_eq!(era("2024-01"), era("2024-01-01"));
         assert!(era("2023-12") < Era::MIXTRAL);
         assert!(era("2024-01-12") < Era::ATTN_OUTPUT_OF_8);

@@ -20,12 +20,23 @@ pub(super) fn exact(wanted: T, row: u64) -> Option<T> {
 
 /// A type with blocks of 32, of about as many bits.
 fn substitute(wanted: T, era: Era) -> Option<T> {
+    let before_iq4_nl = era < Era::IQ4_NL;
+    let since_categories = era >= Era::TENSOR_CATEGORIES;
     match wanted {
-        T::Q2K | T::Q3K => Some(if era < Era::TENSOR_CATEGORIES { T::Iq4Nl } else { T::Q4_0 }),
+        T::Q3K if before_iq4_nl => Some(T::Q4_1),
+        T::Iq2Xxs | T::Iq2Xs if before_iq4_nl => Some(T::Q4_0),
+        T::Q2K | T::Q3K if before_iq4_nl || since_categories => Some(T::Q4_0),
+        T::Q2K
+        | T::Q3K
+        | T::Iq1S
+        | T::Iq1M
+        | T::Iq2Xxs
+        | T::Iq2Xs
+        | T::Iq2S
+        | T::Iq3Xxs
+        | T::Iq3S
+        | T::Iq4Xs => Some(T::Iq4Nl),
         T::Tq1_0 | T::Tq2_0 | T::Q2_0 => Some(T::Q4_0),
-        T::Iq1S | T::Iq1M | T::Iq2Xxs | T::Iq2Xs | T::Iq2S | T::Iq3Xxs | T::Iq3S | T::Iq4Xs => {
-            Some(T::Iq4Nl)
-        }
         T::Q4K => Some(T::Q5_0),
         T::Q5K => Some(T::Q5_1),
         T::Q6K => Some(T::Q8_0),
@@ -47,6 +58,7 @@ mod tests {
         assert_eq!(now(T::Q6K, 896), Some(T::Q8_0));
         assert_eq!(now(T::Q3K, 896), Some(T::Q4_0));
         assert_eq!(fitting(T::Q3K, 896, Era::MERGED_EXPERTS), Some(T::Iq4Nl));
+        assert_eq!(fitting(T::Q3K, 896, Era::MIXTRAL), Some(T::Q4_1));
         assert_eq!(now(T::Q6K, 100), Some(T::F16));
         assert_eq!(now(T::Q4_0, 100), Some(T::F16));
         assert_eq!(now(T::Q6K, 4096), Some(T::Q6K));

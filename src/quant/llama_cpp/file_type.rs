@@ -184,7 +184,8 @@ impl FileType {
     }
 
     /// Whether the quantizer refuses to make it without an importance matrix, because it gives some
-    /// matrix one of the types that are useless without (`tensor_requires_imatrix`).
+    /// matrix one of the types that are useless without (`tensor_requires_imatrix`). Until March 2026
+    /// `iq3_xxs` and `iq3_xs` could be made without.
     pub fn needs_imatrix(self) -> bool {
         matches!(
             self,

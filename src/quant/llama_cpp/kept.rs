@@ -1,6 +1,7 @@
 //! Which tensors are never quantized, and the type they are kept in.
 
-use super::{Era, Facts, Recipe, Row};
+use super::tensor::Traits;
+use super::{Era, Facts, Row};
 use crate::dtype::GgmlType;
 
 /// Parts of names that keep a matrix from being quantized (`tensor_allows_quantization`).
@@ -90,21 +91,27 @@ const FLOAT_32: [&str; 18] = [
 /// The same for `glm5-next`, by parts of names.
 const FLOAT_32_GLM5: [&str; 5] = ["hc_attn_", "hc_ffn_", "indexer_compressor_", "ssm_a", "ssm_dt"];
 
-/// Whether the quantizer leaves the tensor as the converter wrote it.
-pub(super) fn is_kept(row: &Row<'_>, recipe: &Recipe, facts: &Facts<'_>) -> bool {
-    let name = row.name;
+/// Whether the quantizer leaves matrices of that name as the converter wrote them.
+pub(super) fn is_kept(name: &str, facts: &Facts<'_>) -> bool {
     let named = |part: &&str| name.contains(*part);
-    !row.is_matrix()
-        || !name.ends_with("weight")
-        || (recipe.leave_output && name == "output.weight")
+    !name.ends_with("weight")
         || matches!(name, "position_embd.weight" | "token_types.weight")
         || KEPT.iter().any(named)
         || (facts.architecture == "glm5-next" && KEPT_GLM5.iter().any(named))
 }
 
+/// Whether converters write matrices of that name in 32 bit, routers apart.
+pub(super) fn is_float_32(name: &str, facts: &Facts<'_>) -> bool {
+    let named = |part: &&str| name.contains(*part);
+    !name.ends_with(".weight")
+        || FLOAT_32.iter().any(|end| name.ends_with(end))
+        || (facts.architecture == "glm5-next" && FLOAT_32_GLM5.iter().any(named))
+}
+
 /// The type in which converters write the tensor when matrices are to be of type `matrices`.
 pub(super) fn converted(
     row: &Row<'_>,
+    traits: Traits,
     matrices: GgmlType,
     facts: &Facts<'_>,
     era: Era,
@@ -116,11 +123,8 @@ pub(super) fn converted(
     if facts.source_experts_mxfp4 && row.is_stack() && name.ends_with("_exps.weight") {
         return GgmlType::Mxfp4;
     }
-    let named = |part: &&str| name.contains(*part);
     let float_32 = row.shape.len() < 2
-        || !name.ends_with(".weight")
-        || FLOAT_32.iter().any(|end| name.ends_with(end))
-        || (facts.architecture == "glm5-next" && FLOAT_32_GLM5.iter().any(named))
+        || traits.is_float_32
         || (name.ends_with(".ffn_gate_inp.weight") && router_is_float_32(facts, era));
     if float_32 { GgmlType::F32 } else { matrices }
 }

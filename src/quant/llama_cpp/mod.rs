@@ -5,7 +5,8 @@
 //! llama.cpp's src/llama-quant.cpp (2026), or those of an earlier [`Era`].
 //!
 //! Some rules count tensors as they come. The quantizer visits them by layer, then by name, those
-//! without a layer first (`weight_name_comparer`), whatever their order in the file.
+//! without a layer first (`weight_name_comparer`), whatever their order in the file; before
+//! [`Era::VISITED_BY_LAYER`] it went by the order of the file.
 
 mod chooser;
 mod era;
@@ -75,7 +76,7 @@ impl Recipe {
         }
     }
 
-    /// The type of each tensor, in the order given, which may be any.
+    /// The type of each tensor, in the order given: the file's where the era goes by it, else any.
     ///
     /// Files of floats are as converters write them. Files of a quantized type are as
     /// `llama-quantize --allow-requantize` makes them from what converters write.

@@ -1,5 +1,9 @@
 //! What the quantizer reads from a tensor's name and shape.
 
+use std::collections::BTreeMap;
+
+use super::{Facts, kept};
+
 /// A tensor as a GGUF file lists it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Row<'a> {
@@ -28,9 +32,42 @@ impl Row<'_> {
     /// N of `blk.N.`; like the quantizer's `sscanf`, without looking for the second dot.
     pub(super) fn layer(&self) -> Option<u32> {
         let rest = self.name.strip_prefix("blk.")?;
-        let digits = rest.find(|c: char| !c.is_ascii_digit()).map_or(rest, |end| &rest[..end]);
-        digits.parse().ok()
+        rest[..rest.len() - after_digits(rest).len()].parse().ok()
     }
+}
+
+fn after_digits(text: &str) -> &str {
+    text.trim_start_matches(|c: char| c.is_ascii_digit())
+}
+
+/// What a name says.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Traits {
+    pub category: Category,
+    /// The quantizer leaves it as it was.
+    pub is_kept: bool,
+    /// Converters write it in 32 bit, whatever the file.
+    pub is_float_32: bool,
+}
+
+/// The traits of each tensor.
+///
+/// Looking through a name takes microseconds, so names that differ by their layer only are looked
+/// through once: no part that is looked for begins within the number of a layer or before it.
+pub(super) fn traits(tensors: &[Row<'_>], facts: &Facts<'_>) -> Vec<Traits> {
+    let mut known: BTreeMap<&str, Traits> = BTreeMap::new();
+    let of = |row: &Row<'_>| Traits {
+        category: Category::of(row.name),
+        is_kept: kept::is_kept(row.name, facts),
+        is_float_32: kept::is_float_32(row.name, facts),
+    };
+    tensors.iter().map(|row| *known.entry(template(row.name)).or_insert_with(|| of(row))).collect()
+}
+
+/// `.attn_q.weight` of `blk.3.attn_q.weight`, and whole names without a layer.
+fn template(name: &str) -> &str {
+    let rest = name.strip_prefix("blk.").map_or(name, after_digits);
+    if rest.starts_with('.') { rest } else { name }
 }
 
 /// What a tensor does, as far as rules tell tensors apart (`tensor_get_category`).

@@ -1,5 +1,7 @@
 //! The types llama.cpp's quantizer chooses, against what it said itself.
 
+mod limits;
+mod published;
 mod quantizer;
 
 use apportion::dtype::GgmlType;

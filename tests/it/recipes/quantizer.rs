@@ -8,8 +8,8 @@ use serde_json::Value;
 
 use super::{Answer, compare, data, mebibytes, names, rows};
 
-struct Model<'a> {
-    facts: Facts<'a>,
+pub(super) struct Model<'a> {
+    pub(super) facts: Facts<'a>,
     tensors: Vec<Tensor<'a>>,
     runs: &'a [Value],
 }
@@ -27,7 +27,7 @@ fn models(file: &Value) -> Vec<Model<'_>> {
     file.as_array().unwrap().iter().map(model).collect()
 }
 
-fn model(model: &Value) -> Model<'_> {
+pub(super) fn model(model: &Value) -> Model<'_> {
     let number = |key: &str| model[key].as_u64().unwrap();
     let small = |key: &str| u32::try_from(number(key)).unwrap();
     Model {
@@ -85,7 +85,7 @@ fn typed(types: &str, template: &str, layers: &str) -> Vec<(String, String)> {
     names(template, layers).into_iter().map(|name| (kind(&name), name)).collect()
 }
 
-fn answers(model: &Model<'_>, types: &str) -> Vec<Answer> {
+pub(super) fn answers(model: &Model<'_>, types: &str) -> Vec<Answer> {
     let mut varying = types.split(' ');
     let mut answers = Vec::new();
     for tensor in &model.tensors {

@@ -29,9 +29,7 @@ impl Chooser<'_> {
         if self.is_glm5_eight_bit(row) {
             return Ok(T::Q8_0);
         }
-        let is_output =
-            category == Category::Output || (self.is_tied && category == Category::TokenEmbedding);
-        if is_output {
+        if self.is_output(row, category) {
             return Ok(self.output(row));
         }
         if self.recipe.file_type == F::Mxfp4Moe {
@@ -41,9 +39,9 @@ impl Chooser<'_> {
             return Ok(self.token_embedding());
         }
         if is_tiny(self.recipe.file_type) {
-            return Ok(self.tiny(category));
+            return Ok(self.tiny(row, category));
         }
-        Ok(match self.family(category) {
+        Ok(match self.family(row, category) {
             Category::AttnV => self.attn_v(),
             Category::AttnQkv => self.attn_qkv(),
             Category::AttnK => self.attn_k(),
@@ -55,14 +53,35 @@ impl Chooser<'_> {
         })
     }
 
-    /// Whose rules a tensor follows: fused values are treated as values since tensors have categories.
-    fn family(&self, category: Category) -> Category {
-        let since = self.recipe.era >= Era::TENSOR_CATEGORIES;
-        match category {
-            Category::AttnQkv | Category::AttnKvB if since => Category::AttnV,
-            Category::AttnKvB => Category::Other,
-            other => other,
-        }
+    /// Whose rules a tensor follows: fused values are treated as values since tensors have categories,
+    /// and matrices of split experts were not recognised at first.
+    fn family(&self, row: &Row<'_>, category: Category) -> Category {
+        let era = self.recipe.era;
+        let dense = match category {
+            Category::AttnQkv | Category::AttnKvB if era >= Era::TENSOR_CATEGORIES => {
+                return Category::AttnV;
+            }
+            Category::AttnKvB => return Category::Other,
+            Category::FfnDown => "ffn_down.weight",
+            Category::FfnGate => "ffn_gate.weight",
+            Category::FfnUp => "ffn_up.weight",
+            other => return other,
+        };
+        let known = era >= Era::RESTORED_MIXES || row.name.ends_with(dense);
+        if known { category } else { Category::Other }
+    }
+
+    /// The output matrix, or the embedding that takes its place.
+    fn is_output(&self, row: &Row<'_>, category: Category) -> bool {
+        let era = self.recipe.era;
+        let shares = match category {
+            Category::Output => return true,
+            Category::TokenEmbedding => {
+                row.name == "token_embd.weight" || era >= Era::TENSOR_CATEGORIES
+            }
+            _ => false,
+        };
+        shares && self.is_tied && era >= Era::TIED_EMBEDDING
     }
 
     /// Matrices of `glm5-next` that must not have fewer than 8 bits.
@@ -82,8 +101,7 @@ impl Chooser<'_> {
         match file_type {
             F::Mxfp4Moe | F::Q8_0 => T::Q8_0,
             _ if self.is_falcon() || !fits => T::Q8_0,
-            F::Iq3Xxs => T::Q5K,
-            _ if is_tiny(file_type) => T::Q5K,
+            other if other == F::Iq3Xxs || is_tiny(other) => T::Q5K,
             _ => T::Q6K,
         }
     }
@@ -107,12 +125,12 @@ impl Chooser<'_> {
 
     /// All rules of the file types of less than 3 bits. Their down projections go by how many came
     /// before, experts or not.
-    fn tiny(&mut self, category: Category) -> T {
+    fn tiny(&mut self, row: &Row<'_>, category: Category) -> T {
         let file_type = self.recipe.file_type;
         let default = file_type.default_type();
         let of_3_bits = matches!(file_type, F::Iq2S | F::Iq2M);
         let better = if of_3_bits { T::Iq3S } else { T::Q2K };
-        match self.family(category) {
+        match self.family(row, category) {
             Category::AttnV => {
                 self.values_seen += 1;
                 if self.shares_values() || self.facts.experts >= 4 { T::Q4K } else { better }
@@ -123,7 +141,7 @@ impl Chooser<'_> {
                 self.ffn_down_seen += 1;
                 if is_early { better } else { default }
             }
-            Category::AttnOutput if self.has_8_known_experts() => T::Q5K,
+            Category::AttnOutput if self.facts.experts == 8 => T::Q5K,
             Category::AttnOutput => match file_type {
                 F::Iq1S | F::Iq1M => T::Iq2Xxs,
                 F::Iq2S | F::Iq2M => T::Iq3S,
@@ -142,8 +160,9 @@ impl Chooser<'_> {
         }
         let file_type = self.recipe.file_type;
         let shared = self.shares_values();
+        let old = self.recipe.era < Era::RESTORED_MIXES;
         let chosen = match file_type {
-            F::Q2K if !shared => T::Q3K,
+            F::Q2K if !shared || old => T::Q3K,
             F::Q2K | F::Q2KS | F::Iq3Xxs | F::Iq3Xs | F::Iq3S if shared => T::Q4K,
             F::Iq3Xxs if !self.recipe.imatrix => T::Iq3S,
             F::Q3KM if seen < 2 => T::Q5K,
@@ -215,40 +234,29 @@ impl Chooser<'_> {
     }
 
     fn ffn_down(&mut self, row: &Row<'_>) -> Result<T, Error> {
-        let (layer, layers) = (self.layer_of(row, self.ffn_down_seen)?, self.facts.layers);
+        let (layer, layers) = self.layer_of(row, self.ffn_down_seen)?;
         self.ffn_down_seen += 1;
-        let (is_early, more) = (layer < layers / 8, use_more_bits(layer, layers));
+        let (first, early) = match self.recipe.era {
+            era if era < Era::RESTORED_MIXES => (2, 4),
+            _ => (layers / 16, layers / 8),
+        };
+        let (is_first, is_early) = (layer < first, layer < early);
+        let more = use_more_bits(layer, layers);
         let (falcon, imatrix) = (self.is_falcon(), self.recipe.imatrix);
         Ok(match self.recipe.file_type {
             F::Q2K => T::Q3K,
             F::Q2KS if is_early => T::Q4K,
-            F::Iq3Xxs if !imatrix => {
-                if is_early {
-                    T::Q4K
-                } else {
-                    T::Q3K
-                }
-            }
-            F::Q3KM if layer < layers / 16 => T::Q5K,
+            F::Iq3Xxs if is_early && !imatrix => T::Q4K,
+            F::Iq3Xxs if !imatrix => T::Q3K,
+            F::Q3KM if is_first => T::Q5K,
             F::Q3KM if !falcon || more => T::Q4K,
             F::Iq3M if is_early || (self.facts.experts == 8 && more) => T::Q4K,
-            F::Q3KL => {
-                if falcon {
-                    T::Q4K
-                } else {
-                    T::Q5K
-                }
-            }
-            F::Q4KM if falcon && layer < layers / 16 => T::Q6K,
-            F::Q4KM if more => {
-                if falcon {
-                    T::Q5K
-                } else {
-                    T::Q6K
-                }
-            }
+            F::Q3KL if falcon => T::Q4K,
+            F::Q3KL => T::Q5K,
+            F::Q4KM if falcon && is_first => T::Q6K,
+            F::Q4KM if more && falcon => T::Q5K,
+            F::Q4KM | F::Q5KM if more => T::Q6K,
             F::Iq4Nl | F::Iq4Xs if is_early && !imatrix => T::Q5K,
-            F::Q5KM if more => T::Q6K,
             F::Q4KS if is_early && !falcon => T::Q5K,
             F::Q4_0 if is_early && imatrix => T::Q4_1,
             F::Q5_0 if is_early && imatrix => T::Q5_1,
@@ -261,10 +269,11 @@ impl Chooser<'_> {
         let seen = if is_gate { &mut self.ffn_gate_seen } else { &mut self.ffn_up_seen };
         let before = *seen;
         *seen += 1;
-        let (layer, layers) = (self.layer_of(row, before)?, self.facts.layers);
+        let (layer, layers) = self.layer_of(row, before)?;
         let is_inner = layer >= layers / 8 && u64::from(layer) < u64::from(layers) * 7 / 8;
         Ok(match self.recipe.file_type {
             F::Iq3Xs if is_inner => T::Iq3Xxs,
+            F::Q2K if self.recipe.era < Era::RESTORED_MIXES => T::Q3K,
             other => other.default_type(),
         })
     }
