@@ -74,10 +74,11 @@ pub fn read_index<'a>(text: &'a str, shown: &str) -> Result<Index<'a>, Error> {
     })
 }
 
-/// A name that cannot lead anywhere but to a file beside the index.
+/// A name that cannot lead anywhere but to a file beside the index; no file system knows longer ones.
 fn is_plain(name: &str) -> bool {
     let safe = |c: char| !matches!(c, '/' | '\\' | ':') && !c.is_control();
-    name.ends_with(".safetensors") && !name.starts_with('.') && name.chars().all(safe)
+    let short = name.len() <= 255;
+    short && name.ends_with(".safetensors") && !name.starts_with('.') && name.chars().all(safe)
 }
 
 impl Index<'_> {

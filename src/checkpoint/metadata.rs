@@ -19,6 +19,8 @@ pub enum MetaValue {
     Bool(bool),
     /// A text.
     Text(String),
+    /// The length in bytes of a text of more than 1 MiB, which is not kept.
+    LongText(u64),
     /// A list of at most 4096 whole numbers, none negative, or of booleans as 0 and 1.
     Integers(Vec<u64>),
     /// The number of items of any other list, such as a vocabulary; the items are not kept.

@@ -5,8 +5,9 @@ use std::io::{BufReader, Read, Seek};
 use super::super::OPERATION;
 use crate::error::Error;
 
-/// A longer header is refused, in bytes: the largest vocabularies take 20 million.
-const HEADER_BYTES_MAX: u64 = 256 << 20;
+/// A longer header is refused, in bytes: the largest vocabularies take 20 million, a whole tokenizer twice
+/// that.
+const HEADER_BYTES_MAX: u64 = 128 << 20;
 
 const BUFFER_BYTES: usize = 256 << 10;
 
@@ -75,6 +76,11 @@ impl<'a, R: Read + Seek> Cursor<'a, R> {
             let expected = format!("{what}, of at most {bytes_max} bytes");
             return Err(self.refuse(at).expected(expected).found(format!("a length of {length}")));
         }
+        self.text_of(length, at, what)
+    }
+
+    /// A text of `length` bytes, as was said at `at`.
+    pub fn text_of(&mut self, length: u64, at: u64, what: &str) -> Result<String, Error> {
         self.need(at, length, what)?;
         let start = self.at;
         let mut text = vec![0; usize::try_from(length).unwrap_or_default()];

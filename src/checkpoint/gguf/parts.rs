@@ -22,10 +22,14 @@ pub fn read_parts(paths: &[PathBuf]) -> Result<Vec<(Header, u64)>, Error> {
     // One after the other: all but the first are short, and their sum is limited as it grows.
     for (number, path) in paths.iter().enumerate() {
         let (file, bytes) = files::open_regular(path, OPERATION)?;
-        let header = read_gguf(file, bytes, &path.display().to_string())?;
+        let mut header = read_gguf(file, bytes, &path.display().to_string())?;
         check_part(path, &header.metadata, number, paths.len())?;
         tensors += header.tensors.len();
         check_count(path, tensors)?;
+        if number > 0 {
+            // Only the first speaks for the model.
+            header.metadata = Metadata::default();
+        }
         parts.push((header, bytes));
     }
     if let (Some((first, _)), Some(path)) = (parts.first(), paths.first()) {

@@ -9,7 +9,8 @@ use crate::error::Error;
 /// The format's own limit on keys, in bytes.
 const KEY_BYTES_MAX: u64 = 65_535;
 
-/// The longest text that is kept, in bytes: chat templates have tens of thousands.
+/// Longer texts are skipped, in bytes: chat templates have tens of thousands, but the format has a key
+/// for a whole tokenizer.
 const TEXT_BYTES_MAX: u64 = 1 << 20;
 
 /// All keys and values that are kept may not take more, in bytes.
@@ -150,7 +151,7 @@ fn value<R: Read + Seek>(
             Ok(MetaValue::Float(f64::from(value)))
         }
         Kind::F64 => Ok(MetaValue::Float(f64::from_le_bytes(cursor.bytes("a number")?))),
-        Kind::Text => cursor.text(TEXT_BYTES_MAX, "a text").map(MetaValue::Text),
+        Kind::Text => text(cursor),
         Kind::List => list(cursor, key),
         Kind::Bool => boolean(cursor, key).map(MetaValue::Bool),
         whole => Ok(match integer(cursor, whole, key)? {
@@ -158,6 +159,16 @@ fn value<R: Read + Seek>(
             Err(negative) => MetaValue::Negative(negative),
         }),
     }
+}
+
+fn text<R: Read + Seek>(cursor: &mut Cursor<'_, R>) -> Result<MetaValue, Error> {
+    let at = cursor.at();
+    let bytes = cursor.u64("the length of a text")?;
+    if bytes <= TEXT_BYTES_MAX {
+        return cursor.text_of(bytes, at, "a text").map(MetaValue::Text);
+    }
+    cursor.skip(bytes, "a text")?;
+    Ok(MetaValue::LongText(bytes))
 }
 
 fn boolean<R: Read + Seek>(cursor: &mut Cursor<'_, R>, key: &str) -> Result<bool, Error> {

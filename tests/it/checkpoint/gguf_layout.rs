@@ -4,7 +4,7 @@ use apportion::checkpoint::MetaValue;
 use apportion::dtype::{Dtype, GgmlType};
 
 use super::Shelf;
-use super::build::{Gguf, kind, list};
+use super::build::{Gguf, kind, list, text};
 
 const F32: u32 = 0;
 const Q8_0: u32 = 8;
@@ -78,6 +78,18 @@ fn a_file_of_key_values_alone_is_read() {
     let found = shelf.put("x.gguf", file).open("x.gguf");
     assert_eq!((found.files[0].bytes, found.files[0].header_bytes), (38, 38));
     assert_eq!(found.metadata.bool("a"), Some(true));
+}
+
+#[test]
+fn a_text_too_long_to_keep_is_skipped() {
+    let gguf = Gguf::new()
+        .value("tokenizer.huggingface.json", kind::TEXT, &text(&" ".repeat((1 << 20) + 1)))
+        .value("b", kind::BOOL, &[1]);
+    let shelf = Shelf::new();
+    let found = shelf.put("x.gguf", gguf.file()).open("x.gguf");
+    let tokenizer = found.metadata.get("tokenizer.huggingface.json");
+    assert_eq!(tokenizer, Some(&MetaValue::LongText((1 << 20) + 1)));
+    assert_eq!(found.metadata.bool("b"), Some(true));
 }
 
 #[test]

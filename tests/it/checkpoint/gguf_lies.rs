@@ -69,8 +69,13 @@ fn texts_beyond_the_file_or_a_limit() {
     let long = |length: u64| length.to_le_bytes();
     let words = ["byte 41", "a text within the file", "found 1000 bytes, 15 before the end"];
     value_refuses(kind::TEXT, &long(1000), &words);
-    let words = ["byte 41", "a text, of at most 1048576 bytes", "a length of 18446744073709551615"];
+    let words =
+        ["byte 49", "a text within the file", "found 18446744073709551615 bytes, 15 before"];
     value_refuses(kind::TEXT, &long(u64::MAX), &words);
+    let shelf = Shelf::new();
+    let gguf = Gguf::new().value("a.key", kind::TEXT, &long(1 << 39));
+    shelf.put_sparse("x.gguf", &gguf.file(), 1 << 40);
+    shelf.refuses("x.gguf", &["byte 49", "a header of at most 134217728 bytes"]);
     let mut gguf = Gguf { value_count: Some(1), ..Gguf::new() };
     gguf.values.extend(long(u64::MAX));
     gguf.values.resize(100, 0);
@@ -125,7 +130,7 @@ fn lists_beyond_the_file_or_a_limit() {
     let endless = |kind_of_items| {
         let gguf = Gguf::new().value("a", kind::LIST, &list(kind_of_items, 1 << 36, &[]));
         shelf.put_sparse("x.gguf", &gguf.file(), 1 << 40);
-        shelf.refuses("x.gguf", &["x.gguf`, at byte", "a header of at most 268435456 bytes"]);
+        shelf.refuses("x.gguf", &["x.gguf`, at byte", "a header of at most 134217728 bytes"]);
     };
     endless(kind::TEXT);
     endless(kind::U64);

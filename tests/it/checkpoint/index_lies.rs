@@ -24,6 +24,7 @@ fn shards_elsewhere() {
         ".model.safetensors",
         "model.bin",
         "a\nb.safetensors",
+        &["n".repeat(244), ".safetensors".to_owned()].concat(),
     ] {
         let words = ["key `weight_map`, key `x`", "expected the plain name of a .safetensors file"];
         refuses(index(&[("x", name)]), &words);

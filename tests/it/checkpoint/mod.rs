@@ -1,6 +1,8 @@
 //! Checkpoints in a folder of their own: written byte by byte, opened, and held against what was written.
 
 pub mod build;
+/// What fuzzing kept.
+mod corpus;
 mod folders;
 mod gguf_layout;
 mod gguf_lies;
