@@ -118,7 +118,11 @@ pub struct ModelArgs {
     pub model: String,
     /// How the weights are stored; `apportion models --quants` lists the names
     #[arg(long, value_name = "NAME")]
-    pub quant: String,
+    pub quant: Option<String>,
+    /// Store tensors or components that match the pattern as another type, such as
+    /// `layers.*.experts.0=q8_0`, or in 16 bit with `=skip`; repeatable, the last that matches counts
+    #[arg(long, value_name = "GLOB=TYPE")]
+    pub quant_override: Vec<String>,
     /// Tokens per sequence the KV cache holds
     #[arg(long, value_name = "TOKENS", default_value_t = 4096, value_parser = whole)]
     pub context: u64,

@@ -3,14 +3,14 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use apportion::error::Error;
+use apportion::error::{Error, printable};
 use apportion::files::read_text;
 use apportion::hardware::Hardware;
 use apportion::memory::{KvType, Load, Staging};
 use apportion::model::Model;
 use apportion::plan::{self, Formulation, Infeasibility, LimitReached, Options, Outcome, Solved};
 use apportion::problem::Problem;
-use apportion::quant::Scheme;
+use apportion::quant::{Override, Scheme};
 use apportion::remedy::{Remedies, remedies};
 use apportion::scenario::{Constraint, ConstraintKind, Scenario, parse_objectives};
 use apportion::units::parse_bytes;
@@ -35,14 +35,34 @@ pub enum Found {
 
 /// Reads what is typed about the model and its use.
 pub fn model_facts(args: &ModelArgs) -> Result<(Model, Scheme, Load), Error> {
-    let scheme = Scheme::parse(&args.quant)?;
+    let model = Model::resolve(&args.model)?;
+    let scheme = scheme(args, None)?;
     let load = Load {
         context: args.context,
         batch: args.batch,
         kv_type: KvType::parse(&args.kv_type)?,
         staging: args.staging.as_deref().map(Staging::parse).transpose()?,
     };
-    Ok((Model::resolve(&args.model)?, scheme, load))
+    // Sizing by one tensor at a time is cheap, and what it says is worth knowing before a long search.
+    for notice in scheme.notices(&model)? {
+        say(&format!("note: {}", printable(&notice)));
+    }
+    Ok((model, scheme, load))
+}
+
+/// The scheme that is asked for, or `stated` by the model's own files, with the overrides.
+fn scheme(args: &ModelArgs, stated: Option<Scheme>) -> Result<Scheme, Error> {
+    let asked = args.quant.as_deref().map(Scheme::parse).transpose()?;
+    let scheme = asked.or(stated).ok_or_else(|| {
+        Error::new("read the question")
+            .expected("--quant NAME")
+            .found("a model whose files do not say how they are quantized")
+            .hint("`apportion models --quants` lists the names")
+    })?;
+    let typed = args.quant_override.iter().map(|text| Override::parse(text));
+    let mut overrides = scheme.overrides().to_vec();
+    overrides.extend(typed.collect::<Result<Vec<_>, _>>()?);
+    scheme.with_overrides(overrides)
 }
 
 /// Reads the whole question.

@@ -12,7 +12,7 @@ pub fn run(args: &InspectArgs) -> Result<Answer, Error> {
     let (model, scheme, load) = flow::model_facts(&args.model)?;
     let demand = Demand::of(&model, &scheme, &load)?;
     if args.output.json {
-        return Ok(Answer::json(&json::inventory(&model, &demand), true));
+        return Ok(Answer::json(&json::inventory(&model, &scheme, &demand), true));
     }
     let mut text = report::inventory(&model, &scheme, &load, &demand);
     if args.tensors {

@@ -11,7 +11,8 @@ use crate::units::{format_bytes, grouped};
 pub fn inventory(model: &Model, scheme: &Scheme, load: &Load, demand: &Demand) -> String {
     let (weights, kv_cache) = (demand.weights_bytes(), demand.kv_cache_bytes());
     let name = format!("{} ({})", printable(&model.name), model.family);
-    let size = format!("{} parameters, {}", grouped(model.parameters()), scheme.name());
+    let size =
+        format!("{} parameters, {}", grouped(model.parameters()), super::quantization(scheme));
     let used =
         format!("context {} x batch {} in {}", load.context, load.batch, load.kv_type.name());
     [

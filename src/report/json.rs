@@ -12,18 +12,20 @@ use crate::model::Model;
 use crate::placement::{Status, limit_name};
 use crate::plan::{Infeasibility, LimitReached, Solved, SolverReport, StageReport};
 use crate::problem::{ObjectiveValue, Problem};
+use crate::quant::Scheme;
 use crate::remedy::{NotEnough, Remedies, Remedy};
 use crate::scenario::Scenario;
 use crate::verify::{Measured, Traffic};
 
 /// `solve`, when there is a placement.
 pub fn solution(solution: &Solution<'_>) -> Value {
-    let Solution { problem, solved, measured, elapsed, .. } = *solution;
+    let Solution { scenario, problem, solved, measured, elapsed } = *solution;
     let mut object = Map::new();
     object.insert("status".to_owned(), json!(Status::of(solved).name()));
     if let Some(limit) = solved.limit {
         object.insert("limit".to_owned(), json!(limit_name(limit)));
     }
+    say_overrides(&mut object, &scenario.scheme);
     let objectives: Vec<Value> = solved.stages.iter().map(objective).collect();
     object.insert("objectives".to_owned(), Value::Array(objectives));
     object.insert("devices".to_owned(), devices(problem, measured));
@@ -72,7 +74,7 @@ pub fn infeasible(
 }
 
 /// `inspect`.
-pub fn inventory(model: &Model, demand: &Demand) -> Value {
+pub fn inventory(model: &Model, scheme: &Scheme, demand: &Demand) -> Value {
     let components: Vec<Value> = demand
         .components
         .iter()
@@ -98,13 +100,22 @@ pub fn inventory(model: &Model, demand: &Demand) -> Value {
             })
         })
         .collect();
-    json!({
-        "parameters": model.parameters(),
-        "weights_bytes": demand.weights_bytes(),
-        "kv_cache_bytes": demand.kv_cache_bytes(),
-        "components": components,
-        "tensors": tensors,
-    })
+    let mut object = Map::new();
+    object.insert("parameters".to_owned(), json!(model.parameters()));
+    say_overrides(&mut object, scheme);
+    object.insert("weights_bytes".to_owned(), json!(demand.weights_bytes()));
+    object.insert("kv_cache_bytes".to_owned(), json!(demand.kv_cache_bytes()));
+    object.insert("components".to_owned(), Value::Array(components));
+    object.insert("tensors".to_owned(), Value::Array(tensors));
+    Value::Object(object)
+}
+
+/// Only where there are some.
+fn say_overrides(object: &mut Map<String, Value>, scheme: &Scheme) {
+    if !scheme.overrides().is_empty() {
+        let overrides: Vec<String> = scheme.overrides().iter().map(ToString::to_string).collect();
+        object.insert("quantization_overrides".to_owned(), json!(overrides));
+    }
 }
 
 /// `compare`.
