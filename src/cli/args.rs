@@ -246,6 +246,10 @@ pub struct ModelArgs {
     /// checkpoint: as its headers say]
     #[arg(long, value_name = "NAME")]
     pub quant: Option<String>,
+    /// Store tensors or components that match the pattern as another type, such as
+    /// `layers.*.experts.0=q8_0`, or in 16 bit with `=skip`; repeatable, the last that matches counts
+    #[arg(long, value_name = "GLOB=TYPE")]
+    pub quant_override: Vec<String>,
     /// Tokens per sequence the KV cache holds
     #[arg(long, value_name = "TOKENS", default_value_t = 4096, value_parser = whole)]
     pub context: u64,

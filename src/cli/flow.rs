@@ -4,14 +4,14 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use apportion::error::Error;
+use apportion::error::{Error, printable};
 use apportion::files::read_text;
 use apportion::hardware::Hardware;
 use apportion::memory::{KvType, Load, Staging};
 use apportion::model::Model;
 use apportion::plan::{self, Formulation, Options};
 use apportion::problem::Problem;
-use apportion::quant::Scheme;
+use apportion::quant::{Override, Scheme, from_config};
 use apportion::remedy::{Remedies, remedies};
 use apportion::scenario::{Constraint, ConstraintKind, Scenario, parse_objectives};
 pub use apportion::sweep::Found;
@@ -39,22 +39,34 @@ pub fn model_facts(args: &ModelArgs) -> Result<(Model, Scheme, Load), Error> {
 pub fn model(args: &ModelArgs) -> Result<Model, Error> {
     let model = Model::resolve(&args.model)?;
     for notice in &model.notices {
-        say(&format!("note: {notice}"));
+        say(&format!("note: {}", printable(notice)));
     }
     Ok(model)
 }
 
-/// The scheme that was typed, else that of the checkpoint.
+/// The scheme that was typed, else that of the model's own files, with the overrides.
 pub fn scheme(args: &ModelArgs, model: &Model) -> Result<Scheme, Error> {
-    match (&args.quant, &model.found) {
-        (Some(text), _) => Scheme::parse(text),
-        (None, Some(_)) => Ok(Scheme::stored()),
-        (None, None) => Err(Error::new("choose the quantization")
-            .object(&args.model)
-            .expected("--quant NAME")
-            .found("a model without weights")
-            .hint("`apportion models --quants` lists the names")),
+    let asked = args.quant.as_deref().map(Scheme::parse).transpose()?;
+    let scheme = match (asked, &model.found) {
+        (Some(asked), _) => asked,
+        (None, Some(_)) => Scheme::stored(),
+        (None, None) => from_config(&model.published_quantization)?.ok_or_else(|| {
+            Error::new("choose the quantization")
+                .object(&args.model)
+                .expected("--quant NAME")
+                .found("a model whose files do not say how they are quantized")
+                .hint("`apportion models --quants` lists the names")
+        })?,
+    };
+    let typed = args.quant_override.iter().map(|text| Override::parse(text));
+    let mut overrides = scheme.overrides().to_vec();
+    overrides.extend(typed.collect::<Result<Vec<_>, _>>()?);
+    let scheme = scheme.with_overrides(overrides)?;
+    // Sizing by one tensor at a time is cheap, and what it says is worth knowing before a long search.
+    for notice in scheme.notices(model)? {
+        say(&format!("note: {}", printable(&notice)));
     }
+    Ok(scheme)
 }
 
 /// The quantizations named, or all that the runtime of `--quant` can hold of this model.

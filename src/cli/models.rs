@@ -10,6 +10,16 @@ use serde_json::{Value, json};
 use super::Answer;
 use super::args::ModelsArgs;
 
+/// What names can say beyond the list; the modules under `src/quant` read them.
+const OPTIONS: &str = "\
+Other sizes: gptq-3bit-g64, hqq-2bit-g16, w4a16-g32-asym, mlx-4bit-g128, ...
+Options after a colon, separated by commas:
+  bitsandbytes  v5 (as transformers 5 loads it), block=128
+  awq           gemv
+  fp8           ue8m0, tensor, static, 64x64
+  GGUF          imatrix, pure, era=DAY, output=TYPE, embedding=TYPE, ...
+";
+
 /// Lists the catalogue and the families, or the quantizations.
 pub fn run(args: &ModelsArgs) -> Result<Answer, Error> {
     match (args.output.json, args.quants) {
@@ -34,7 +44,13 @@ fn everything() -> Result<Value, Error> {
         .collect::<Result<Vec<_>, Error>>()?;
     let quantizations: Vec<_> = Scheme::all()
         .iter()
-        .map(|scheme| json!({ "name": scheme.name(), "description": scheme.description() }))
+        .map(|scheme| {
+            json!({
+                "name": scheme.name(),
+                "kind": scheme.kind(),
+                "description": scheme.description(),
+            })
+        })
         .collect();
     Ok(json!({ "models": models, "families": family_names(), "quantizations": quantizations }))
 }
@@ -56,10 +72,20 @@ fn models() -> Result<String, Error> {
 
 fn quantizations() -> String {
     let mut table = Table::new(&[("name", Align::Left), ("what it is", Align::Left)]);
+    let mut last = "";
     for scheme in Scheme::all() {
-        table.row([scheme.name(), scheme.description()]);
+        let kind = scheme.kind();
+        if kind != last {
+            table.row([format!("{kind}:"), String::new()]);
+        }
+        let description = scheme.description();
+        // The heading has said so.
+        let short = description.strip_prefix(kind).map(|rest| rest.trim_start_matches([':', ' ']));
+        let short = short.unwrap_or(&description).to_owned();
+        table.row([format!("  {}", scheme.name()), short]);
+        last = kind;
     }
-    table.render()
+    format!("{}\n{OPTIONS}", table.render())
 }
 
 fn family_names() -> Vec<&'static str> {

@@ -20,7 +20,7 @@ use crate::memory::{KvType, Load, Staging};
 use crate::model::{CatalogueEntry, ComponentId, Model, catalogue};
 use crate::plan::LimitReached;
 use crate::problem::ObjectiveValue;
-use crate::quant::Scheme;
+use crate::quant::{Override, Scheme};
 use crate::scenario::{Constraint, ConstraintKind, Scenario, parse_objectives, parse_tolerance};
 use crate::units::Ratio;
 use crate::yaml::{self, StrictMap};
@@ -41,6 +41,8 @@ struct FileEntry {
     version: u64,
     model: ModelEntry,
     quantization: String,
+    #[serde(default)]
+    quantization_overrides: Vec<String>,
     context: u64,
     batch: u64,
     kv_type: String,
@@ -201,7 +203,7 @@ impl Record {
         let inside = |error: Error| error.place(format!("the file `{source}`"));
         let devices = hardware.iter().map(to_device).collect();
         let hardware = Hardware::new(devices).map_err(inside)?;
-        let scheme = Scheme::parse(&file.quantization).map_err(inside)?;
+        let scheme = read_scheme(&file).map_err(inside)?;
         let ids = component_ids(&model, &scheme).map_err(inside)?;
         let homes = read_map(map, &hardware, &ids).map_err(|e| e.object(source))?;
         let objectives = read_objectives(&file.objectives).map_err(inside)?;
@@ -308,6 +310,11 @@ fn read_map(
     let lines = map.iter().map(to_line).collect::<Result<Vec<_>, Error>>()?;
     let devices = expand(&lines, ids)?;
     Ok(ids.iter().copied().zip(devices).collect())
+}
+
+fn read_scheme(file: &FileEntry) -> Result<Scheme, Error> {
+    let overrides = file.quantization_overrides.iter().map(|text| Override::parse(text));
+    Scheme::parse(&file.quantization)?.with_overrides(overrides.collect::<Result<_, _>>()?)
 }
 
 fn read_load(file: &FileEntry) -> Result<Load, Error> {

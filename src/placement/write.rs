@@ -61,6 +61,11 @@ impl Record {
         // A later version may have other defaults; the file goes on meaning what was solved.
         let staging = load.staging.unwrap_or_else(|| scheme.default_staging());
         out.entry("quantization", text(&scheme.name()));
+        if !scheme.overrides().is_empty() {
+            out.list("quantization_overrides", scheme.overrides(), |out, one| {
+                out.scalar(quoted(&one.to_string()));
+            });
+        }
         out.entry("context", load.context);
         out.entry("batch", load.batch);
         out.entry("kv_type", text(load.kv_type.name()));

@@ -74,10 +74,10 @@ impl Quantizer for Awq {
     fn description(&self) -> String {
         let sharing = match self.group {
             Group::Of(size) => format!("{size} weights"),
-            Group::Row => "a row".to_owned(),
+            Group::Row => "row".to_owned(),
         };
         let layout = if self.gemv { "GEMV" } else { "GEMM" };
-        format!("AWQ 4 bit ({layout}), a scale per {sharing}; routers and head in 16 bit")
+        format!("AWQ 4 bit ({layout}), a scale per {sharing}")
     }
 
     fn type_name(&self) -> &'static str {
@@ -121,8 +121,8 @@ mod tests {
         let gemm = 4 * 4096 * 1792 + 4 * 32 * 1792 + 2 * 32 * 14336;
         assert_eq!(bytes("awq_4bit_g128", &[], 14336, 4096), Ok(gemm));
         // 32 groups are four words, as many as there is room for.
-        let gemv = 14336 * (4 * 512 + 4 * 4 + 2 * 32);
-        assert_eq!(bytes("awq", &["gemv"], 14336, 4096), Ok(gemv));
+        let by_rows = 14336 * (4 * 512 + 4 * 4 + 2 * 32);
+        assert_eq!(bytes("awq", &["gemv"], 14336, 4096), Ok(by_rows));
         // 11 groups of 128 are two words; 22 groups of 64 three, padded to four.
         assert_eq!(bytes("awq", &["gemv"], 8, 1408), Ok(8 * (4 * 176 + 4 * 2 + 2 * 16)));
         let padded = 8 * (4 * 176 + 4 * 4 + 2 * 32);

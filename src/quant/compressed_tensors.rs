@@ -46,7 +46,7 @@ const NAMED: [(CompressedTensors, &str, &str); 8] = [
     (Mxfp8, "mxfp8a16", "8-bit floats, an exponent per 32 weights"),
     (F8(Float8::Block), "fp8-block", "8-bit floats, a scale per 128x128 block"),
     (F8(Float8::Channel), "fp8-dynamic", "8-bit floats, a scale per row"),
-    (F8(Float8::Tensor), "fp8-tensor", "8-bit floats, a scale per matrix and for its activations"),
+    (F8(Float8::Tensor), "fp8-tensor", "8-bit floats, two scales per matrix"),
     (Int8, "w8a8", "8-bit integers, a scale per row"),
     (Nvfp4 { activations: true }, "nvfp4", "4-bit floats, an 8-bit scale per 16 weights"),
     (Nvfp4 { activations: false }, "nvfp4a16", "4-bit floats, an 8-bit scale per 16 weights"),
@@ -142,7 +142,7 @@ impl Quantizer for CompressedTensors {
             }
             _ => self.named().map_or_else(String::new, |row| row.2.to_owned()),
         };
-        format!("compressed-tensors: {what}; routers and head in 16 bit")
+        format!("compressed-tensors: {what}")
     }
 
     fn type_name(&self) -> &'static str {

@@ -190,12 +190,11 @@ impl Format {
     pub(super) fn store(self, model: &Model) -> Result<Storage, Error> {
         let Some(layout) = self.layout() else { return stored(model) };
         let tensors = model.layout(layout)?;
-        let stored: Vec<StoredTensor> = match self {
-            Self::Gguf(gguf) => gguf.store(model, &tensors)?,
-            _ => {
-                let one = |tensor| self.store_as_usual(tensor, model);
-                tensors.iter().map(one).collect::<Result<_, _>>()?
-            }
+        let stored: Vec<StoredTensor> = if let Self::Gguf(gguf) = self {
+            gguf.store(model, &tensors)?
+        } else {
+            let one = |tensor| self.store_as_usual(tensor, model);
+            tensors.iter().map(one).collect::<Result<_, _>>()?
         };
         Ok(Storage { tensors, stored })
     }

@@ -98,12 +98,10 @@ impl Quantizer for Fp8 {
 
     fn description(&self) -> String {
         match self.scaling {
-            Scaling::Tensor => {
-                "8-bit floats, a scale per matrix; routers and head in 16 bit".to_owned()
+            Scaling::Tensor => "8-bit floats, a scale per matrix".to_owned(),
+            Scaling::Block { rows, columns, .. } => {
+                format!("8-bit floats, a scale per {rows}x{columns} block (DeepSeek-V3)")
             }
-            Scaling::Block { rows, columns, .. } => format!(
-                "8-bit floats, a scale per {rows}x{columns} block (DeepSeek-V3); routers and head in 16 bit"
-            ),
         }
     }
 

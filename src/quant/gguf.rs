@@ -116,7 +116,7 @@ impl Gguf {
     }
 
     pub(super) fn description(self) -> String {
-        let matrix = if self.recipe.imatrix { ", made with an importance matrix" } else { "" };
+        let matrix = if self.recipe.imatrix { ", with importance matrix" } else { "" };
         format!("GGUF: {}{matrix}", self.recipe.file_type.description())
     }
 

@@ -60,9 +60,9 @@ impl Quantizer for Gptq {
     fn description(&self) -> String {
         let sharing = match self.group {
             Group::Of(size) => format!("{size} weights"),
-            Group::Row => "a row".to_owned(),
+            Group::Row => "row".to_owned(),
         };
-        format!("GPTQ {} bit, a scale per {sharing}; routers and head in 16 bit", self.bits)
+        format!("GPTQ {} bit, a scale per {sharing}", self.bits)
     }
 
     fn type_name(&self) -> &'static str {

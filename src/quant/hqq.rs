@@ -53,7 +53,7 @@ impl Quantizer for Hqq {
     }
 
     fn description(&self) -> String {
-        format!("HQQ {} bit, scale and zero per {} weights; head in 16 bit", self.bits, self.group)
+        format!("HQQ {} bit, scale and zero per {} weights", self.bits, self.group)
     }
 
     fn type_name(&self) -> &'static str {

@@ -53,8 +53,8 @@ impl Mlx {
     pub(super) fn all() -> impl Iterator<Item = Self> {
         let affine = |bits| Self::Affine { bits, group: GROUP };
         let [eight, six, five, four, three, two] = TYPES.map(|row| affine(row.0));
-        let fine = Self::Affine { bits: 4, group: 32 };
-        [eight, Self::Mxfp8, six, five, fine, four, Self::Nvfp4, Self::Mxfp4, three, two]
+        let four_in_32 = Self::Affine { bits: 4, group: 32 };
+        [eight, Self::Mxfp8, six, five, four_in_32, four, Self::Nvfp4, Self::Mxfp4, three, two]
             .into_iter()
     }
 
@@ -107,7 +107,7 @@ impl Quantizer for Mlx {
             Self::Nvfp4 => "4-bit floats, an 8-bit scale per 16 weights".to_owned(),
             Self::Mxfp8 => "8-bit floats, an exponent per 32 weights".to_owned(),
         };
-        format!("MLX: {what}; embeddings and head too")
+        format!("MLX: {what}")
     }
 
     fn type_name(&self) -> &'static str {

@@ -3,6 +3,7 @@
 mod awq;
 mod bitsandbytes;
 mod compressed_tensors;
+mod config;
 mod format;
 mod fp8;
 mod gguf;
@@ -25,6 +26,7 @@ use crate::error::Error;
 use crate::model::{Model, Tensor};
 use crate::nearest::did_you_mean;
 
+pub use config::from_config;
 use format::Format;
 pub use guess::{Explanation, FoundType, explain, explain_gguf};
 pub use overrides::Override;

@@ -20,8 +20,7 @@ impl Quantizer for Mxfp4 {
     }
 
     fn description(&self) -> String {
-        "4-bit floats, a scale per 32 weights, experts only (gpt-oss); the rest in 16 bit"
-            .to_owned()
+        "experts in 4-bit floats (gpt-oss), the rest in 16 bit".to_owned()
     }
 
     fn type_name(&self) -> &'static str {

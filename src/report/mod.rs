@@ -25,11 +25,28 @@ pub use reconciliation::reconciliation;
 pub use solution::{Solution, holdings, question, solution};
 pub use table::{Align, Table};
 
+use crate::error::printable;
 use crate::problem::{ObjectiveKind, ObjectiveValue};
+use crate::quant::Scheme;
 use crate::units::{Ratio, format_bytes};
 
 /// The width of text that goes to a file or a pipe, in columns.
 pub const WIDTH_DEFAULT: usize = 80;
+
+/// The scheme's name, and the tensors that depart from it, all of them while they are few.
+pub(crate) fn quantization(scheme: &Scheme) -> String {
+    const OVERRIDES_MAX: usize = 4;
+    let overrides = scheme.overrides();
+    if overrides.is_empty() {
+        return scheme.name();
+    }
+    let shown = overrides.iter().take(OVERRIDES_MAX).map(|one| printable(&one.to_string()));
+    let mut shown: Vec<String> = shown.collect();
+    if overrides.len() > OVERRIDES_MAX {
+        shown.push(format!("and {} more", overrides.len() - OVERRIDES_MAX));
+    }
+    format!("{} ({})", scheme.name(), shown.join(", "))
+}
 
 /// A ratio as a percentage with two decimals, rounded to nearest: `73.08 %`.
 pub fn percent(ratio: Ratio) -> String {

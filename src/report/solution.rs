@@ -77,7 +77,7 @@ pub fn question(scenario: &Scenario) -> String {
     format!(
         "{} {}, context {}, batch {}, KV {}, staging {}, {pins}\n",
         printable(&model.name),
-        scheme.name(),
+        super::quantization(scheme),
         load.context,
         load.batch,
         load.kv_type.name(),

@@ -38,9 +38,15 @@ impl Case for Scenario {
     fn alternative_schemes(&self) -> Vec<String> {
         let bytes = |scheme: &Scheme| scheme.store(&self.model).ok().map(|storage| storage.bytes());
         let Some(asked) = bytes(&self.scheme) else { return Vec::new() };
-        let mut schemes = self.scheme.alternatives();
-        schemes.retain(|scheme| bytes(scheme).is_some_and(|bytes| bytes < asked));
-        schemes.iter().map(Scheme::name).collect()
+        let others = self.scheme.alternatives().into_iter();
+        let mut lighter: Vec<(u64, String)> = others
+            .filter_map(|scheme| Some((bytes(&scheme)?, scheme.name())))
+            .filter(|(bytes, _)| *bytes < asked)
+            .collect();
+        // The heaviest first; of equal ones only the first is worth trying.
+        lighter.sort_by_key(|(bytes, _)| std::cmp::Reverse(*bytes));
+        lighter.dedup_by_key(|(bytes, _)| *bytes);
+        lighter.into_iter().map(|(_, name)| name).collect()
     }
 
     fn context(&self) -> u64 {

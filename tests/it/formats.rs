@@ -6,7 +6,7 @@ use apportion::placement::{
 };
 use apportion::plan::{LimitReached, Options, Outcome, solve};
 use apportion::problem::{ObjectiveKind, ObjectiveValue, Problem};
-use apportion::quant::Scheme;
+use apportion::quant::{Override, Scheme};
 use apportion::scenario::{Constraint, ConstraintKind, Scenario, parse_objectives};
 use apportion::units::Ratio;
 use apportion::verify::{Measured, measure, verify};
@@ -80,6 +80,12 @@ fn what_is_written_reads_back_as_itself() {
             let mut scenario = scenario(model, 1 + random.index(5), random.coin());
             let schemes = Scheme::all();
             scenario.scheme = schemes[random.index(schemes.len())].clone();
+            if random.coin() {
+                let kept =
+                    ["layers.*.attention=skip", "*[\"':#]\u{85}{a,b}?=skip?"].map(Override::parse);
+                let overrides = kept.into_iter().map(Result::unwrap).collect();
+                scenario.scheme = scenario.scheme.with_overrides(overrides).unwrap();
+            }
             scenario.default_pins = random.coin();
             scenario.load.context = random.within(1, 100_000);
             if random.coin() {
@@ -95,6 +101,7 @@ fn what_is_written_reads_back_as_itself() {
             let text = record.to_yaml();
             let read = Record::from_yaml(&text, "map.yaml", None).unwrap();
             assert_eq!(read.homes, record.homes, "{model} {round}");
+            assert_eq!(read.scenario.scheme, record.scenario.scheme, "{model} {round}");
             assert_eq!(read.to_yaml(), text, "{model} {round}");
         }
     }

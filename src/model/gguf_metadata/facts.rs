@@ -108,7 +108,7 @@ fn value(value: &MetaValue) -> Option<Value> {
         MetaValue::Bool(value) => Some(Value::Boolean(*value)),
         MetaValue::Text(text) => Some(Value::Text(text.clone())),
         MetaValue::Integers(items) => list(items),
-        MetaValue::Float(_) | MetaValue::List(_) => None,
+        MetaValue::Float(_) | MetaValue::LongText(_) | MetaValue::List(_) => None,
     }
 }
 
