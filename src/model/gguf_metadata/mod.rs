@@ -16,6 +16,9 @@ use crate::checkpoint::{Checkpoint, Format};
 use crate::error::Error;
 use facts::Facts;
 
+/// A family, and a config with its keys.
+type Described = (&'static Family, Map<String, Json>);
+
 /// The model that the file describes, and its family; see [`config_of`].
 pub(super) fn model(
     checkpoint: &Checkpoint,
@@ -38,10 +41,7 @@ pub(super) fn model(
 ///
 /// # Errors
 /// A key the family needs and the file does not answer, or answers out of bounds.
-fn config_of(
-    checkpoint: &Checkpoint,
-    source: &str,
-) -> Result<Option<(&'static Family, Map<String, Json>)>, Error> {
+fn config_of(checkpoint: &Checkpoint, source: &str) -> Result<Option<Described>, Error> {
     let architecture = checkpoint.metadata.text("general.architecture");
     let Some(architecture) = architecture.filter(|_| checkpoint.format == Format::Gguf) else {
         return Ok(None);
