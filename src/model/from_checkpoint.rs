@@ -10,7 +10,7 @@ use std::sync::Arc;
 use super::family::Family;
 use super::found::Found;
 use super::grouping::{self, Extent};
-use super::{ComponentKind, Model, config, resolve, unknown};
+use super::{ComponentKind, Model, config, gguf_metadata, resolve, unknown};
 use crate::checkpoint::{Checkpoint, Format};
 use crate::error::Error;
 
@@ -47,6 +47,17 @@ impl Model {
         Ok(model)
     }
 
+    /// The model that a GGUF file's metadata and tensor names describe, whatever else the file holds: what
+    /// such a file should contain can be derived from it and compared with what it does contain.
+    ///
+    /// `None` for other files, and for architectures that no family serves.
+    ///
+    /// # Errors
+    /// Metadata that leave out or contradict what the family needs.
+    pub fn from_gguf(checkpoint: &Checkpoint, name: &str) -> Result<Option<Self>, Error> {
+        Ok(gguf_metadata::model(checkpoint, name)?.map(|(model, _)| model))
+    }
+
     /// The model in the checkpoint at a path: see [`Checkpoint::open`].
     ///
     /// # Errors
@@ -68,7 +79,7 @@ fn derived(checkpoint: &Checkpoint, name: &str) -> Result<Option<(Model, &'stati
             Ok(Some((model, family)))
         }
         (Format::Safetensors, None) => Ok(None),
-        (Format::Gguf, _) => Ok(None),
+        (Format::Gguf, _) => gguf_metadata::model(checkpoint, name),
     }
 }
 

@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 use super::catalogue::{CatalogueEntry, catalogue};
 use super::config::{self, Values};
 use super::family::{Family, families, family};
-use super::{Layout, Model, Tensor, derive, gguf_metadata};
+use super::{Layout, Model, Tensor, derive};
 use crate::checkpoint::Checkpoint;
 use crate::error::Error;
 use crate::files::read_text;
@@ -48,30 +48,6 @@ impl Model {
     /// A `model_type` no family serves, and any value that is missing, of the wrong type or absurd.
     pub fn from_config_json(text: &str, source: &str) -> Result<Self, Error> {
         from_config(text, source, None)
-    }
-
-    /// The model that a GGUF file's metadata and tensor names describe: what such a file should contain
-    /// can be derived from it and compared with what it does contain.
-    ///
-    /// `None` for other files, and for architectures that no family serves.
-    ///
-    /// # Errors
-    /// Metadata that leave out or contradict what the family needs.
-    pub fn from_gguf(checkpoint: &Checkpoint) -> Result<Option<Self>, Error> {
-        let path = checkpoint.files.first().map(|file| file.path.as_path());
-        let source = path.map_or_else(|| "the file".to_owned(), |path| path.display().to_string());
-        let Some((family, config)) = gguf_metadata::config_of(checkpoint, &source)? else {
-            return Ok(None);
-        };
-        let values = config::read(family, &config, &source)?;
-        let stem = path.and_then(Path::file_stem).and_then(|stem| stem.to_str());
-        let name = [checkpoint.metadata.text("general.name"), stem]
-            .into_iter()
-            .flatten()
-            .map(sanitised)
-            .find(|name| !name.is_empty())
-            .unwrap_or_else(|| family.family.clone());
-        named(family, &values, name, &source).map(Some)
     }
 
     /// The days, as numbers `yyyymmdd`, on which the names or shapes in GGUF files of its family changed,

@@ -98,7 +98,12 @@ const KEYS: &[(&str, &[&str])] = &[
 /// Blocks of multi-token prediction count as layers in files.
 const LAYERS: &[&str] = &["block_count - nextn_predict_layers", "block_count"];
 
-const KV_HEADS: &[&str] = &["attention_head_count_kv", "attention_head_count"];
+/// Compressed caches have one head in files, whatever the config says.
+const KV_HEADS: &[&str] = &[
+    "if(attention_key_length_mla > 0, attention_head_count, attention_head_count_kv)",
+    "attention_head_count_kv",
+    "attention_head_count",
+];
 
 const SHARED_WIDTH: &[&str] =
     &["expert_shared_feed_forward_length", "rows_of_ffn_gate_shexp_weight"];

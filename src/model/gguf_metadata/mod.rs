@@ -11,10 +11,25 @@ use serde_json::{Map, Value as Json};
 use super::expression::{Expression, Scope, Value};
 use super::family::{Family, families};
 use super::template::KeyKind;
-use super::{Layout, config, derive};
+use super::{Layout, Model, config, derive, resolve};
 use crate::checkpoint::{Checkpoint, Format};
 use crate::error::Error;
 use facts::Facts;
+
+/// A family, and a config with its keys.
+type Described = (&'static Family, Map<String, Json>);
+
+/// The model that the file describes, and its family; see [`config_of`].
+pub(super) fn model(
+    checkpoint: &Checkpoint,
+    name: &str,
+) -> Result<Option<(Model, &'static Family)>, Error> {
+    let path = checkpoint.files.first().map(|file| file.path.display().to_string());
+    let source = path.unwrap_or_else(|| name.to_owned());
+    let Some((family, config)) = config_of(checkpoint, &source)? else { return Ok(None) };
+    let values = config::read(family, &config, &source)?;
+    Ok(Some((resolve::named(family, &values, name.to_owned(), &source)?, family)))
+}
 
 /// The family of a GGUF file's model and the config that its metadata and tensors imply, with the keys of
 /// the family; `source` names the file in messages.
@@ -26,10 +41,7 @@ use facts::Facts;
 ///
 /// # Errors
 /// A key the family needs and the file does not answer, or answers out of bounds.
-pub(super) fn config_of(
-    checkpoint: &Checkpoint,
-    source: &str,
-) -> Result<Option<(&'static Family, Map<String, Json>)>, Error> {
+fn config_of(checkpoint: &Checkpoint, source: &str) -> Result<Option<Described>, Error> {
     let architecture = checkpoint.metadata.text("general.architecture");
     let Some(architecture) = architecture.filter(|_| checkpoint.format == Format::Gguf) else {
         return Ok(None);

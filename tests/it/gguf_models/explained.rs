@@ -53,17 +53,15 @@ fn every_way_of_making_a_file_is_explained_by_its_tensors() {
         (31, true, "iq1_m"),
         (38, false, "mxfp4_moe"),
     ];
-    for name in ["mixtral-8x7b", "llama-3.1-8b", "qwen3-30b-a3b"] {
+    for name in ["mixtral-8x7b", "llama-3.1-8b"] {
         let model = Model::from_catalogue(name).unwrap();
         for (number, imatrix, way) in ways {
             let tensors = made(&model, &Scheme::parse(way).unwrap());
-            for flag in [0, 1024] {
-                let scheme = explained(&model, &tensors, Some(number | flag), imatrix);
+            // With the flag of a guess, and without a word.
+            for said in [Some(number | 1024), None] {
+                let scheme = explained(&model, &tensors, said, imatrix);
                 assert_eq!(made(&model, &scheme), tensors, "{name}, {way}: {}", scheme.name());
-                assert!(scheme.name().len() <= way.len().max(7), "{way}: {}", scheme.name());
             }
-            let scheme = explained(&model, &tensors, None, imatrix);
-            assert_eq!(made(&model, &scheme), tensors, "{name}, {way}: {}", scheme.name());
         }
     }
 }

@@ -15,7 +15,8 @@ fn with(key: &str, value: Value) -> Result<Option<Model>, String> {
     let mut case = case();
     let tensors = in_16_bit(&case.model("mixtral-8x7b"), 20_260_601);
     case.metadata.insert(key.to_owned(), value);
-    Model::from_gguf(&checkpoint(&case.metadata, &tensors)).map_err(|error| error.to_string())
+    Model::from_gguf(&checkpoint(&case.metadata, &tensors), "made")
+        .map_err(|error| error.to_string())
 }
 
 #[test]
@@ -64,6 +65,6 @@ fn families_of_one_architecture_are_told_apart() {
     for (key, value) in [("llama.expert_count", 8), ("llama.expert_used_count", 2)] {
         dense.metadata.insert(key.to_owned(), json!(value));
     }
-    let model = Model::from_gguf(&checkpoint(&dense.metadata, &tensors)).unwrap().unwrap();
+    let model = Model::from_gguf(&checkpoint(&dense.metadata, &tensors), "made").unwrap().unwrap();
     assert_eq!((model.family.as_str(), model.name.as_str()), ("llama", "llama-3.1-8b"));
 }

@@ -70,5 +70,5 @@ fn stored(value: &Value) -> (u32, Vec<u8>) {
 
 /// The model of a file that is known to have one.
 fn model_of(checkpoint: &Checkpoint) -> Model {
-    Model::from_gguf(checkpoint).unwrap().unwrap()
+    Model::from_gguf(checkpoint, "made").unwrap().unwrap()
 }

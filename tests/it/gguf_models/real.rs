@@ -31,7 +31,7 @@ fn files_of_others_are_predicted_without_difference() {
 fn other_formats_describe_no_model() {
     let shelf = tiny_mixtral();
     let found = shelf.open("");
-    assert_eq!(Model::from_gguf(&found).unwrap(), None);
+    assert_eq!(Model::from_gguf(&found, "found").unwrap(), None);
     let model = Model::from_catalogue("mixtral-8x7b").unwrap();
     assert_eq!(explain_gguf(&model, &found), None);
 }
