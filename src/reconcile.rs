@@ -136,6 +136,8 @@ fn add(
 
 /// The predicted tensor that a found one belongs to; its own name when there is none.
 fn home(expected: &BTreeMap<String, Entry>, name: &str) -> String {
+    /// How statistics of merged experts are called: after their matrix.
+    const ENDINGS: [&str; 4] = ["_blocks", "_scales", "_scale_inv", "_scale"];
     /// What models inside larger ones are wrapped in.
     const WRAPPERS: [&str; 2] = ["language_model.", "text_model."];
     let unwrapped = WRAPPERS.iter().fold(name.to_owned(), |name, part| name.replacen(part, "", 1));
@@ -146,7 +148,6 @@ fn home(expected: &BTreeMap<String, Entry>, name: &str) -> String {
             return candidate.to_owned();
         }
     }
-    const ENDINGS: [&str; 4] = ["_blocks", "_scales", "_scale_inv", "_scale"];
     for ending in ENDINGS {
         if let Some(stem) = bare.strip_suffix(ending).filter(|stem| expected.contains_key(*stem)) {
             return stem.to_owned();

@@ -172,7 +172,7 @@ impl Seen {
                 self.dense_width = self.dense_width.max(inner);
             }
             ComponentId::Attention(layer) if tensor.shape.len() == 2 => {
-                self.add_rows(layer, name, rows)
+                self.add_rows(layer, name, rows);
             }
             _ => {}
         }

@@ -235,13 +235,12 @@ fn rebuild_model(
     source: &str,
     checkpoint: Option<&Model>,
 ) -> Result<Model, Error> {
-    let mut model = match &entry.checkpoint {
-        Some(headers) => with_headers(headers, source, checkpoint)?,
-        None => {
-            let config: BTreeMap<String, Value> =
-                entry.config.iter().map(|(key, value)| (key.clone(), value.clone())).collect();
-            Model::from_facts(&entry.family, &config).map_err(|error| error.object(source))?
-        }
+    let mut model = if let Some(headers) = &entry.checkpoint {
+        with_headers(headers, source, checkpoint)?
+    } else {
+        let config: BTreeMap<String, Value> =
+            entry.config.iter().map(|(key, value)| (key.clone(), value.clone())).collect();
+        Model::from_facts(&entry.family, &config).map_err(|error| error.object(source))?
     };
     if model.fingerprint != entry.fingerprint {
         return Err(Error::new(OPERATION)

@@ -25,11 +25,11 @@ pub fn reconciliation(model: &Model, outcome: &Reconciliation) -> String {
     );
     if !left_out.is_empty() {
         let bytes = left_out.iter().fold(0_u64, |sum, tensor| sum.saturating_add(tensor.bytes));
-        text.push_str(&format!(
-            "{} tensors of the files are not part of the model that runs: {}\n",
-            grouped(left_out.len() as u64),
-            format_bytes(bytes)
-        ));
+        let (count, size) = (grouped(left_out.len() as u64), format_bytes(bytes));
+        text.push_str(&count);
+        text.push_str(" tensors of the files are not part of the model that runs: ");
+        text.push_str(&size);
+        text.push('\n');
     }
     if !differences.is_empty() {
         text.push('\n');
