@@ -150,7 +150,7 @@ fn purposes(demand: &Demand) -> String {
 fn largest_items(demand: &Demand) -> String {
     let mut table = Table::new(&[("largest", Align::Left), ("", Align::Left), ("", Align::Right)]);
     for tensor in largest(demand, LARGEST) {
-        let name = printable(&tensor.name);
+        let name = printable(tensor.name);
         table.row([name, tensor.type_name.to_owned(), format_bytes(tensor.bytes)]);
     }
     for (id, bytes) in largest_components(demand, LARGEST) {
@@ -195,7 +195,7 @@ pub fn tensors(demand: &Demand, filter: &Filter) -> Result<String, Error> {
             (parts, of) => format!("{parts} of {of}"),
         };
         table.row([
-            printable(&tensor.name),
+            printable(tensor.name),
             shape.join(" x "),
             tensor.type_name.to_owned(),
             parts,
