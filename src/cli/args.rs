@@ -141,7 +141,8 @@ Examples:
 Exit status: 0 found, 1 nothing fits (or a limit hides it), 2 bad input."
 )]
 pub struct FitArgs {
-    /// What to find; the option of that name is then not read
+    /// What to find: with context, --context is not read; with quant, --quant says only whose
+    /// alternatives; with gpus, --gpu says only which
     #[arg(long, value_enum, value_name = "WHAT")]
     pub find: FindArg,
     #[command(flatten)]
@@ -162,6 +163,9 @@ pub struct FitArgs {
     pub output: OutputArgs,
 }
 
+/// [`apportion::sweep::NODE_LIMIT`], as clap wants it; a test holds the two together.
+const SWEEP_NODE_LIMIT: &str = "500";
+
 const EACH_TIME_LIMIT: &str =
     "Stop each solve after this many seconds; answers may then differ between runs";
 
@@ -179,6 +183,7 @@ pub enum FindArg {
 #[derive(Args, Debug)]
 #[command(
     mut_arg("quant", |arg| arg.required(false)),
+    mut_arg("node_limit", |arg| arg.default_value(SWEEP_NODE_LIMIT)),
     mut_arg("time_limit", |arg| arg.help(EACH_TIME_LIMIT)),
     after_help = "\
 Examples:
@@ -346,4 +351,16 @@ pub struct OutputArgs {
 /// A number of tokens, nodes or threads.
 fn whole(text: &str) -> Result<u64, String> {
     text.parse().map_err(|_| format!("expected a whole number from 0 to {}", u64::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn arguments_are_consistent_and_the_budget_of_a_sweep_is_the_librarys() {
+        use clap::CommandFactory;
+        Cli::command().debug_assert();
+        assert_eq!(SWEEP_NODE_LIMIT, apportion::sweep::NODE_LIMIT.to_string());
+    }
 }

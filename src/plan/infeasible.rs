@@ -31,18 +31,7 @@ pub(super) fn placement_exists<B: Backend>(
 /// The reasons, for a problem known to be infeasible.
 pub(super) fn explain<B: Backend>(search: &mut Search<'_, B>) -> Result<Infeasibility, Error> {
     let problem = search.problem;
-    let (nearest, _) = nearest_miss(search)?;
-    let required = nearest.map(|c| c.cost.required_bytes).unwrap_or_default();
-    let shortfalls = required
-        .iter()
-        .zip(&problem.devices)
-        .enumerate()
-        .filter(|(_, (required, device))| **required > device.capacity_bytes)
-        .map(|(device, (required, of))| Shortfall {
-            device,
-            missing_bytes: required - of.capacity_bytes,
-        })
-        .collect();
+    let shortfalls = shortfalls(search)?;
     let all: Vec<usize> = (0..problem.rules.len()).collect();
     let own: Vec<usize> = all.iter().copied().filter(|&r| !problem.rules[r].default).collect();
     Ok(Infeasibility {
@@ -50,6 +39,22 @@ pub(super) fn explain<B: Backend>(search: &mut Search<'_, B>) -> Result<Infeasib
         conflicting_rules: conflict(search, &all)?,
         default_pins_alone: own.len() < all.len() && feasible_with(search, &own)? == Some(true),
     })
+}
+
+/// What the placement that comes closest lacks on each device.
+pub(super) fn shortfalls<B: Backend>(search: &mut Search<'_, B>) -> Result<Vec<Shortfall>, Error> {
+    let (nearest, _) = nearest_miss(search)?;
+    let required = nearest.map(|c| c.cost.required_bytes).unwrap_or_default();
+    let over = required
+        .iter()
+        .zip(&search.problem.devices)
+        .enumerate()
+        .filter(|(_, (required, device))| **required > device.capacity_bytes)
+        .map(|(device, (required, of))| Shortfall {
+            device,
+            missing_bytes: required - of.capacity_bytes,
+        });
+    Ok(over.collect())
 }
 
 /// The placement that misses the capacities by the fewest bytes in total, and how many are missing at

@@ -122,6 +122,17 @@ pub fn is_feasible(problem: &Problem, options: &Options) -> Result<Option<bool>,
     infeasible::placement_exists(&mut search)
 }
 
+/// What the placement that comes closest lacks, as in [`Infeasibility::shortfalls`], without asking whose
+/// fault it is; empty when one fits, or when a limit left none.
+///
+/// # Errors
+/// As [`solve`].
+pub fn shortfalls(problem: &Problem, options: &Options) -> Result<Vec<Shortfall>, Error> {
+    let classes = Classes::of(problem)?;
+    let mut search = Search::new(problem, &classes, &Microlp, options);
+    infeasible::shortfalls(&mut search)
+}
+
 /// The textbook program of one objective under the capacities alone, e.g. to hand to another solver.
 ///
 /// # Errors

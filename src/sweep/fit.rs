@@ -7,6 +7,7 @@
 
 use rayon::prelude::*;
 
+use super::plainly_short;
 use crate::error::Error;
 use crate::hardware::{Device, DeviceKind, Hardware};
 use crate::plan::{self, Options};
@@ -51,14 +52,6 @@ pub struct Gpus {
 /// Whether a placement exists, by the cheapest proof there is.
 fn fits(problem: &Problem, options: &Options) -> Result<Option<bool>, Error> {
     if plainly_short(problem) { Ok(Some(false)) } else { plan::is_feasible(problem, options) }
-}
-
-/// More bytes than all devices together have: no rule, order or solver matters then.
-fn plainly_short(problem: &Problem) -> bool {
-    let demands = problem.components.iter().map(|component| &component.demand);
-    let needed = demands.map(|d| u128::from(d.weights_bytes) + u128::from(d.kv_cache_bytes));
-    let capacity = problem.devices.iter().map(|device| u128::from(device.capacity_bytes));
-    needed.sum::<u128>() > capacity.sum()
 }
 
 /// The longest context that fits, in multiples of `step`, of at most `most` tokens.

@@ -14,7 +14,7 @@ use rayon::prelude::*;
 
 use crate::error::Error;
 use crate::memory::Demand;
-use crate::plan::{LimitReached, Options};
+use crate::plan::{self, LimitReached, Options, Shortfall};
 use crate::problem::Problem;
 use crate::quant::{Scheme, Storage};
 use crate::scenario::Scenario;
@@ -27,6 +27,11 @@ pub use machine::Machine;
 
 /// The most points one sweep may have.
 pub const POINTS_MAX: usize = 100_000;
+
+/// The node budget of each program of a point, unless told otherwise: a twentieth of what one question
+/// gets, because the last part of a peak takes most of the nodes and a table shows little of it. What it
+/// leaves unproven is marked.
+pub const NODE_LIMIT: u64 = 500;
 
 /// The question: every combination of the three lists.
 #[derive(Clone, Debug)]
@@ -195,6 +200,10 @@ fn size(demand: &Demand) -> Size {
 }
 
 fn verdict(problem: &Problem, options: &Options) -> Result<Verdict, Error> {
+    // More than there is in all: proven, and what is left to know is how much is missing.
+    if plainly_short(problem) {
+        return Ok(infeasible(&plan::shortfalls(problem, options)?));
+    }
     Ok(match answer(problem, options)? {
         Found::Placed(solved, measured) => Verdict::Fits(Worth {
             peak: measured.peak,
@@ -203,10 +212,20 @@ fn verdict(problem: &Problem, options: &Options) -> Result<Verdict, Error> {
             limit: solved.limit,
             nodes: solved.solver.nodes,
         }),
-        Found::Infeasible(why) => {
-            let missing = why.shortfalls.iter().map(|shortfall| shortfall.missing_bytes);
-            Verdict::Infeasible { missing_bytes: missing.fold(0, u64::saturating_add) }
-        }
+        Found::Infeasible(why) => infeasible(&why.shortfalls),
         Found::Unknown(limit) => Verdict::Unknown(limit),
     })
+}
+
+fn infeasible(shortfalls: &[Shortfall]) -> Verdict {
+    let missing = shortfalls.iter().map(|shortfall| shortfall.missing_bytes);
+    Verdict::Infeasible { missing_bytes: missing.fold(0, u64::saturating_add) }
+}
+
+/// More bytes than all devices together have: no rule, order or solver matters then.
+fn plainly_short(problem: &Problem) -> bool {
+    let demands = problem.components.iter().map(|component| &component.demand);
+    let needed = demands.map(|d| u128::from(d.weights_bytes) + u128::from(d.kv_cache_bytes));
+    let capacity = problem.devices.iter().map(|device| u128::from(device.capacity_bytes));
+    needed.sum::<u128>() > capacity.sum()
 }

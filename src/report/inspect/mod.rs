@@ -54,15 +54,8 @@ impl Inspection<'_> {
 /// A load that cannot be sized.
 pub fn inspection(inspection: &Inspection<'_>) -> Result<String, Error> {
     let demand = inspection.demand;
-    Ok([
-        heading(inspection)?,
-        String::new(),
-        tree(demand),
-        purposes(demand),
-        largest_items(demand),
-        terms(demand),
-    ]
-    .join("\n"))
+    Ok([heading(inspection)?, tree(demand), purposes(demand), largest_items(demand), terms(demand)]
+        .join("\n"))
 }
 
 fn heading(inspection: &Inspection<'_>) -> Result<String, Error> {
