@@ -35,7 +35,7 @@ pub fn run(args: &CheckArgs) -> Result<Answer, Error> {
     }
     let text = match measured {
         Some(measured) if valid => confirmed(&record, &problem, &measured, &source)?,
-        _ => refused(&source, &wrong),
+        _ => refused(&source, &wrong) + &over_capacity_note(&record, &wrong)?,
     };
     Ok(Answer::new(text, valid))
 }
@@ -67,6 +67,16 @@ fn confirmed(
          (bounds are the solver's word; `apportion solve` proves them again)\n{}\n{holdings}",
         report::question(&record.scenario)
     ))
+}
+
+/// What the runtime itself keeps on a GPU, beside a device that is over its capacity.
+fn over_capacity_note(record: &Record, wrong: &[String]) -> Result<String, Error> {
+    let runtime = &record.scenario.load.runtime;
+    let names = record.scenario.demand()?.per_device.names(record.scenario.hardware.devices.len());
+    if names.is_empty() || !wrong.iter().any(|line| line.contains("capacity")) {
+        return Ok(String::new());
+    }
+    Ok(format!("{} itself keeps on each GPU: {}\n", printable(runtime.name()), names.join(", ")))
 }
 
 fn refused(source: &str, wrong: &[String]) -> String {

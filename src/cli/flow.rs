@@ -1,5 +1,6 @@
 //! From arguments to a scenario, and from a scenario to a verified answer.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -12,6 +13,7 @@ use apportion::plan::{self, Formulation, Infeasibility, LimitReached, Options, O
 use apportion::problem::Problem;
 use apportion::quant::Scheme;
 use apportion::remedy::{Remedies, remedies};
+use apportion::runtime::{NAMES, Profile};
 use apportion::scenario::{Constraint, ConstraintKind, Scenario, parse_objectives};
 use apportion::units::parse_bytes;
 use apportion::verify::{Measured, verify};
@@ -41,8 +43,28 @@ pub fn model_facts(args: &ModelArgs) -> Result<(Model, Scheme, Load), Error> {
         batch: args.batch,
         kv_type: KvType::parse(&args.kv_type)?,
         staging: args.staging.as_deref().map(Staging::parse).transpose()?,
+        runtime: runtime(args)?,
     };
     Ok((Model::resolve(&args.model)?, scheme, load))
+}
+
+/// The profile that is named, or the file's.
+fn runtime(args: &ModelArgs) -> Result<Arc<Profile>, Error> {
+    let Some(path) = &args.runtime_profile else {
+        return Profile::shared(args.runtime.as_deref().unwrap_or(NAMES[0]));
+    };
+    let source = path.display().to_string();
+    let text = read_text(path, "read the runtime profile")?;
+    let profile = Profile::from_yaml(&text, &source)?;
+    match &args.runtime {
+        Some(name) if Profile::shared(name)?.name() != profile.name() => {
+            Err(Error::new("use the runtime profile")
+                .object(source)
+                .expected(format!("rules of `{name}`, as --runtime says"))
+                .found(format!("rules of `{}`", profile.name())))
+        }
+        _ => Ok(Arc::new(profile)),
+    }
 }
 
 /// Reads the whole question.

@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 
 use serde::Deserialize;
 use serde::de::{self, Deserializer, Visitor};
@@ -21,6 +22,7 @@ use crate::model::{CatalogueEntry, ComponentId, Model, catalogue};
 use crate::plan::LimitReached;
 use crate::problem::ObjectiveValue;
 use crate::quant::Scheme;
+use crate::runtime::{self, Profile};
 use crate::scenario::{Constraint, ConstraintKind, Scenario, parse_objectives, parse_tolerance};
 use crate::units::Ratio;
 use crate::yaml::{self, StrictMap};
@@ -45,6 +47,9 @@ struct FileEntry {
     batch: u64,
     kv_type: String,
     staging: String,
+    runtime: Option<String>,
+    #[serde(default)]
+    runtime_rules: StrictMap<String>,
     hardware: Vec<DeviceEntry>,
     constraints: ConstraintsEntry,
     problem: String,
@@ -138,6 +143,8 @@ struct UseEntry {
     id: String,
     used_bytes: u64,
     weights_bytes: u64,
+    #[serde(default)]
+    rounding_bytes: u64,
     kv_cache_bytes: u64,
     workspace_bytes: u64,
     reserve_bytes: u64,
@@ -196,8 +203,6 @@ impl Record {
         let inside = |error: Error| error.place(format!("the file `{source}`"));
         let devices = hardware.iter().map(to_device).collect();
         let hardware = Hardware::new(devices).map_err(inside)?;
-        let ids = component_ids(&model);
-        let homes = read_map(map, &hardware, &ids).map_err(|e| e.object(source))?;
         let objectives = read_objectives(&file.objectives).map_err(inside)?;
         let scenario = Scenario {
             model,
@@ -208,6 +213,8 @@ impl Record {
             default_pins: constraints.default_pins,
             objectives: objectives.iter().map(|o| o.objective).collect(),
         };
+        let ids = scenario.component_ids();
+        let homes = read_map(map, &scenario.hardware, &ids).map_err(|e| e.object(source))?;
         Ok(Self {
             scenario,
             status: read_status(&file, source)?,
@@ -247,14 +254,6 @@ fn rebuild_model(entry: &ModelEntry, source: &str) -> Result<Model, Error> {
     Ok(model)
 }
 
-/// The components a model has, in canonical order, each once.
-fn component_ids(model: &Model) -> Vec<ComponentId> {
-    let mut ids: Vec<_> = model.tensors.iter().map(|tensor| tensor.component).collect();
-    ids.sort_unstable();
-    ids.dedup();
-    ids
-}
-
 fn read_map(
     map: &StrictMap<String>,
     hardware: &Hardware,
@@ -280,7 +279,17 @@ fn read_load(file: &FileEntry) -> Result<Load, Error> {
         batch: file.batch,
         kv_type: KvType::parse(&file.kv_type)?,
         staging: Some(Staging::parse(&file.staging)?),
+        runtime: read_runtime(file)?,
     })
+}
+
+/// No name is the default, as in files from before there was another.
+fn read_runtime(file: &FileEntry) -> Result<Arc<Profile>, Error> {
+    let name = file.runtime.as_deref().unwrap_or(runtime::NAMES[0]);
+    if file.runtime_rules.is_empty() && runtime::NAMES.contains(&name) {
+        return Profile::shared(name);
+    }
+    Profile::recorded(name, &file.runtime_rules).map(Arc::new)
 }
 
 fn read_constraints(entry: &ConstraintsEntry) -> Result<Vec<Constraint>, Error> {
@@ -361,6 +370,7 @@ fn to_use(entry: UseEntry) -> DeviceRecord {
         id: entry.id,
         used_bytes: entry.used_bytes,
         weights_bytes: entry.weights_bytes,
+        rounding_bytes: entry.rounding_bytes,
         kv_cache_bytes: entry.kv_cache_bytes,
         workspace_bytes: entry.workspace_bytes,
         reserve_bytes: entry.reserve_bytes,

@@ -24,6 +24,7 @@ pub fn inventory(model: &Model, scheme: &Scheme, load: &Load, demand: &Demand) -
         ),
         components(demand),
         "\n".to_owned(),
+        beside(load, demand),
         terms(demand),
     ]
     .concat()
@@ -117,6 +118,28 @@ fn groups(demand: &Demand) -> Vec<Group> {
     groups
 }
 
+/// What else is in the memory of a device, for a runtime that says so.
+fn beside(load: &Load, demand: &Demand) -> String {
+    if load.runtime.is_default() {
+        return String::new();
+    }
+    let mut names = demand.per_device.names(2);
+    if demand.rounding_bytes() > 0 {
+        names.push(format!("rounding {} in all", format_bytes(demand.rounding_bytes())));
+    }
+    let names = if names.is_empty() { "nothing".to_owned() } else { names.join(", ") };
+    let runtime = printable(load.runtime.name());
+    let about =
+        wrap(&format!("runtime {runtime}: {}", printable(load.runtime.about())), WIDTH_DEFAULT);
+    format!(
+        "{about}{}\n",
+        wrap(
+            &format!("beside weights, cache and workspace, a GPU among several holds: {names}"),
+            WIDTH_DEFAULT
+        )
+    )
+}
+
 /// The named terms of the estimate with their sources.
 fn terms(demand: &Demand) -> String {
     let line = |term: &Term| {
@@ -127,7 +150,11 @@ fn terms(demand: &Demand) -> String {
     };
     let runs = demand.terms.chunk_by(|a, b| a.source == b.source);
     let texts: Vec<String> = runs
-        .flat_map(|run| run.iter().map(line).chain([format!("  ({})\n", run[0].source)]))
+        .flat_map(|run| {
+            run.iter()
+                .map(line)
+                .chain([wrap(&format!("  ({})", printable(&run[0].source)), WIDTH_DEFAULT)])
+        })
         .collect();
     texts.concat()
 }

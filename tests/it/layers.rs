@@ -22,7 +22,10 @@ const HOMES: [(&[&str], &[&str]); 7] = [
 /// Which rooms must not name which: the left ones none of the right ones.
 const STRANGERS: [(&[&str], &[&str]); 5] = [
     // Facts know nothing of what is decided with them.
-    (&["model", "quant", "memory", "hardware"], &["plan", "scenario", "verify", "placement"]),
+    (
+        &["model", "quant", "runtime", "memory", "hardware"],
+        &["plan", "scenario", "verify", "placement"],
+    ),
     // The planner sees the problem, never what it was made from.
     (&["plan"], &["scenario", "quant", "placement", "baseline", "remedy", "yaml", "files"]),
     // The checker shares nothing with what it checks.
@@ -34,6 +37,7 @@ const STRANGERS: [(&[&str], &[&str]); 5] = [
         &[
             "model",
             "quant",
+            "runtime",
             "memory",
             "hardware",
             "problem",
