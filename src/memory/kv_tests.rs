@@ -10,10 +10,10 @@ fn load(runtime: &str, context: u64, batch: u64, kv_type: KvType) -> Load {
     Load { context, batch, kv_type, runtime, ..Load::default() }
 }
 
-fn corrected(load: Load, rules: &str) -> Load {
+fn corrected(load: &Load, rules: &str) -> Load {
     let name = load.runtime.name();
     let text = format!("version: 1\nbased_on: {name}\nrules: {{{rules}}}\n");
-    Load { runtime: Arc::new(Profile::from_yaml(&text, "test").unwrap()), ..load }
+    Load { runtime: Arc::new(Profile::from_yaml(&text, "test").unwrap()), ..load.clone() }
 }
 
 fn layer(heads: u64, width: u64, window: Option<u64>) -> LayerCache {
@@ -64,7 +64,7 @@ fn contexts_are_padded_and_sequences_share_or_not() {
     assert_eq!(bytes(&mixtral, &llama(4097, 1)), 4352 * row);
     // n_ctx = 3 x 100 = 300, padded once; or three streams of 256.
     assert_eq!(bytes(&mixtral, &llama(100, 3)), 512 * row);
-    let streams = corrected(llama(100, 3), "kv_sequences: separate");
+    let streams = corrected(&llama(100, 3), "kv_sequences: separate");
     assert_eq!(bytes(&mixtral, &streams), 3 * 256 * row);
     assert_eq!(bytes(&mixtral, &load("candle", 4097, 3, KvType::F16)), 3 * 4097 * row);
     assert_eq!(bytes(&mixtral, &load("transformers", 4097, 3, KvType::Bf16)), 3 * 4097 * row);
@@ -83,8 +83,8 @@ fn sliding_windows() {
     // pad256(min(kv_size, 128 x 4 + 512)) for four sequences in one cache; four times 768 in streams.
     let four = load("llama.cpp", 4096, 4, KvType::F16);
     assert_eq!(of(&four), 1024);
-    assert_eq!(of(&corrected(four.clone(), "kv_sequences: separate")), 4 * 768);
-    assert_eq!(of(&corrected(four, "kv_window: ignored")), 4 * 4096);
+    assert_eq!(of(&corrected(&four, "kv_sequences: separate")), 4 * 768);
+    assert_eq!(of(&corrected(&four, "kv_window: ignored")), 4 * 4096);
     assert_eq!(of(&load("llama.cpp", 300, 1, KvType::F16)), 512, "never more than the cache");
     assert_eq!(of(&load("candle", 4096, 2, KvType::F16)), 2 * 128);
     assert_eq!(of(&load("candle", 100, 1, KvType::F16)), 100);
@@ -102,9 +102,9 @@ fn latent_attention() {
     assert_eq!(61 * bytes(&latent(), &long) * 1000, 1_166_625 << 20, "1166.625 MiB");
     // Before January 2026 a value 512 wide was kept as well: 4148 MiB instead of 2196.
     let f16 = load("llama.cpp", 32768, 1, KvType::F16);
-    assert_eq!(61 * bytes(&latent(), &f16) >> 20, 2196);
-    let before = corrected(f16, "kv_latent_value_width: 512");
-    assert_eq!(61 * bytes(&latent(), &before) >> 20, 4148);
+    assert_eq!((61 * bytes(&latent(), &f16)) >> 20, 2196);
+    let before = corrected(&f16, "kv_latent_value_width: 512");
+    assert_eq!((61 * bytes(&latent(), &before)) >> 20, 4148);
     assert_eq!(bytes(&layer(8, 128, None), &before), 32768 * 4096, "others have their own value");
     // transformers keeps all heads: 24576 + 16384 elements per token.
     let expanded = load("transformers", 1, 1, KvType::Bf16);

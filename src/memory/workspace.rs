@@ -28,7 +28,7 @@
 
 use super::{Load, kv::Cells};
 use crate::model::Geometry;
-use crate::runtime::{Activations, Rules, Sequences};
+use crate::runtime::{Activations, MicroBatch, Rules};
 
 /// One buffer: its bytes and the formula with its numbers.
 pub(super) struct Sized {
@@ -80,8 +80,9 @@ impl Numbers {
         let (context, batch) = (wide(load.context), wide(load.batch));
         let most = wide(rules.micro_batch_tokens);
         let tokens = match rules.micro_batch {
-            Sequences::Separate => batch * context.min(most),
-            Sequences::Together => (batch * context).min(most),
+            MicroBatch::Filled => most,
+            MicroBatch::Separate => batch * context.min(most),
+            MicroBatch::Together => (batch * context).min(most),
         };
         let chosen = wide(u64::from(geometry.experts_per_token));
         Self {

@@ -25,7 +25,7 @@
 //! | `kv_latent` | latent attention keeps its latent (`kept`) or full keys and values (`expanded`) |
 //! | `kv_latent_value_width` | elements of a value kept beside the latent |
 //! | `workspace` | formula of the activations: `reference`, `ggml_graph` or `torch` |
-//! | `micro_batch_tokens`, `micro_batch` | tokens computed at once, of all sequences `together` or of each (`separate`) |
+//! | `micro_batch_tokens`, `micro_batch` | tokens computed at once, of all sequences `together` or of each (`separate`); `filled`: always that many |
 //! | `activation_bytes`, `mask_bytes` | bytes of an activation; of the mask per token and cell |
 //! | `flash_attention` | `false` adds the matrix of scores |
 //! | `logits_tokens` | tokens of each sequence that logits are computed for |
@@ -47,7 +47,7 @@ use crate::error::Error;
 use crate::quant::choose;
 
 pub use kv_type::KvType;
-pub use rules::{Activations, Rounding, Rules, Sequences};
+pub use rules::{Activations, MicroBatch, Rounding, Rules, Sequences};
 
 /// The names of the profiles that come with the program; the first is the default.
 pub const NAMES: [&str; 4] = ["candle", "transformers", "llama.cpp", "vllm"];

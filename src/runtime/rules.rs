@@ -37,7 +37,7 @@ pub(super) const RULES: [(&str, Form); 22] = [
     ("kv_latent_value_width", Form::Count(0, 1 << 20)),
     ("workspace", Form::Word(&["reference", "ggml_graph", "torch"])),
     ("micro_batch_tokens", Form::Count(1, TOKENS_MAX)),
-    ("micro_batch", Form::Word(&["together", "separate"])),
+    ("micro_batch", Form::Word(&["together", "separate", "filled"])),
     ("activation_bytes", Form::Count(1, 8)),
     ("flash_attention", Form::Word(&["true", "false"])),
     ("mask_bytes", Form::Count(0, 8)),
@@ -58,6 +58,17 @@ pub enum Sequences {
     Together,
     /// One each.
     Separate,
+}
+
+/// Whose tokens a micro-batch is made of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MicroBatch {
+    /// Those of all sequences, as far as there are any.
+    Together,
+    /// Those of each sequence, as far as there are any.
+    Separate,
+    /// It is full, whatever is asked.
+    Filled,
 }
 
 /// The closed set of ways to size activations; [`crate::memory`] states them.
@@ -84,6 +95,7 @@ pub enum Rounding {
 
 /// The rules as values; the profile's documentation says what each decides.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a rule of its own")]
 pub struct Rules {
     /// Types the KV cache can have.
     pub kv_types: Vec<KvType>,
@@ -106,7 +118,7 @@ pub struct Rules {
     /// Tokens of a prompt computed at once.
     pub micro_batch_tokens: u64,
     /// Whether that many of all sequences or of each.
-    pub micro_batch: Sequences,
+    pub micro_batch: MicroBatch,
     /// Bytes of an activation.
     pub activation_bytes: u64,
     /// Whether scores are never written.
@@ -200,7 +212,11 @@ impl Rules {
                 _ => Activations::Reference,
             },
             micro_batch_tokens: number("micro_batch_tokens"),
-            micro_batch: sequences("micro_batch"),
+            micro_batch: match text("micro_batch") {
+                "together" => MicroBatch::Together,
+                "filled" => MicroBatch::Filled,
+                _ => MicroBatch::Separate,
+            },
             activation_bytes: number("activation_bytes"),
             flash_attention: text("flash_attention") == "true",
             mask_bytes: number("mask_bytes"),

@@ -43,8 +43,8 @@ fn compute_buffers_of_llama_cpp_are_bounded_and_caches_exact() {
         let per_layer = demand.components[1].kv_cache_bytes / MIB;
         for (gpu, (&layers, &cache)) in layers.iter().zip(&caches).enumerate() {
             // The last one's count includes the output layer, which has no cache.
-            let last = u64::from(gpu + 1 == caches.len());
-            assert_eq!(cache, (layers - last) * per_layer, "{row}");
+            let without = u64::from(gpu + 1 == caches.len());
+            assert_eq!(cache, (layers - without) * per_layer, "{row}");
         }
         let host = mib(&row["host_context_mib"]);
         assert_eq!((caches.iter().sum::<u64>() + host) * MIB, demand.kv_cache_bytes(), "{row}");
@@ -87,7 +87,7 @@ fn workspace_of_the_pytorch_runtimes_by_their_formulas() {
     assert_eq!(of.head_bytes, 4096 * 4096 * 2 + 32000 * 6);
     // A step of vLLM has at most 8192 tokens, however long the context is.
     let short = demand("mixtral-8x7b", "f16", "vllm", 32768).workspace;
-    assert_eq!(short, demand("mixtral-8x7b", "f16", "vllm", 16384).workspace);
+    assert_eq!(short, demand("mixtral-8x7b", "f16", "vllm", 512).workspace);
     assert_eq!(short.head_bytes, 8192 * 4096 * 2 + 256 * 32000 * 6);
     // Eager attention writes the scores in 16 bit, in f32, and in 16 bit again.
     let text = "version: 1\nbased_on: transformers\nrules: {flash_attention: false}\n";
