@@ -6,7 +6,7 @@ use apportion::model::Model;
 use apportion::placement::{Difference, Record, differences};
 use apportion::problem::Problem;
 use apportion::report::{self, json};
-use apportion::verify::{Measured, verify};
+use apportion::verify::{Measured, Violation, verify};
 
 use super::args::CheckArgs;
 use super::{Answer, width};
@@ -18,6 +18,7 @@ pub fn run(args: &CheckArgs) -> Result<Answer, Error> {
     let record = Record::from_yaml(&text, &source)?;
     let problem = record.scenario.problem()?;
     let mut wrong = other_model(args, &record)?;
+    let mut note = String::new();
     let measured = match verify(&problem, &record.placement(&problem)?) {
         Ok(measured) => {
             let found = differences(&record, &problem, &measured);
@@ -25,6 +26,9 @@ pub fn run(args: &CheckArgs) -> Result<Answer, Error> {
             Some(measured)
         }
         Err(violations) => {
+            if violations.iter().any(|v| matches!(v, Violation::OverCapacity { .. })) {
+                note = kept_by_runtime(&record, &problem)?;
+            }
             wrong.extend(violations.iter().map(ToString::to_string));
             None
         }
@@ -35,7 +39,7 @@ pub fn run(args: &CheckArgs) -> Result<Answer, Error> {
     }
     let text = match measured {
         Some(measured) if valid => confirmed(&record, &problem, &measured, &source)?,
-        _ => refused(&source, &wrong) + &over_capacity_note(&record, &wrong)?,
+        _ => refused(&source, &wrong) + &note,
     };
     Ok(Answer::new(text, valid))
 }
@@ -69,11 +73,11 @@ fn confirmed(
     ))
 }
 
-/// What the runtime itself keeps on a GPU, beside a device that is over its capacity.
-fn over_capacity_note(record: &Record, wrong: &[String]) -> Result<String, Error> {
+/// What the runtime itself keeps on a GPU: part of why a device is over its capacity.
+fn kept_by_runtime(record: &Record, problem: &Problem) -> Result<String, Error> {
     let runtime = &record.scenario.load.runtime;
-    let names = record.scenario.demand()?.per_device.names(record.scenario.hardware.devices.len());
-    if names.is_empty() || !wrong.iter().any(|line| line.contains("capacity")) {
+    let names = record.scenario.demand()?.per_device.names(problem.gpus().count());
+    if names.is_empty() {
         return Ok(String::new());
     }
     Ok(format!("{} itself keeps on each GPU: {}\n", printable(runtime.name()), names.join(", ")))

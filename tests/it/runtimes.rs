@@ -193,6 +193,14 @@ fn a_placement_records_the_runtime_and_what_was_corrected() {
         bench.write("changed.yaml", file.replacen(from, to, 1));
         assert_eq!(bench.line("check changed.yaml").code, code, "{to}");
     }
+    // A smaller device overflows, and the answer names what the runtime keeps there.
+    let smaller = file.replace("capacity_bytes: 17179869184", "capacity_bytes: 8589934592");
+    assert_ne!(smaller, file);
+    bench.write("smaller.yaml", smaller);
+    let over = bench.line("check smaller.yaml");
+    assert_eq!(over.code, 1, "{over:?}");
+    let keeps = "llama.cpp itself keeps on each GPU: driver context 430.00 MiB";
+    assert!(over.stdout.contains(keeps), "{}", over.stdout);
     bench.line(&format!("{line} --runtime vllm")).refuses(&["mine.yaml", "vllm"]);
     bench.line(&format!("{line}x")).refuses(&[]);
 }
