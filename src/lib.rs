@@ -11,9 +11,10 @@
 //! ```
 //!
 //! 1. [`model`] fills a family's template with a config and names every tensor. [`quant`] says how many
-//!    bytes each takes under a scheme, [`memory`] adds KV cache, workspace and staging: a demand per
-//!    component. [`hardware`] says what the devices have, [`checkpoint`] which tensors are really in the
-//!    files of a model, of which types ([`dtype`]).
+//!    bytes each takes under a scheme, [`memory`] adds KV cache, workspace and staging by the rules of a
+//!    [`runtime`]: a demand per component. [`hardware`] says what the devices have, [`checkpoint`] which
+//!    tensors are really in the files of a model, of which types ([`dtype`]). What else is in the memory of
+//!    a device: [`documentation::memory`].
 //! 2. [`scenario`] puts these together with the user's wishes into a [`problem::Problem`]: plain data,
 //!    the one value that the next two rooms share.
 //! 3. [`plan`] states it as an integer program over *counts* of identical things, closes every objective
@@ -79,6 +80,7 @@ pub mod hardware;
 pub mod memory;
 pub mod model;
 pub mod quant;
+pub mod runtime;
 
 pub mod problem;
 pub mod scenario;

@@ -79,6 +79,8 @@ pub struct Rule {
     pub text: String,
     /// Whether it is one of the default pins.
     pub default: bool,
+    /// Whether it is the runtime's own and cannot be released.
+    pub fixed: bool,
     /// The devices it leaves to what it matches.
     pub devices: DeviceSet,
     /// Indices into [`Problem::components`].
@@ -88,7 +90,7 @@ pub struct Rule {
 /// What can be minimised.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum ObjectiveKind {
-    /// Weights and KV cache bytes on CPU devices.
+    /// Weights (as allocated) and KV cache bytes on CPU devices.
     SpillBytes,
     /// The largest required / capacity over GPUs.
     PeakUtilization,
@@ -139,7 +141,8 @@ pub struct Objective {
 /// Everything the planner and the verifier need to know.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
-    /// In canonical order, each id once.
+    /// In canonical order, each id once. Without an embedding the chain of hand-overs begins at the first
+    /// layer.
     pub components: Vec<Component>,
     /// GPUs in listed order, then CPUs.
     pub devices: Vec<Device>,
@@ -200,6 +203,9 @@ impl Problem {
         if !ids.clone().zip(ids.skip(1)).all(|(a, b)| a < b) {
             return refuse("components that are not in canonical order, or one twice".to_owned());
         }
+        if self.tied_head && self.index_of(ComponentId::Embedding).is_none() {
+            return refuse("a head tied to an embedding that is not there".to_owned());
+        }
         self.validate_places()?;
         if self.largest_sum() > u128::from(BYTES_MAX) || self.traffic_denominator == 0 {
             return refuse("numbers beyond what can be added up".to_owned());
@@ -235,7 +241,9 @@ impl Problem {
     /// An upper bound on any sum of bytes, or of traffic units, that planner or verifier may form.
     fn largest_sum(&self) -> u128 {
         let demands = self.components.iter().map(|c| {
-            let bytes = [c.demand.weights_bytes, c.demand.kv_cache_bytes, c.demand.staging_bytes];
+            let ComponentDemand { weights_bytes, rounding_bytes, .. } = c.demand;
+            let ComponentDemand { kv_cache_bytes, staging_bytes, .. } = c.demand;
+            let bytes = [weights_bytes, rounding_bytes, kv_cache_bytes, staging_bytes];
             let traffic = u128::from(c.visits) * 2 + u128::from(self.traffic_denominator);
             bytes.map(u128::from).iter().sum::<u128>() + traffic
         });

@@ -261,13 +261,21 @@ pub struct ModelArgs {
     /// Sequences at once
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = whole)]
     pub batch: u64,
-    /// Type of the KV cache: f32, f16, bf16, q8_0 or q4_0
+    /// Type of the KV cache: f32, f16, bf16, fp8_e4m3, q8_0, q5_1, q5_0, q4_1, q4_0 or iq4_nl, as far
+    /// as the runtime has it
     #[arg(long, value_name = "TYPE", default_value = "f16")]
     pub kv_type: String,
     /// Where matrices wait while they are quantized: device, host or none [default: what runtimes of
     /// the quantization do]
     #[arg(long, value_name = "PLACE")]
     pub staging: Option<String>,
+    /// What will run it: candle, transformers, llama.cpp or vllm; decides everything in memory beside
+    /// weights [default: candle]
+    #[arg(long, value_name = "NAME")]
+    pub runtime: Option<String>,
+    /// Rules of the runtime that you measured, as YAML
+    #[arg(long, value_name = "FILE")]
+    pub runtime_profile: Option<PathBuf>,
 }
 
 /// The machine.

@@ -6,7 +6,7 @@ use apportion::model::Model;
 use apportion::placement::{Difference, Record, differences};
 use apportion::problem::Problem;
 use apportion::report::{self, json};
-use apportion::verify::{Measured, verify};
+use apportion::verify::{Measured, Violation, verify};
 
 use super::args::CheckArgs;
 use super::{Answer, width};
@@ -19,6 +19,7 @@ pub fn run(args: &CheckArgs) -> Result<Answer, Error> {
     let record = Record::from_yaml(&text, &source, demanded.as_ref())?;
     let problem = record.scenario.problem()?;
     let mut wrong = other_model(demanded.as_ref(), &record);
+    let mut note = String::new();
     let measured = match verify(&problem, &record.placement(&problem)?) {
         Ok(measured) => {
             let found = differences(&record, &problem, &measured);
@@ -26,6 +27,9 @@ pub fn run(args: &CheckArgs) -> Result<Answer, Error> {
             Some(measured)
         }
         Err(violations) => {
+            if violations.iter().any(|v| matches!(v, Violation::OverCapacity { .. })) {
+                note = kept_by_runtime(&record, &problem)?;
+            }
             wrong.extend(violations.iter().map(ToString::to_string));
             None
         }
@@ -36,7 +40,7 @@ pub fn run(args: &CheckArgs) -> Result<Answer, Error> {
     }
     let text = match measured {
         Some(measured) if valid => confirmed(&record, &problem, &measured, &source)?,
-        _ => refused(&source, &wrong),
+        _ => refused(&source, &wrong) + &note,
     };
     Ok(Answer::new(text, valid))
 }
@@ -67,6 +71,16 @@ fn confirmed(
          (bounds are the solver's word; `apportion solve` proves them again)\n{}\n{holdings}",
         report::question(&record.scenario)
     ))
+}
+
+/// What the runtime itself keeps on a GPU: part of why a device is over its capacity.
+fn kept_by_runtime(record: &Record, problem: &Problem) -> Result<String, Error> {
+    let runtime = &record.scenario.load.runtime;
+    let names = record.scenario.demand()?.per_device.names(problem.gpus().count());
+    if names.is_empty() {
+        return Ok(String::new());
+    }
+    Ok(format!("{} itself keeps on each GPU: {}\n", printable(runtime.name()), names.join(", ")))
 }
 
 fn refused(source: &str, wrong: &[String]) -> String {

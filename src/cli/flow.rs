@@ -1,6 +1,7 @@
 //! From arguments to a scenario, and from a scenario to a verified answer.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -13,6 +14,7 @@ use apportion::plan::{self, Formulation, Options};
 use apportion::problem::Problem;
 use apportion::quant::{Override, Scheme, from_config};
 use apportion::remedy::{Remedies, remedies};
+use apportion::runtime::{NAMES, Profile};
 use apportion::scenario::{Constraint, ConstraintKind, Scenario, parse_objectives};
 pub use apportion::sweep::Found;
 use apportion::sweep::answer;
@@ -86,7 +88,27 @@ pub fn load(args: &ModelArgs) -> Result<Load, Error> {
         batch: args.batch,
         kv_type: KvType::parse(&args.kv_type)?,
         staging: args.staging.as_deref().map(Staging::parse).transpose()?,
+        runtime: runtime(args)?,
     })
+}
+
+/// The profile that is named, or the file's.
+fn runtime(args: &ModelArgs) -> Result<Arc<Profile>, Error> {
+    let Some(path) = &args.runtime_profile else {
+        return Profile::shared(args.runtime.as_deref().unwrap_or(NAMES[0]));
+    };
+    let source = path.display().to_string();
+    let text = read_text(path, "read the runtime profile")?;
+    let profile = Profile::from_yaml(&text, &source)?;
+    match &args.runtime {
+        Some(name) if Profile::shared(name)?.name() != profile.name() => {
+            Err(Error::new("use the runtime profile")
+                .object(source)
+                .expected(format!("rules of `{name}`, as --runtime says"))
+                .found(format!("rules of `{}`", profile.name())))
+        }
+        _ => Ok(Arc::new(profile)),
+    }
 }
 
 /// Reads the whole question.

@@ -2,3 +2,6 @@
 
 #[doc = include_str!("formulation.md")]
 pub mod formulation {}
+
+#[doc = include_str!("memory.md")]
+pub mod memory {}

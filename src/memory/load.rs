@@ -1,10 +1,14 @@
 //! What the model is asked to do, as far as memory is concerned.
 
+use std::sync::Arc;
+
 use super::{KvType, Staging};
 use crate::error::Error;
+use crate::quant::Scheme;
+use crate::runtime::{self, Profile};
 
 /// How the model will be run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Load {
     /// Tokens one sequence may have; by default 4096.
     pub context: u64,
@@ -12,13 +16,21 @@ pub struct Load {
     pub batch: u64,
     /// The type of the KV cache; by default f16.
     pub kv_type: KvType,
-    /// Where quantizing stages; by default (`None`) where the scheme's runtime does.
+    /// Where quantizing stages; by default (`None`) where the runtime or the scheme's loader does.
     pub staging: Option<Staging>,
+    /// What runs it; by default the first of [`runtime::NAMES`].
+    pub runtime: Arc<Profile>,
 }
 
 impl Default for Load {
     fn default() -> Self {
-        Self { context: 4096, batch: 1, kv_type: KvType::F16, staging: None }
+        Self {
+            context: 4096,
+            batch: 1,
+            kv_type: KvType::F16,
+            staging: None,
+            runtime: runtime::shared_default(),
+        }
     }
 }
 
@@ -27,6 +39,13 @@ impl Load {
     pub const CONTEXT_MAX: u64 = 1 << 31;
     /// The most sequences at once.
     pub const BATCH_MAX: u64 = 1 << 20;
+
+    /// Where quantizing to `scheme` stages: as asked, else as the runtime does, else as the scheme's own
+    /// loader does.
+    pub fn staging_of(&self, scheme: &Scheme) -> Staging {
+        let own = || scheme.default_staging();
+        self.staging.or(self.runtime.rules().staging).unwrap_or_else(own)
+    }
 
     pub(super) fn check(&self) -> Result<(), Error> {
         for (name, value, max) in

@@ -91,6 +91,7 @@ fn use_differences(recorded: &DeviceRecord, measured: &DeviceRecord) -> Vec<Diff
     let fields = [
         ("used_bytes", recorded.used_bytes, measured.used_bytes),
         ("weights_bytes", recorded.weights_bytes, measured.weights_bytes),
+        ("rounding_bytes", recorded.rounding_bytes, measured.rounding_bytes),
         ("kv_cache_bytes", recorded.kv_cache_bytes, measured.kv_cache_bytes),
         ("workspace_bytes", recorded.workspace_bytes, measured.workspace_bytes),
         ("reserve_bytes", recorded.reserve_bytes, measured.reserve_bytes),

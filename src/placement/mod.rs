@@ -42,6 +42,7 @@
 
 mod check;
 mod emit;
+mod model;
 mod ranges;
 mod read;
 mod record;

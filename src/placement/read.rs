@@ -4,28 +4,29 @@
 //! exists, the model is the one whose fingerprint is recorded. Whether the claim is true is for
 //! [`crate::verify`] and [`super::differences`].
 
-use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 
 use serde::Deserialize;
 use serde::de::{self, Deserializer, Visitor};
-use serde_json::Value;
 
+use super::model::{ModelEntry, rebuild};
 use super::ranges::{Line, expand};
 use super::record::{DeviceRecord, ObjectiveRecord, Record, Status, TrafficRecord};
 use super::write::VERSION;
 use crate::error::Error;
 use crate::hardware::{Device, DeviceKind, Hardware};
 use crate::memory::{KvType, Load, Staging};
-use crate::model::{CatalogueEntry, ComponentId, Model, catalogue};
+use crate::model::{ComponentId, Model};
 use crate::plan::LimitReached;
 use crate::problem::ObjectiveValue;
 use crate::quant::{Override, Scheme};
+use crate::runtime::{self, Profile};
 use crate::scenario::{Constraint, ConstraintKind, Scenario, parse_objectives, parse_tolerance};
 use crate::units::Ratio;
 use crate::yaml::{self, StrictMap};
 
-const OPERATION: &str = "read the placement";
+pub(super) const OPERATION: &str = "read the placement";
 
 /// Only the version, so that a file of another one is named as such and not by its first new key.
 #[derive(Deserialize)]
@@ -47,6 +48,9 @@ struct FileEntry {
     batch: u64,
     kv_type: String,
     staging: String,
+    runtime: Option<String>,
+    #[serde(default)]
+    runtime_rules: StrictMap<String>,
     hardware: Vec<DeviceEntry>,
     constraints: ConstraintsEntry,
     problem: String,
@@ -57,17 +61,6 @@ struct FileEntry {
     solver: SolverEntry,
     devices: Vec<UseEntry>,
     map: StrictMap<String>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields, expecting = "the keys of a model")]
-struct ModelEntry {
-    name: String,
-    family: String,
-    fingerprint: String,
-    /// Of the headers, where the bytes are a checkpoint's.
-    checkpoint: Option<String>,
-    config: StrictMap<Value>,
 }
 
 #[derive(Deserialize)]
@@ -142,6 +135,8 @@ struct UseEntry {
     id: String,
     used_bytes: u64,
     weights_bytes: u64,
+    #[serde(default)]
+    rounding_bytes: u64,
     kv_cache_bytes: u64,
     workspace_bytes: u64,
     reserve_bytes: u64,
@@ -199,13 +194,11 @@ impl Record {
         }
         let file: FileEntry = yaml::from_str(text, OPERATION, source)?;
         let FileEntry { model, constraints, hardware, map, .. } = &file;
-        let model = rebuild_model(model, source, checkpoint)?;
+        let model = rebuild(model, source, checkpoint)?;
         let inside = |error: Error| error.place(format!("the file `{source}`"));
         let devices = hardware.iter().map(to_device).collect();
         let hardware = Hardware::new(devices).map_err(inside)?;
         let scheme = read_scheme(&file).map_err(inside)?;
-        let ids = component_ids(&model, &scheme).map_err(inside)?;
-        let homes = read_map(map, &hardware, &ids).map_err(|e| e.object(source))?;
         let objectives = read_objectives(&file.objectives).map_err(inside)?;
         let scenario = Scenario {
             model,
@@ -216,6 +209,8 @@ impl Record {
             default_pins: constraints.default_pins,
             objectives: objectives.iter().map(|o| o.objective).collect(),
         };
+        let ids = scenario.component_ids();
+        let homes = read_map(map, &scenario.hardware, &ids).map_err(|e| e.object(source))?;
         Ok(Self {
             scenario,
             status: read_status(&file, source)?,
@@ -228,68 +223,6 @@ impl Record {
             homes,
         })
     }
-}
-
-fn rebuild_model(
-    entry: &ModelEntry,
-    source: &str,
-    checkpoint: Option<&Model>,
-) -> Result<Model, Error> {
-    let mut model = if let Some(headers) = &entry.checkpoint {
-        with_headers(headers, source, checkpoint)?
-    } else {
-        let config: BTreeMap<String, Value> =
-            entry.config.iter().map(|(key, value)| (key.clone(), value.clone())).collect();
-        Model::from_facts(&entry.family, &config).map_err(|error| error.object(source))?
-    };
-    if model.fingerprint != entry.fingerprint {
-        return Err(Error::new(OPERATION)
-            .object(source)
-            .place("model.fingerprint")
-            .expected(model.fingerprint)
-            .found(entry.fingerprint.clone())
-            .hint("it was solved for another model, or its config was edited; solve again"));
-    }
-    let another = |known: &CatalogueEntry| known.name == entry.name && model.name != entry.name;
-    if catalogue().iter().any(another) {
-        return Err(Error::new(OPERATION)
-            .object(source)
-            .place("model.name")
-            .expected("the name of the model it describes")
-            .found(format!("`{}`, which is another model", entry.name)));
-    }
-    model.name.clone_from(&entry.name);
-    Ok(model)
-}
-
-/// The model whose checkpoint has these headers.
-fn with_headers(headers: &str, source: &str, given: Option<&Model>) -> Result<Model, Error> {
-    let refuse = || Error::new(OPERATION).object(source).place("model.checkpoint");
-    let found = given.and_then(|model| model.found.as_ref().map(|found| (model, found)));
-    let Some((model, found)) = found else {
-        return Err(refuse()
-            .expected("the checkpoint the file was solved for")
-            .found("none given")
-            .hint(
-                "`apportion check PLACEMENT --model FILES`: its bytes are those of the headers",
-            ));
-    };
-    if found.fingerprint != *headers {
-        return Err(refuse()
-            .expected(headers)
-            .found(format!("a checkpoint with the headers {}", found.fingerprint))
-            .hint("the files are others than those it was solved for; solve again"));
-    }
-    Ok(model.clone())
-}
-
-/// The components a model has, in canonical order, each once.
-fn component_ids(model: &Model, scheme: &Scheme) -> Result<Vec<ComponentId>, Error> {
-    let storage = scheme.store(model)?;
-    let mut ids: Vec<_> = storage.tensors.iter().map(|tensor| tensor.component).collect();
-    ids.sort_unstable();
-    ids.dedup();
-    Ok(ids)
 }
 
 fn read_map(
@@ -322,7 +255,17 @@ fn read_load(file: &FileEntry) -> Result<Load, Error> {
         batch: file.batch,
         kv_type: KvType::parse(&file.kv_type)?,
         staging: Some(Staging::parse(&file.staging)?),
+        runtime: read_runtime(file)?,
     })
+}
+
+/// No name is the default, as in files from before there was another.
+fn read_runtime(file: &FileEntry) -> Result<Arc<Profile>, Error> {
+    let name = file.runtime.as_deref().unwrap_or(runtime::NAMES[0]);
+    if file.runtime_rules.is_empty() && runtime::NAMES.contains(&name) {
+        return Profile::shared(name);
+    }
+    Profile::recorded(name, &file.runtime_rules).map(Arc::new)
 }
 
 fn read_constraints(entry: &ConstraintsEntry) -> Result<Vec<Constraint>, Error> {
@@ -403,6 +346,7 @@ fn to_use(entry: UseEntry) -> DeviceRecord {
         id: entry.id,
         used_bytes: entry.used_bytes,
         weights_bytes: entry.weights_bytes,
+        rounding_bytes: entry.rounding_bytes,
         kv_cache_bytes: entry.kv_cache_bytes,
         workspace_bytes: entry.workspace_bytes,
         reserve_bytes: entry.reserve_bytes,

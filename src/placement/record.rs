@@ -106,6 +106,8 @@ pub struct DeviceRecord {
     pub used_bytes: u64,
     /// Resident weights.
     pub weights_bytes: u64,
+    /// What the allocator adds to them.
+    pub rounding_bytes: u64,
     /// KV cache of the attention blocks there.
     pub kv_cache_bytes: u64,
     /// Activations and compute buffers.
@@ -123,6 +125,7 @@ impl DeviceRecord {
             id: id.to_owned(),
             used_bytes: measured.used_bytes,
             weights_bytes: measured.weights_bytes,
+            rounding_bytes: measured.rounding_bytes,
             kv_cache_bytes: measured.kv_cache_bytes,
             workspace_bytes: measured.workspace_bytes,
             reserve_bytes: measured.reserve_bytes,

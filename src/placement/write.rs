@@ -59,7 +59,7 @@ impl Record {
     fn write_load(&self, out: &mut Emitter) {
         let Scenario { load, scheme, .. } = &self.scenario;
         // A later version may have other defaults; the file goes on meaning what was solved.
-        let staging = load.staging.unwrap_or_else(|| scheme.default_staging());
+        let staging = load.staging_of(scheme);
         out.entry("quantization", text(&scheme.name()));
         if !scheme.overrides().is_empty() {
             out.list("quantization_overrides", scheme.overrides(), |out, one| {
@@ -70,6 +70,19 @@ impl Record {
         out.entry("batch", load.batch);
         out.entry("kv_type", text(load.kv_type.name()));
         out.entry("staging", staging.name());
+        // Files of the default runtime stay as they were before there were others.
+        if load.runtime.is_default() {
+            return;
+        }
+        out.entry("runtime", text(load.runtime.name()));
+        let rules = load.runtime.differences();
+        if !rules.is_empty() {
+            out.section("runtime_rules", |out| {
+                for (rule, value) in rules {
+                    out.entry(rule, quoted(value));
+                }
+            });
+        }
     }
 
     fn write_constraints(&self, out: &mut Emitter) {
@@ -124,6 +137,9 @@ fn write_use(out: &mut Emitter, device: &DeviceRecord) {
     out.entry("id", text(&device.id));
     out.entry("used_bytes", device.used_bytes);
     out.entry("weights_bytes", device.weights_bytes);
+    if device.rounding_bytes > 0 {
+        out.entry("rounding_bytes", device.rounding_bytes);
+    }
     out.entry("kv_cache_bytes", device.kv_cache_bytes);
     out.entry("workspace_bytes", device.workspace_bytes);
     out.entry("reserve_bytes", device.reserve_bytes);

@@ -14,6 +14,7 @@ use crate::problem::{DeviceSet, Problem};
 /// What decides where a unit may go and what it costs there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Profile {
+    /// As allocated: with what rounding adds.
     pub(super) weights_bytes: u64,
     pub(super) kv_cache_bytes: u64,
     pub(super) presence: Presence,
@@ -74,6 +75,8 @@ pub(super) struct LayerClass {
 /// A problem, compiled for counting.
 #[derive(Clone, Debug)]
 pub(super) struct Classes {
+    /// Without components when the problem has no embedding: it then costs nothing wherever it is, so
+    /// that the chain may as well begin at the first layer's home.
     pub(super) embedding: Unit,
     /// `None` when the head is tied to the embedding.
     pub(super) head: Option<Unit>,
@@ -85,13 +88,17 @@ impl Classes {
     /// Groups the components of `problem`.
     ///
     /// # Errors
-    /// When the problem does not [hold together](Problem::validate), lacks an embedding, a head or a layer's attention, or ties components together
+    /// When the problem does not [hold together](Problem::validate), lacks a head or a layer's attention, or ties components together
     /// that no formulation here can keep together.
     pub(super) fn of(problem: &Problem) -> Result<Self, Error> {
         problem.validate()?;
         let mut units = units(problem)?;
         let mut take = |id: ComponentId| units.remove(&id).ok_or_else(|| missing(id));
-        let embedding = take(ComponentId::Embedding)?;
+        let embedding = take(ComponentId::Embedding);
+        let embedding = match problem.index_of(ComponentId::Embedding) {
+            Some(_) => embedding?,
+            None => nowhere(problem),
+        };
         let head = if problem.tied_head { None } else { Some(take(ComponentId::OutputHead)?) };
         let homes = (0..problem.layers())
             .map(|l| take(ComponentId::Attention(l)))
@@ -139,6 +146,20 @@ impl Classes {
     }
 }
 
+/// Stands for the embedding of a problem that has none.
+fn nowhere(problem: &Problem) -> Unit {
+    Unit {
+        profile: Profile {
+            weights_bytes: 0,
+            kv_cache_bytes: 0,
+            presence: Presence { workspace_bytes: 0, staging_bytes: 0 },
+            allowed: DeviceSet::first(problem.devices.len()),
+            visits: 0,
+        },
+        components: Vec::new(),
+    }
+}
+
 fn missing(id: ComponentId) -> Error {
     Error::new("state the problem")
         .object(id.to_string())
@@ -171,7 +192,7 @@ fn units(problem: &Problem) -> Result<BTreeMap<ComponentId, Unit>, Error> {
         });
         unit.components.push(index);
         let profile = &mut unit.profile;
-        profile.weights_bytes += component.demand.weights_bytes;
+        profile.weights_bytes += component.demand.weights_bytes + component.demand.rounding_bytes;
         profile.kv_cache_bytes += component.demand.kv_cache_bytes;
         profile.presence.workspace_bytes =
             profile.presence.workspace_bytes.max(presence.workspace_bytes);

@@ -44,7 +44,9 @@ impl Assignment {
     }
 
     fn each_unit<'a>(&self, classes: &'a Classes, mut visit: impl FnMut(&'a Unit, usize)) {
-        visit(&classes.embedding, self.embedding);
+        if !classes.embedding.components.is_empty() {
+            visit(&classes.embedding, self.embedding);
+        }
         if let Some(head) = &classes.head {
             visit(head, self.head);
         }
@@ -72,8 +74,10 @@ impl Assignment {
     }
 
     fn traffic(&self, problem: &Problem, classes: &Classes) -> u64 {
-        let mut units =
-            hand_overs(self.embedding, &self.homes, self.head) * problem.traffic_denominator;
+        // Without an embedding the chain begins at the first home.
+        let absent = classes.embedding.components.is_empty();
+        let first = self.homes.first().filter(|_| absent).copied().unwrap_or(self.embedding);
+        let mut units = hand_overs(first, &self.homes, self.head) * problem.traffic_denominator;
         for (l, layer) in classes.layers.iter().enumerate() {
             for (item, &device) in layer.items.iter().zip(&self.items[l]) {
                 if device != self.homes[l] {

@@ -26,7 +26,8 @@ pub(super) enum Attempt {
 pub(super) fn attempts(problem: &Problem, case: &dyn Case) -> Vec<Attempt> {
     let rules = || problem.rules.iter().enumerate();
     let default_pins = rules().any(|(_, rule)| rule.default).then_some(Attempt::DefaultPins);
-    let single = rules().filter(|(_, rule)| !rule.default).map(|(i, _)| Attempt::Rule(i));
+    let single =
+        rules().filter(|(_, rule)| !rule.default && !rule.fixed).map(|(i, _)| Attempt::Rule(i));
     let batch = (case.batch() > 1).then_some(Attempt::Batch);
     let several_gpus = problem.gpus().nth(1).map(|_| Attempt::BytesEach);
     let new = |device: usize, same: fn(&Problem, usize, usize) -> bool| {
@@ -142,8 +143,8 @@ impl Asked<'_> {
 /// At least what the whole model needs on one device: more on it than this cannot help.
 fn everything_bytes(problem: &Problem) -> u64 {
     let components = problem.components.iter().map(|c| &c.demand).map(|demand| {
-        let resident = u128::from(demand.weights_bytes) + u128::from(demand.kv_cache_bytes);
-        resident + u128::from(demand.staging_bytes)
+        let resident = u128::from(demand.weights_bytes) + u128::from(demand.rounding_bytes);
+        resident + u128::from(demand.kv_cache_bytes) + u128::from(demand.staging_bytes)
     });
     let reserve = problem.devices.iter().map(|d| u128::from(d.reserve_bytes));
     let workspace = problem.workspace.kinds().into_iter();

@@ -33,6 +33,7 @@ pub fn bars(problem: &Problem, measured: &Measured, width: usize) -> String {
     }
     let mut text = table.render();
     text.push_str(&aside(problem, measured, "staged while loading", |used| used.staging_bytes));
+    text.push_str(&aside(problem, measured, "rounded up", |used| used.rounding_bytes));
     text.push_str(&aside(problem, measured, "reserve", |used| used.reserve_bytes));
     text.push('\n');
     let names = problem.devices.iter().map(|device| printable(&device.id));
@@ -66,7 +67,7 @@ fn aside(
 fn bar(used: &DeviceUse, cells: usize) -> String {
     let running = used.kv_cache_bytes.saturating_add(used.workspace_bytes);
     let parts = [
-        ('W', used.weights_bytes),
+        ('W', used.weights_bytes.saturating_add(used.rounding_bytes)),
         ('K', used.kv_cache_bytes),
         ('o', used.workspace_bytes),
         // KV cache and workspace take the place of what was staged, so only the excess shows.
@@ -100,7 +101,8 @@ mod tests {
     #[test]
     fn a_bar_shows_each_purpose_in_proportion() {
         let used = DeviceUse {
-            weights_bytes: 50,
+            weights_bytes: 48,
+            rounding_bytes: 2,
             kv_cache_bytes: 10,
             workspace_bytes: 10,
             staging_bytes: 30,

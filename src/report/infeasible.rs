@@ -2,6 +2,7 @@
 
 use super::remedy::{in_vain, meaning, options};
 use super::solution::question;
+use super::{WIDTH_DEFAULT, wrap};
 use crate::error::printable;
 use crate::plan::Infeasibility;
 use crate::problem::{Component, Problem};
@@ -21,6 +22,7 @@ pub fn infeasible(
     lines.push(String::new());
     lines.push(totals(problem));
     lines.extend(shortfalls(problem, why));
+    lines.extend(kept_by_runtime(scenario, problem, why));
     lines.extend(conflicts(problem, why));
     lines.push(String::new());
     lines.extend(ways_out(scenario, problem, remedies));
@@ -101,6 +103,31 @@ fn shortfalls(problem: &Problem, why: &Infeasibility) -> Vec<String> {
         )
     }));
     lines
+}
+
+/// What the runtime keeps on a device, where without it the device would have enough.
+fn kept_by_runtime(scenario: &Scenario, problem: &Problem, why: &Infeasibility) -> Option<String> {
+    let demand = scenario.demand().ok()?;
+    let gpus = problem.gpus().count();
+    let rounding = |d: usize| {
+        let allowed = problem.components.iter().filter(|c| c.allowed.contains(d));
+        allowed.map(|c| c.demand.rounding_bytes).fold(0, u64::saturating_add)
+    };
+    let narrow = why.shortfalls.iter().any(|s| {
+        let device = &problem.devices[s.device];
+        let kept = demand.per_device.reserve_bytes(device, gpus);
+        s.missing_bytes <= kept.saturating_add(rounding(s.device))
+    });
+    let mut names = demand.per_device.names(gpus);
+    if demand.rounding_bytes() > 0 {
+        names.push(format!("rounding {} in all", format_bytes(demand.rounding_bytes())));
+    }
+    let said = format!(
+        "{} itself keeps on each GPU: {}",
+        printable(scenario.load.runtime.name()),
+        names.join(", ")
+    );
+    (narrow && !names.is_empty()).then(|| wrap(&said, WIDTH_DEFAULT).trim_end().to_owned())
 }
 
 fn conflicts(problem: &Problem, why: &Infeasibility) -> Vec<String> {

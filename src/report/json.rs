@@ -162,6 +162,7 @@ fn devices(problem: &Problem, measured: &Measured) -> Value {
                 "capacity_bytes": device.capacity_bytes,
                 "used_bytes": used.used_bytes,
                 "weights_bytes": used.weights_bytes,
+                "rounding_bytes": used.rounding_bytes,
                 "kv_cache_bytes": used.kv_cache_bytes,
                 "workspace_bytes": used.workspace_bytes,
                 "reserve_bytes": used.reserve_bytes,

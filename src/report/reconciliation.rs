@@ -25,10 +25,10 @@ pub fn reconciliation(model: &Model, outcome: &Reconciliation) -> String {
     );
     if !left_out.is_empty() {
         let bytes = left_out.iter().fold(0_u64, |sum, tensor| sum.saturating_add(tensor.bytes));
-        let (count, size) = (grouped(left_out.len() as u64), format_bytes(bytes));
+        let count = grouped(left_out.len() as u64);
         text.push_str(&count);
         text.push_str(" tensors of the files are not part of the model that runs: ");
-        text.push_str(&size);
+        text.push_str(&format_bytes(bytes));
         text.push('\n');
     }
     if !differences.is_empty() {

@@ -72,10 +72,11 @@ fn verdict(solved: &Solved, elapsed: Duration) -> String {
 /// What was asked, defaults included: each of them decides something.
 pub fn question(scenario: &Scenario) -> String {
     let Scenario { model, scheme, load, .. } = scenario;
-    let staging = load.staging.unwrap_or_else(|| scheme.default_staging());
+    let staging = load.staging_of(scheme);
+    let runtime = runtime(scenario);
     let pins = if scenario.default_pins { "default pins" } else { "no default pins" };
     format!(
-        "{} {}, context {}, batch {}, KV {}, staging {}, {pins}\n",
+        "{} {}, context {}, batch {}, KV {}, staging {}, {pins}{runtime}\n",
         printable(&model.name),
         super::quantization(scheme),
         load.context,
@@ -83,6 +84,24 @@ pub fn question(scenario: &Scenario) -> String {
         load.kv_type.name(),
         staging.name(),
     )
+}
+
+/// What does not run it is not named: the default runtime is part of the estimate's definition.
+fn runtime(scenario: &Scenario) -> String {
+    let runtime = &scenario.load.runtime;
+    if runtime.is_default() {
+        return String::new();
+    }
+    let corrected = match runtime.differences().len() {
+        0 => String::new(),
+        count => {
+            format!(" with {}", plural(u64::try_from(count).unwrap_or(u64::MAX), "rule"))
+                + " of yours"
+        }
+    };
+    let outside = runtime.rules().embedding_on_host && !scenario.hardware.has_cpu();
+    let outside = if outside { "\nthe token embedding stays in host memory" } else { "" };
+    format!(",\nruntime {}{corrected}{outside}", printable(runtime.name()))
 }
 
 fn stages(solved: &Solved) -> String {

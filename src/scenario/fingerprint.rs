@@ -14,8 +14,12 @@ pub fn fingerprint(problem: &Problem) -> String {
     let mut lines: Vec<String> = vec![format!("version 1 tied {}", problem.tied_head)];
     lines.extend(problem.components.iter().map(|component| {
         let demand = &component.demand;
+        let rounding = match demand.rounding_bytes {
+            0 => String::new(),
+            bytes => format!(" rounding {bytes}"),
+        };
         format!(
-            "component {} {} {} {} allowed {} with {} visits {}",
+            "component {} {} {} {} allowed {} with {} visits {}{rounding}",
             demand.id,
             demand.weights_bytes,
             demand.kv_cache_bytes,

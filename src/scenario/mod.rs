@@ -11,8 +11,8 @@ mod objectives;
 mod rules;
 
 use crate::error::Error;
-use crate::hardware::Hardware;
-use crate::memory::{ComponentDemand, Demand, Load};
+use crate::hardware::{Device, DeviceKind, Hardware};
+use crate::memory::{ComponentDemand, Demand, Load, PerDevice};
 use crate::model::{ComponentId, ComponentKind, Model};
 use crate::problem::{Component, DeviceSet, Objective, Problem};
 use crate::quant::{Scheme, Storage};
@@ -62,23 +62,56 @@ impl Scenario {
     /// do not change it.
     pub fn problem_of(&self, demand: &Demand) -> Result<Problem, Error> {
         let everywhere = DeviceSet::first(self.hardware.devices.len());
-        let mut components: Vec<Component> =
-            demand.components.iter().map(|d| self.component(d.clone(), everywhere)).collect();
+        let outside = demand.embedding_on_host && !self.hardware.has_cpu();
+        let tied_head = demand.tied_head;
+        let mut components: Vec<Component> = demand
+            .components
+            .iter()
+            .filter(|c| c.id != ComponentId::Embedding || !outside)
+            .map(|d| self.component(d.clone(), everywhere, tied_head))
+            .collect();
         let rules = rules::apply(self, &mut components)?;
         Ok(Problem {
             components,
-            devices: self.hardware.devices.clone(),
+            devices: self.devices(&demand.per_device),
             workspace: demand.workspace,
             host_staging_bytes: demand.host_staging_bytes,
-            tied_head: self.model.geometry.tied_head,
+            tied_head,
             traffic_denominator: self.traffic_denominator(),
             rules,
             objectives: with_spill_first(&self.objectives, self.hardware.has_cpu()),
         })
     }
 
-    fn component(&self, demand: ComponentDemand, allowed: DeviceSet) -> Component {
-        let lives_with = self.lives_with(demand.id);
+    /// The devices, with what the runtime keeps on them added to what is kept free.
+    fn devices(&self, per_device: &PerDevice) -> Vec<Device> {
+        let devices = &self.hardware.devices;
+        let gpus = devices.iter().filter(|device| device.kind == DeviceKind::Gpu).count();
+        let with = |device: &Device| {
+            let kept = per_device.reserve_bytes(device, gpus);
+            Device { reserve_bytes: device.reserve_bytes.saturating_add(kept), ..device.clone() }
+        };
+        devices.iter().map(with).collect()
+    }
+
+    /// The components that are placed, in canonical order: the model's, but for an embedding that the
+    /// runtime keeps in host memory where that is no device, and with the head's copy of it.
+    pub fn component_ids(&self) -> Vec<ComponentId> {
+        let on_host = self.load.runtime.rules().embedding_on_host;
+        let found = self.model.found.as_ref().filter(|_| self.scheme.is_stored());
+        let tensors = found.map_or(&self.model.tensors, |found| &found.tensors);
+        let mut ids: Vec<_> = tensors.iter().map(|tensor| tensor.component).collect();
+        if on_host && self.model.geometry.tied_head {
+            ids.push(ComponentId::OutputHead);
+        }
+        ids.sort_unstable();
+        ids.dedup();
+        ids.retain(|&id| id != ComponentId::Embedding || !on_host || self.hardware.has_cpu());
+        ids
+    }
+
+    fn component(&self, demand: ComponentDemand, allowed: DeviceSet, tied: bool) -> Component {
+        let lives_with = lives_with(demand.id, tied);
         let visits = match demand.id.kind() {
             ComponentKind::Mlp | ComponentKind::SharedExpert => self.traffic_denominator(),
             ComponentKind::Expert => u64::from(self.model.geometry.experts_per_token),
@@ -87,26 +120,28 @@ impl Scenario {
         Component { demand, allowed, lives_with, visits }
     }
 
-    /// A router reads its attention's output and is tiny; the final norm works on what the head reads.
-    fn lives_with(&self, id: ComponentId) -> ComponentId {
-        match id {
-            ComponentId::Router(layer) => ComponentId::Attention(layer),
-            ComponentId::FinalNorm if self.model.geometry.tied_head => ComponentId::Embedding,
-            ComponentId::FinalNorm => ComponentId::OutputHead,
-            other => other,
-        }
-    }
-
     /// Chances that a token visits an expert are multiples of one over this.
     fn traffic_denominator(&self) -> u64 {
         u64::from(self.model.geometry.experts).max(1)
     }
 }
 
+/// A router reads its attention's output and is tiny; the final norm works on what the head reads.
+fn lives_with(id: ComponentId, tied_head: bool) -> ComponentId {
+    match id {
+        ComponentId::Router(layer) => ComponentId::Attention(layer),
+        ComponentId::FinalNorm if tied_head => ComponentId::Embedding,
+        ComponentId::FinalNorm => ComponentId::OutputHead,
+        other => other,
+    }
+}
+
 /// Planner and verifier add demands without checking; this is what entitles them to.
 fn checked(demand: Demand) -> Result<Demand, Error> {
     let per_device = demand.workspace.kinds().into_iter().chain([demand.host_staging_bytes]);
-    let of_component = |c: &ComponentDemand| [c.weights_bytes, c.kv_cache_bytes, c.staging_bytes];
+    let of_component = |c: &ComponentDemand| {
+        [c.weights_bytes, c.rounding_bytes, c.kv_cache_bytes, c.staging_bytes]
+    };
     let total = demand
         .components
         .iter()

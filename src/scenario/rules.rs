@@ -11,6 +11,7 @@ use globset::{Glob, GlobMatcher};
 
 use super::Scenario;
 use crate::error::Error;
+use crate::hardware::DeviceKind;
 use crate::model::ComponentId;
 use crate::problem::{Component, DeviceSet, Rule};
 
@@ -107,7 +108,7 @@ impl fmt::Display for Constraint {
     }
 }
 
-/// Applies the constraints, then the default pins where no constraint speaks, to `allowed` of every
+/// Applies the constraints, the runtime's own rule, then the default pins where nothing else speaks, to `allowed` of every
 /// component, and returns the rules in force.
 pub(super) fn apply(scenario: &Scenario, components: &mut [Component]) -> Result<Vec<Rule>, Error> {
     let mut rules = scenario
@@ -115,6 +116,7 @@ pub(super) fn apply(scenario: &Scenario, components: &mut [Component]) -> Result
         .iter()
         .map(|constraint| to_rule(constraint, scenario, components))
         .collect::<Result<Vec<_>, _>>()?;
+    rules.extend(runtime_rule(scenario, components));
     if scenario.default_pins {
         rules.extend(default_rules(scenario, components, &rules));
     }
@@ -140,12 +142,34 @@ fn to_rule(
                 quoted(&nearest(&constraint.pattern, names))
             )));
     }
-    Ok(Rule { text: constraint.to_string(), default: false, devices, components: matched })
+    Ok(Rule {
+        text: constraint.to_string(),
+        default: false,
+        fixed: false,
+        devices,
+        components: matched,
+    })
 }
 
 fn matching(matcher: &GlobMatcher, components: &[Component]) -> Vec<usize> {
     let names = components.iter().map(|c| c.demand.id.to_string());
     names.enumerate().filter(|(_, name)| matcher.is_match(name)).map(|(index, _)| index).collect()
+}
+
+/// Where the runtime itself keeps the embedding, when there is such a place among the devices.
+fn runtime_rule(scenario: &Scenario, components: &[Component]) -> Option<Rule> {
+    let devices = scenario.hardware.devices.iter().enumerate();
+    let cpus = devices.filter(|(_, device)| device.kind == DeviceKind::Cpu);
+    let host = DeviceSet(cpus.fold(0, |set, (d, _)| set | DeviceSet::only(d).0));
+    let embedding = components.iter().position(|c| c.demand.id == ComponentId::Embedding)?;
+    let runtime = &scenario.load.runtime;
+    (runtime.rules().embedding_on_host && !host.is_empty()).then(|| Rule {
+        text: format!("{} keeps the token embedding on the host", runtime.name()),
+        default: false,
+        fixed: true,
+        devices: host,
+        components: vec![embedding],
+    })
 }
 
 /// Token ids enter at the first GPU, and the first layer's feed-forward part stays beside them.
@@ -169,6 +193,7 @@ fn default_rules(scenario: &Scenario, components: &[Component], explicit: &[Rule
         .map(|((_, pattern), components)| Rule {
             text: format!("--pin {pattern}={device}"),
             default: true,
+            fixed: false,
             devices: DeviceSet::only(0),
             components,
         })

@@ -16,6 +16,7 @@ pub(crate) struct Load<'a> {
     device: &'a Device,
     hosts_anything: bool,
     weights_bytes: u128,
+    rounding_bytes: u128,
     kv_cache_bytes: u128,
     workspace_bytes: u64,
     staging_bytes: u64,
@@ -33,6 +34,7 @@ impl<'a> Load<'a> {
             device,
             hosts_anything: false,
             weights_bytes: 0,
+            rounding_bytes: 0,
             kv_cache_bytes: 0,
             workspace_bytes: 0,
             staging_bytes,
@@ -43,6 +45,7 @@ impl<'a> Load<'a> {
     pub(crate) fn add(&mut self, demand: &ComponentDemand) {
         self.hosts_anything = true;
         self.weights_bytes += u128::from(demand.weights_bytes);
+        self.rounding_bytes += u128::from(demand.rounding_bytes);
         self.kv_cache_bytes += u128::from(demand.kv_cache_bytes);
         self.workspace_bytes = self.workspace_bytes.max(self.workspace_of(demand.id.kind()));
         self.staging_bytes = self.staging_bytes.max(demand.staging_bytes);
@@ -81,7 +84,8 @@ impl<'a> Load<'a> {
         // Staging exists while loading, KV cache and workspace only after it.
         let running = self.kv_cache_bytes + u128::from(self.workspace_bytes);
         let transient = running.max(u128::from(self.staging_bytes));
-        self.weights_bytes + u128::from(self.device.reserve_bytes) + transient
+        let resident = self.weights_bytes + self.rounding_bytes;
+        resident + u128::from(self.device.reserve_bytes) + transient
     }
 
     /// Whether what it requires is within its capacity.
@@ -97,6 +101,7 @@ impl<'a> Load<'a> {
     pub(crate) fn device_use(&self) -> DeviceUse {
         DeviceUse {
             weights_bytes: saturate(self.weights_bytes),
+            rounding_bytes: saturate(self.rounding_bytes),
             kv_cache_bytes: saturate(self.kv_cache_bytes),
             workspace_bytes: self.workspace_bytes,
             reserve_bytes: if self.in_use() { self.device.reserve_bytes } else { 0 },

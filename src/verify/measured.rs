@@ -10,7 +10,7 @@ use crate::units::Ratio;
 pub struct Measured {
     /// One per device of the problem, in its order.
     pub devices: Vec<DeviceUse>,
-    /// Weights and KV cache of everything on CPU devices.
+    /// Weights as allocated, and KV cache, of everything on CPU devices.
     pub spill_bytes: u64,
     /// The largest utilization over GPUs that host a component; zero when none does.
     pub peak: Ratio,
@@ -33,13 +33,15 @@ impl Measured {
 
 /// The bytes of one device by purpose.
 ///
-/// `used = weights + reserve + max(KV cache + workspace, staging)`. A device that hosts nothing uses
+/// `used = weights + rounding + reserve + max(KV cache + workspace, staging)`. A device that hosts nothing uses
 /// nothing, except that a CPU device pays for what is staged in host memory. Sums too large for 64 bits
 /// are saturated.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct DeviceUse {
     /// Resident weights of the components there.
     pub weights_bytes: u64,
+    /// What the allocator adds to them.
+    pub rounding_bytes: u64,
     /// Their KV cache.
     pub kv_cache_bytes: u64,
     /// The largest workspace among the kinds of work there.

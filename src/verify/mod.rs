@@ -125,7 +125,10 @@ fn measured(problem: &Problem, placement: &Placement, loads: &[Load<'_>]) -> Mea
     let peak = hosting.map(|gpu| devices[gpu].utilization()).max().unwrap_or(Ratio::ZERO);
     let spilled = homes(problem, placement)
         .filter(|&(_, device)| problem.devices[device].kind == DeviceKind::Cpu)
-        .map(|(c, _)| u128::from(c.demand.weights_bytes) + u128::from(c.demand.kv_cache_bytes))
+        .flat_map(|(c, _)| {
+            [c.demand.weights_bytes, c.demand.rounding_bytes, c.demand.kv_cache_bytes]
+        })
+        .map(u128::from)
         .sum();
     Measured {
         devices,

@@ -80,6 +80,7 @@ fn solve_json_has_the_promised_shape() {
         "capacity_bytes",
         "used_bytes",
         "weights_bytes",
+        "rounding_bytes",
         "kv_cache_bytes",
         "workspace_bytes",
         "reserve_bytes",

@@ -23,7 +23,7 @@ const HOMES: [(&[&str], &[&str]); 7] = [
 const STRANGERS: [(&[&str], &[&str]); 6] = [
     // Facts know nothing of what is decided with them.
     (
-        &["dtype", "checkpoint", "model", "quant", "memory", "hardware"],
+        &["dtype", "checkpoint", "model", "quant", "runtime", "memory", "hardware"],
         &["plan", "scenario", "verify", "placement"],
     ),
     // What is in a file is read without an opinion of what should be.
@@ -41,6 +41,7 @@ const STRANGERS: [(&[&str], &[&str]); 6] = [
             "checkpoint",
             "model",
             "quant",
+            "runtime",
             "memory",
             "hardware",
             "problem",

@@ -34,6 +34,8 @@ mod recipes;
 /// Every kind of bad input gets one clear message, and nothing worse happens.
 mod refusals;
 mod remedies;
+/// What each runtime adds to the weights, against what runtimes report.
+mod runtimes;
 /// From the words of the user to the problem: pins, forbidden places, what lives together.
 mod scenarios;
 mod support;

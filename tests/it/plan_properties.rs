@@ -268,5 +268,11 @@ fn malformed_problems_are_refused() {
 
 fn rule(component: usize) -> Rule {
     let text = "--pin x=gpu0".to_owned();
-    Rule { text, default: false, devices: DeviceSet::only(0), components: vec![component] }
+    Rule {
+        text,
+        default: false,
+        fixed: false,
+        devices: DeviceSet::only(0),
+        components: vec![component],
+    }
 }

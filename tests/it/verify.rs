@@ -40,6 +40,7 @@ fn every_byte_of_a_small_problem_is_where_hand_arithmetic_puts_it() {
     // Embedding 5, attention 3, router 1, two experts 8; workspace of attention beats the others.
     let first = DeviceUse {
         weights_bytes: 17,
+        rounding_bytes: 0,
         kv_cache_bytes: 2,
         workspace_bytes: 4,
         reserve_bytes: 0,

@@ -5,6 +5,7 @@
 
 use super::memory::{self, Occupant};
 use super::{Goal, PerDevice, times};
+use crate::model::ComponentId;
 use crate::plan::caps::Caps;
 use crate::plan::classes::{Classes, Unit};
 use crate::plan::evaluate::Assignment;
@@ -35,7 +36,9 @@ impl Textbook {
         let mut program = Program::default();
         let mut occupants: Vec<Vec<Occupant>> = vec![Vec::new(); problem.devices.len()];
         let mut place = |unit: &Unit| {
-            let name = problem.components[unit.components[0]].demand.id.to_string();
+            // A unit without components stands for an embedding that the problem does not have.
+            let first = unit.components.first().map(|&c| problem.components[c].demand.id);
+            let name = first.unwrap_or(ComponentId::Embedding).to_string();
             place(&mut program, &mut occupants, problem, &name, unit)
         };
         let embedding = place(&classes.embedding);

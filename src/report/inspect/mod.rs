@@ -54,8 +54,15 @@ impl Inspection<'_> {
 /// A load that cannot be sized.
 pub fn inspection(inspection: &Inspection<'_>) -> Result<String, Error> {
     let demand = inspection.demand;
-    Ok([heading(inspection)?, tree(demand), purposes(demand), largest_items(demand), terms(demand)]
-        .join("\n"))
+    let beside = beside(inspection.load, demand);
+    let parts = [
+        heading(inspection)?,
+        tree(demand),
+        purposes(demand),
+        largest_items(demand),
+        beside + &terms(demand),
+    ];
+    Ok(parts.join("\n"))
 }
 
 fn heading(inspection: &Inspection<'_>) -> Result<String, Error> {
@@ -159,6 +166,22 @@ fn largest_items(demand: &Demand) -> String {
     table.render()
 }
 
+/// What else is in the memory of a device, for a runtime that says so.
+fn beside(load: &Load, demand: &Demand) -> String {
+    if load.runtime.is_default() {
+        return String::new();
+    }
+    let mut names = demand.per_device.names(2);
+    if demand.rounding_bytes() > 0 {
+        names.push(format!("rounding {} in all", format_bytes(demand.rounding_bytes())));
+    }
+    let names = if names.is_empty() { "nothing".to_owned() } else { names.join(", ") };
+    let (runtime, about) = (printable(load.runtime.name()), printable(load.runtime.about()));
+    let beside = format!("beside weights, cache and workspace, a GPU among several holds: {names}");
+    let lines = [format!("runtime {runtime}: {about}"), beside].map(|t| wrap(&t, WIDTH_DEFAULT));
+    lines.concat() + "\n"
+}
+
 /// The named terms of the estimate with their sources.
 fn terms(demand: &Demand) -> String {
     let line = |term: &Term| {
@@ -169,7 +192,10 @@ fn terms(demand: &Demand) -> String {
     };
     let runs = demand.terms.chunk_by(|a, b| a.source == b.source);
     let texts: Vec<String> = runs
-        .flat_map(|run| run.iter().map(line).chain([format!("  ({})\n", run[0].source)]))
+        .flat_map(|run| {
+            let source = format!("  ({})", printable(&run[0].source));
+            run.iter().map(line).chain([wrap(&source, WIDTH_DEFAULT)])
+        })
         .collect();
     texts.concat()
 }

@@ -22,6 +22,7 @@ pub fn random_problem(random: &mut Random, layers_max: u64) -> Problem {
             demand: ComponentDemand {
                 id,
                 weights_bytes: weights,
+                rounding_bytes: 0,
                 kv_cache_bytes: kv,
                 staging_bytes: staging,
             },
@@ -55,6 +56,7 @@ pub fn random_problem(random: &mut Random, layers_max: u64) -> Problem {
     if !tied_head {
         add(ComponentId::OutputHead, random.within(2, 8), 0, 0, ComponentId::OutputHead, 0);
     }
+    round_and_leave_out(random, &mut components, tied_head);
     let workspace = random_workspace(random);
     let total: u64 =
         components.iter().map(|c| c.demand.weights_bytes + c.demand.kv_cache_bytes).sum();
@@ -73,6 +75,18 @@ pub fn random_problem(random: &mut Random, layers_max: u64) -> Problem {
     problem.rules = random_rules(random, &problem);
     problem.apply_rules();
     problem
+}
+
+/// What some runtimes do: allocate more than a tensor takes, keep the embedding outside, so that the
+/// chain begins at the first layer.
+fn round_and_leave_out(random: &mut Random, components: &mut Vec<Component>, tied_head: bool) {
+    if random.one_in(4) {
+        let round = |c: &mut Component| c.demand.rounding_bytes = c.demand.weights_bytes % 3;
+        components.iter_mut().for_each(round);
+    }
+    if !tied_head && random.one_in(6) {
+        components.remove(0);
+    }
 }
 
 fn random_workspace(random: &mut Random) -> Workspace {
@@ -149,6 +163,7 @@ fn random_rules(random: &mut Random, problem: &Problem) -> Vec<Rule> {
         rules.push(Rule {
             text: "default".to_owned(),
             default: true,
+            fixed: false,
             devices: DeviceSet::only(0),
             components: matching(&first),
         });
@@ -163,6 +178,7 @@ fn random_rules(random: &mut Random, problem: &Problem) -> Vec<Rule> {
             rules.push(Rule {
                 text: "own".to_owned(),
                 default: false,
+                fixed: false,
                 devices: if forbid { all.without(only) } else { only },
                 components: vec![target],
             });

@@ -26,7 +26,8 @@ pub fn costs(problem: &Problem, device_of: &[usize]) -> Option<Costs> {
         let cpu = device.kind == DeviceKind::Cpu;
         let staging = here.iter().map(|c| c.demand.staging_bytes).max().unwrap_or(0);
         let staging = staging.max(if cpu { problem.host_staging_bytes } else { 0 });
-        let weights: u64 = here.iter().map(|c| c.demand.weights_bytes).sum();
+        let weights: u64 =
+            here.iter().map(|c| c.demand.weights_bytes + c.demand.rounding_bytes).sum();
         let kv: u64 = here.iter().map(|c| c.demand.kv_cache_bytes).sum();
         let workspace = here.iter().map(|c| workspace(problem, c)).max().unwrap_or(0);
         let occupied = !here.is_empty() || (cpu && problem.host_staging_bytes > 0);
@@ -42,7 +43,8 @@ pub fn costs(problem: &Problem, device_of: &[usize]) -> Option<Costs> {
         }
     }
     let home = |l| device_of[index(ComponentId::Attention(l))];
-    let mut chain = vec![device_of[index(ComponentId::Embedding)]];
+    let embedding = problem.components[0].demand.id == ComponentId::Embedding;
+    let mut chain: Vec<usize> = embedding.then(|| device_of[0]).into_iter().collect();
     chain.extend((0..problem.layers()).map(home));
     chain.push(if problem.tied_head {
         chain[0]

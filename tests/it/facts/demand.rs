@@ -7,13 +7,13 @@ use apportion::units::BYTES_MAX;
 
 use super::model;
 
-fn demand(name: &str, scheme: &str, load: Load) -> Demand {
-    Demand::of(&model(name), &Scheme::parse(scheme).unwrap(), &load).unwrap()
+fn demand(name: &str, scheme: &str, load: &Load) -> Demand {
+    Demand::of(&model(name), &Scheme::parse(scheme).unwrap(), load).unwrap()
 }
 
 #[test]
 fn every_component_once_in_canonical_order() {
-    let demand = demand("mixtral-8x7b", "q4_k_m", Load::default());
+    let demand = demand("mixtral-8x7b", "q4_k_m", &Load::default());
     let ids: Vec<ComponentId> = demand.components.iter().map(|c| c.id).collect();
     assert!(ids.windows(2).all(|pair| pair[0] < pair[1]));
     assert_eq!(ids.len(), 1 + 32 * (1 + 1 + 8) + 2);
@@ -35,43 +35,43 @@ fn kv_caches_of_mixtral() {
         (4096, KvType::F32, 1024),
     ] {
         let load = Load { context, kv_type, ..Load::default() };
-        let demand = demand("mixtral-8x7b", "nf4", load);
+        let demand = demand("mixtral-8x7b", "nf4", &load);
         assert_eq!(demand.kv_cache_bytes(), mib << 20, "{context} {}", kv_type.name());
         let with_cache = demand.components.iter().filter(|c| c.kv_cache_bytes > 0);
         assert!(with_cache.clone().all(|c| c.id.kind() == ComponentKind::Attention));
         assert_eq!(with_cache.count(), 32);
     }
     let two = Load { batch: 2, ..Load::default() };
-    assert_eq!(demand("mixtral-8x7b", "nf4", two).kv_cache_bytes(), 1024 << 20);
+    assert_eq!(demand("mixtral-8x7b", "nf4", &two).kv_cache_bytes(), 1024 << 20);
 }
 
 #[test]
 fn workspace_of_mixtral_by_its_formula() {
-    let workspace = demand("mixtral-8x7b", "nf4", Load::default()).workspace;
+    let workspace = demand("mixtral-8x7b", "nf4", &Load::default()).workspace;
     assert_eq!(workspace.embedding_bytes, 512 * 4096 * 4);
     assert_eq!(workspace.attention_bytes, 512 * ((2 * 4096 + 48 * 128) * 4 + 4096 * 2));
     assert_eq!(workspace.feed_forward_bytes, 128 << 20);
     assert_eq!(workspace.head_bytes, 512 * (32000 + 4096) * 4);
     let short = Load { context: 16, ..Load::default() };
-    assert_eq!(demand("mixtral-8x7b", "nf4", short).workspace.embedding_bytes, 16 * 4096 * 4);
-    let dense = demand("llama-3.1-8b", "f16", Load::default()).workspace;
+    assert_eq!(demand("mixtral-8x7b", "nf4", &short).workspace.embedding_bytes, 16 * 4096 * 4);
+    let dense = demand("llama-3.1-8b", "f16", &Load::default()).workspace;
     assert_eq!(dense.feed_forward_bytes, 512 * 2 * (14336 + 4096) * 4);
 }
 
 #[test]
 fn staging_is_the_largest_matrix_where_it_is_quantized() {
     let load = |staging| Load { staging, ..Load::default() };
-    let device = demand("mixtral-8x7b", "nf4", load(None));
+    let device = demand("mixtral-8x7b", "nf4", &load(None));
     assert_eq!((device.staging, device.host_staging_bytes), (Staging::Device, 0));
     let of = |d: &Demand, id| d.components.iter().find(|c| c.id == id).unwrap().staging_bytes;
     assert_eq!(of(&device, ComponentId::Expert(0, 0)), 112 << 20);
     assert_eq!(of(&device, ComponentId::Attention(0)), 2 * 4096 * 4096);
     assert_eq!(of(&device, ComponentId::Router(0)), 2 * 8 * 4096);
     assert_eq!(of(&device, ComponentId::Embedding), 0);
-    let host = demand("mixtral-8x7b", "nf4", load(Some(Staging::Host)));
+    let host = demand("mixtral-8x7b", "nf4", &load(Some(Staging::Host)));
     assert_eq!(of(&host, ComponentId::Expert(0, 0)), 0);
     assert_eq!(host.host_staging_bytes, 112 << 20);
-    let none = demand("mixtral-8x7b", "nf4", load(Some(Staging::None)));
+    let none = demand("mixtral-8x7b", "nf4", &load(Some(Staging::None)));
     assert_eq!(none.host_staging_bytes, 0);
     assert!(none.components.iter().all(|c| c.staging_bytes == 0));
     assert!(Staging::parse("HOST").is_ok() && Staging::parse("disk").is_err());
@@ -79,14 +79,14 @@ fn staging_is_the_largest_matrix_where_it_is_quantized() {
 
 #[test]
 fn a_tied_head_has_no_demand_but_its_norm_has() {
-    let demand = demand("llama-3.2-1b", "q4_k_m", Load::default());
+    let demand = demand("llama-3.2-1b", "q4_k_m", &Load::default());
     let last = demand.components.last().unwrap();
     assert_eq!((last.id, last.weights_bytes), (ComponentId::FinalNorm, 2048 * 4));
 }
 
 #[test]
 fn terms_show_their_numbers() {
-    let demand = demand("mixtral-8x7b", "nf4", Load::default());
+    let demand = demand("mixtral-8x7b", "nf4", &Load::default());
     let names: Vec<&str> = demand.terms.iter().map(|t| t.name).collect();
     assert_eq!(
         names,

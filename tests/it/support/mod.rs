@@ -53,6 +53,7 @@ pub struct Tiny {
     /// `None` for the defaults.
     pub objectives: Option<Vec<Objective>>,
     weights_of: BTreeMap<ComponentId, u64>,
+    rounding_of: BTreeMap<ComponentId, u64>,
     staging_of: BTreeMap<ComponentId, u64>,
     visits_of: BTreeMap<ComponentId, u64>,
     rules: Vec<(String, bool, DeviceSet, Vec<ComponentId>)>,
@@ -83,6 +84,7 @@ impl Tiny {
             devices: Vec::new(),
             objectives: None,
             weights_of: BTreeMap::new(),
+            rounding_of: BTreeMap::new(),
             staging_of: BTreeMap::new(),
             visits_of: BTreeMap::new(),
             rules: Vec::new(),
@@ -223,7 +225,13 @@ impl Tiny {
                 components[index].allowed = components[index].allowed.and(*devices);
             }
             let (text, devices) = (text.clone(), devices.and(every));
-            rules.push(Rule { text, default: *default, devices, components: matched });
+            rules.push(Rule {
+                text,
+                default: *default,
+                fixed: false,
+                devices,
+                components: matched,
+            });
         }
         Problem {
             components,
@@ -253,6 +261,7 @@ impl Tiny {
         ComponentDemand {
             id,
             weights_bytes: self.weights_of.get(&id).copied().unwrap_or(of_kind),
+            rounding_bytes: self.rounding_of.get(&id).copied().unwrap_or(0),
             kv_cache_bytes: if attention { self.kv_cache_bytes } else { 0 },
             staging_bytes: self.staging_of.get(&id).copied().unwrap_or(0),
         }
