@@ -116,7 +116,7 @@ fn nothing_fits_is_an_answer_with_ways_out() {
     let bench = Bench::new();
     for find in [
         "context --quant q4_0 --gpu 8GiB",
-        "quant --quant q4_0 --gpu 8GiB --gpu 8GiB",
+        "quant --quant q4_0 --gpu 4GiB --gpu 2GiB",
         "gpus --quant f16 --gpu 64MiB",
         "gpus --quant q4_0 --gpu 600MiB",
     ] {

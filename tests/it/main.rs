@@ -25,6 +25,8 @@ mod gguf_models;
 mod grids;
 /// Who may know whom, and how long things may be.
 mod layers;
+/// Quantizations mixed by hand.
+mod mixes;
 /// Laws the planner's answers obey on problems too large to enumerate.
 mod plan_properties;
 /// The README's blocks are what the program prints.

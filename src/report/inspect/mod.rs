@@ -84,7 +84,7 @@ fn heading(inspection: &Inspection<'_>) -> Result<String, Error> {
         printable(&model.name),
         model.family,
         grouped(model.parameters()),
-        scheme.name(),
+        crate::report::quantization(scheme),
         inspection.bits(),
         table.concat()
     ))
@@ -243,10 +243,12 @@ pub fn inspection_json(inspection: &Inspection<'_>) -> Result<Value, Error> {
         .into_iter()
         .map(|(id, bytes)| json!({ "id": id.to_string(), "weights_bytes": bytes }))
         .collect();
+    let overrides: Vec<String> = scheme.overrides().iter().map(ToString::to_string).collect();
     Ok(json!({
         "model": model.name,
         "family": model.family,
         "quantization": scheme.name(),
+        "quantization_overrides": overrides,
         "parameters": model.parameters(),
         "elements": demand.storage.elements(),
         "weights_bytes": demand.weights_bytes(),

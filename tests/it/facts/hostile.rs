@@ -142,7 +142,7 @@ fn names_and_paths_that_lead_nowhere() {
     assert!(resolve_refusal(&"x".repeat(100_000)).len() < 1000);
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name);
-    assert!(resolve_refusal(folder.path().to_str().unwrap()).contains("a folder without one"));
+    assert!(resolve_refusal(folder.path().to_str().unwrap()).contains("a folder without either"));
     for (name, bytes, reason) in [
         ("empty.json", Vec::new(), "an empty file"),
         ("latin.json", vec![b'{', 0xff], "expected UTF-8 text"),
