@@ -119,6 +119,7 @@ fn inspect_json_has_the_promised_shape() {
         "model",
         "family",
         "quantization",
+        "quantization_overrides",
         "parameters",
         "elements",
         "weights_bytes",
