@@ -273,10 +273,11 @@ impl TensorTemplate {
         }
     }
 
-    /// Transformers 5 makes routers bare parameters; merged experts are so everywhere.
+    /// By role, unless said: transformers 5 makes most routers bare parameters. Merged experts are so
+    /// everywhere.
     fn is_linear(&self, layout: Layout) -> bool {
-        let own = self.linear.unwrap_or_else(|| self.role.is_layer_matrix());
-        own && (layout != Layout::Transformers5 || self.role != TensorRole::Router)
+        let bare = layout == Layout::Transformers5 && self.role == TensorRole::Router;
+        self.linear.unwrap_or(self.role.is_layer_matrix() && !bare)
     }
 }
 
@@ -318,11 +319,13 @@ fn gguf_counts(
         expression.as_ref().map_or(Ok(otherwise), |expression| size(expression, scope))
     };
     let layers = or(&template.gguf_layers, u64::from(geometry.layers))?;
+    let before = |Day(day)| (day, geometry.kv_heads);
     Ok(GgufCounts {
         layers: u32::try_from(layers)
             .ok()
             .filter(|&layers| layers <= 2 * LAYERS_MAX)
             .ok_or_else(|| format!("{layers} layers in GGUF files"))?,
-        kv_heads: or(&template.gguf_kv_heads, geometry.kv_heads)?.max(1),
+        kv_heads: or(&template.gguf_kv_heads, geometry.kv_heads)?,
+        kv_heads_before: template.gguf_kv_heads_since.map(before),
     })
 }

@@ -229,8 +229,17 @@ pub struct Geometry {
 pub struct GgufCounts {
     /// `block_count`.
     pub layers: u32,
-    /// `attention.head_count_kv`.
+    /// `attention.head_count_kv`, of the first layer where layers differ; 0 if that has no attention.
     pub kv_heads: u64,
+    /// The same in files converted before a day (`yyyymmdd`), where converters changed it.
+    pub kv_heads_before: Option<(u32, u64)>,
+}
+
+impl GgufCounts {
+    /// `attention.head_count_kv` in a file converted on a day, as the number `yyyymmdd`.
+    pub fn kv_heads_on(&self, day: u32) -> u64 {
+        self.kv_heads_before.filter(|(until, _)| day < *until).map_or(self.kv_heads, |row| row.1)
+    }
 }
 
 /// A model: a family's template filled in with one config.

@@ -71,8 +71,10 @@ pub(super) struct GeometryTemplate {
     pub(super) expert_width: Expression,
     pub(super) dense_width: Expression,
     pub(super) tied_head: Expression,
-    /// Key-value heads as a GGUF file's metadata counts them, where that differs.
+    /// Key-value heads as a GGUF file's metadata counts them, where that differs: of the first layer,
+    /// if layers do. With a day, only files converted since then; those before have `kv_heads`.
     pub(super) gguf_kv_heads: Option<Expression>,
+    pub(super) gguf_kv_heads_since: Option<Day>,
     /// Layers as a GGUF file's metadata counts them, where that differs.
     pub(super) gguf_layers: Option<Expression>,
 }
@@ -200,7 +202,7 @@ pub(super) struct TensorTemplate {
     pub(super) merged: Merge,
     /// The tensor exists only if this holds.
     pub(super) when: Option<Expression>,
-    /// Whether transformers 4 makes it the weight of an `nn.Linear`, where its role does not say so.
+    /// Whether transformers makes it the weight of an `nn.Linear`, where its role does not say so.
     pub(super) linear: Option<bool>,
     /// Published in 32 bit whatever the rest is in.
     #[serde(default)]

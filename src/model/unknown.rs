@@ -57,7 +57,7 @@ pub(super) fn model(checkpoint: &Checkpoint, name: &str) -> Result<Model, Error>
             tied_head: !seen.has_head,
         },
         cache,
-        gguf_counts: GgufCounts { layers, kv_heads: kv_heads.max(1) },
+        gguf_counts: GgufCounts { layers, kv_heads: kv_heads.max(1), kv_heads_before: None },
         tensors: Vec::new().into(),
         fingerprint: String::new(),
         found: None,

@@ -145,8 +145,8 @@ impl Gguf {
     /// The type of each tensor; the parts of a merged one have one type, because files do.
     fn types(self, model: &Model, tensors: &[Tensor]) -> Result<Vec<GgmlType>, Error> {
         let files = FileTensors::of(tensors);
-        let chosen =
-            self.recipe.types(&facts(model), &files.rows()).map_err(|e| e.place(&*model.name))?;
+        let facts = facts(model, self.recipe.era);
+        let chosen = self.recipe.types(&facts, &files.rows()).map_err(|e| e.place(&*model.name))?;
         // Experts of a layer are alike, so those after the first repeat its tensors in their order.
         let mut kinds = Vec::with_capacity(tensors.len());
         let mut of_layer: Vec<(&str, GgmlType)> = Vec::new();
@@ -196,13 +196,14 @@ fn same_layer(one: &str, other: &str) -> bool {
     one.split('.').nth(1) == other.split('.').nth(1)
 }
 
-pub(super) fn facts(model: &Model) -> Facts<'_> {
+/// What the rules ask about a model, of a file made on a day.
+pub(super) fn facts(model: &Model, era: Era) -> Facts<'_> {
     Facts {
         architecture: model.gguf_architecture(),
         layers: model.gguf_counts.layers,
         experts: model.geometry.experts,
         heads: model.geometry.heads,
-        kv_heads: model.gguf_counts.kv_heads,
+        kv_heads: model.gguf_counts.kv_heads_on(era.number()),
         source_experts_mxfp4: model.publishes_mxfp4_experts(),
     }
 }

@@ -131,7 +131,7 @@ impl<'a> Candidate<'a> {
     }
 
     fn differences(&self, model: &Model, recipe: &Recipe) -> Result<usize, Error> {
-        let types = recipe.types(&facts(model), &self.files.rows())?;
+        let types = recipe.types(&facts(model, recipe.era), &self.files.rows())?;
         let wrong = |(found, kind): &(&Option<FoundType<'_>>, GgmlType)| {
             found.is_some_and(|tensor| tensor.kind != *kind)
         };

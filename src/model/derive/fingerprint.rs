@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use sha2::{Digest, Sha256};
 
-use crate::model::{Geometry, KeyValue, LayerCache, Model, Tensor};
+use crate::model::{Geometry, GgufCounts, KeyValue, LayerCache, Model, Tensor};
 
 /// SHA-256 in hex over a text with one fact per line.
 pub(super) fn of(model: &Model, unpublished: &[Tensor]) -> String {
@@ -20,7 +20,11 @@ pub(super) fn of(model: &Model, unpublished: &[Tensor]) -> String {
         geometry.dense_width,
         geometry.tied_head,
     ));
-    hash.update(format!("{:?}\n", model.gguf_counts));
+    let GgufCounts { layers, kv_heads, kv_heads_before } = model.gguf_counts;
+    hash.update(format!("GgufCounts {{ layers: {layers}, kv_heads: {kv_heads} }}\n"));
+    if let Some((day, kv_heads)) = kv_heads_before {
+        hash.update(format!("before {day} {kv_heads}\n"));
+    }
     for cache in &model.cache {
         let LayerCache { kept, expanded, window, gguf_window, state_elements } = cache;
         for KeyValue { heads, key_width, value_width } in [kept, expanded] {
