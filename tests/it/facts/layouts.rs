@@ -8,7 +8,13 @@ use serde_json::{Value, json};
 use super::{data, model, numbers};
 
 /// Models with a list per layout in tests/data/oracle: of transformers 4, transformers 5 and GGUF files.
-const MODELS: [&str; 29] = [
+const MODELS: [&str; 42] = [
+    "dbrx-base",
+    "deepseek-v2",
+    "deepseek-v2-lite",
+    "deepseek-v3",
+    "ernie-4.5-21b-a3b",
+    "ernie-4.5-300b-a47b",
     "gemma-2-27b",
     "gemma-2-9b",
     "gemma-3-1b",
@@ -16,11 +22,18 @@ const MODELS: [&str; 29] = [
     "gemma-3-4b",
     "glm-4.5",
     "glm-4.5-air",
+    "gpt-oss-120b",
+    "gpt-oss-20b",
     "granite-3.0-1b-a400m",
+    "jamba-1.5-large",
+    "jamba-v0.1",
+    "kimi-k2",
     "llama-2-7b",
     "llama-3.1-70b",
     "llama-3.1-8b",
     "llama-3.2-1b",
+    "llama-4-maverick",
+    "llama-4-scout",
     "mistral-7b",
     "mistral-nemo-12b",
     "mixtral-8x22b",
