@@ -25,8 +25,8 @@ pub fn reconciliation(model: &Model, outcome: &Reconciliation) -> String {
     );
     if !left_out.is_empty() {
         let bytes = left_out.iter().fold(0_u64, |sum, tensor| sum.saturating_add(tensor.bytes));
-        let count = grouped(left_out.len() as u64);
-        text.push_str(&count);
+        let others = grouped(left_out.len() as u64);
+        text.push_str(&others);
         text.push_str(" tensors of the files are not part of the model that runs: ");
         text.push_str(&format_bytes(bytes));
         text.push('\n');

@@ -30,7 +30,7 @@ pub fn converted() -> BTreeMap<String, Converted> {
     let mut all: BTreeMap<String, Converted> = serde_json::from_str(text).unwrap();
     let known: Vec<&String> = families().iter().flat_map(|family| &family.model_types).collect();
     all.retain(|_, model| known.iter().any(|name| model.config["model_type"] == name.as_str()));
-    assert!(all.len() >= 70, "only {} models", all.len());
+    assert!(all.len() >= 88, "only {} models", all.len());
     all
 }
 
