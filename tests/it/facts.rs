@@ -5,6 +5,7 @@
 #![expect(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
 
 mod demand;
+mod ground_truth;
 mod hostile;
 mod layouts;
 mod models;
