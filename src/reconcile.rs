@@ -5,9 +5,11 @@
 
 use std::collections::BTreeMap;
 
+use crate::checkpoint::Format;
+use crate::dtype::GgmlType;
 use crate::error::Error;
 use crate::model::{Found, LeftOut, Model, Tensor};
-use crate::quant::Scheme;
+use crate::quant::{Explanation, FoundType, Scheme, explain, from_config};
 
 /// The comparison, tensor by tensor.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,7 +59,8 @@ impl Reconciliation {
     }
 }
 
-/// The scheme the files most likely have, by what they say of themselves.
+/// The scheme the files most likely have: for GGUF the recipe that explains their tensors best, else what
+/// their config says, else the float type of most of their bytes.
 ///
 /// # Errors
 /// Files that say nothing, and a quantization that is not understood.
@@ -69,12 +72,35 @@ pub fn likely_scheme(model: &Model, files: &Model) -> Result<Scheme, Error> {
             .hint("say it with --quant")
     };
     let found = files.found.as_ref().ok_or_else(refuse)?;
-    let mut floats: BTreeMap<&str, u64> = BTreeMap::new();
-    for (type_name, bytes) in &found.stored {
-        *floats.entry(type_name).or_default() += bytes;
+    if let Some(explanation) = explained(model, found) {
+        return Ok(explanation.scheme);
     }
-    let (name, _) = floats.into_iter().max_by_key(|row| row.1).ok_or_else(refuse)?;
+    if let Some(stated) = from_config(&files.published_quantization)? {
+        return Ok(stated);
+    }
+    let mut bytes_of: BTreeMap<&str, u64> = BTreeMap::new();
+    for (type_name, bytes) in &found.stored {
+        *bytes_of.entry(type_name).or_default() += bytes;
+    }
+    let (name, _) = bytes_of.into_iter().max_by_key(|row| row.1).ok_or_else(refuse)?;
     Scheme::parse(name).map_err(|_| refuse().found(name))
+}
+
+/// The recipe that explains the tensors of a GGUF file best.
+fn explained(model: &Model, found: &Found) -> Option<Explanation> {
+    let shapes: Vec<Vec<u64>> = found.tensors.iter().map(Tensor::file_shape).collect();
+    let tensors: Option<Vec<FoundType<'_>>> = found
+        .tensors
+        .iter()
+        .zip(&shapes)
+        .zip(&found.stored)
+        .filter(|((tensor, _), _)| tensor.is_first_part())
+        .map(|((tensor, shape), (name, _))| {
+            Some(FoundType { name: &tensor.name, shape, kind: GgmlType::from_name(name)? })
+        })
+        .collect();
+    let gguf = found.format == Format::Gguf;
+    explain(model, &tensors.filter(|_| gguf)?, found.file_type, found.has_imatrix)
 }
 
 /// Compares what `scheme` makes of `predicted` with the headers in `found`.

@@ -33,6 +33,8 @@ mod plan_properties;
 mod readme;
 /// llama.cpp: which type each tensor gets at each level.
 mod recipes;
+/// Checkpoints against what is predicted for them.
+mod reconciles;
 /// Every kind of bad input gets one clear message, and nothing worse happens.
 mod refusals;
 mod remedies;
