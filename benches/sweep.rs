@@ -49,20 +49,13 @@ fn main() -> Result<(), Failure> {
     Ok(())
 }
 
-/// The quantizations in groups that name none twice: while there are fewer than 20, some are asked again.
-fn quantizations() -> Vec<Vec<Scheme>> {
-    let all = Scheme::all();
-    let mut left = QUANTS;
-    let mut groups = Vec::new();
-    while left > 0 {
-        let group: Vec<Scheme> = all.iter().rev().take(left).cloned().collect();
-        left -= group.len();
-        groups.push(group);
-    }
-    groups
+/// File types of llama.cpp from 8 bits downwards: what people choose among.
+fn quantizations() -> Vec<Scheme> {
+    let gguf = Scheme::all().into_iter().filter(|scheme| scheme.kind() == "GGUF");
+    gguf.skip_while(|scheme| scheme.name() != "q8_0").take(QUANTS).collect()
 }
 
-fn grids(machines: &[&str]) -> Result<Vec<Grid>, Failure> {
+fn grid(machines: &[&str]) -> Result<Grid, Failure> {
     let machines: Result<Vec<Machine>, _> =
         machines.iter().map(|text| Machine::parse(text, 0)).collect();
     let machines = machines?;
@@ -75,26 +68,15 @@ fn grids(machines: &[&str]) -> Result<Vec<Grid>, Failure> {
         default_pins: true,
         objectives: default_objectives(),
     };
-    let grid = |schemes| Grid {
-        scenario: scenario.clone(),
-        schemes,
-        contexts: CONTEXTS.to_vec(),
-        machines: machines.clone(),
-    };
-    Ok(quantizations().into_iter().map(grid).collect())
+    Ok(Grid { scenario, schemes: quantizations(), contexts: CONTEXTS.to_vec(), machines })
 }
 
 fn row(machines: &[&str], target: Option<Duration>) -> Result<Row, Failure> {
-    let grids = grids(machines)?;
+    let grid = grid(machines)?;
     let options = Options { node_limit: NODE_LIMIT, ..Options::default() };
     let before = cpu_seconds();
-    let timed: Timed<Vec<Answer>> = repeated(3, || -> Result<Vec<Answer>, Failure> {
-        let mut rows = Vec::new();
-        for grid in &grids {
-            rows.extend(sweep(grid, &options, &|| ())?);
-        }
-        Ok(rows)
-    })?;
+    let timed: Timed<Vec<Answer>> =
+        repeated(3, || -> Result<Vec<Answer>, Failure> { Ok(sweep(&grid, &options, &|| ())?) })?;
     // The first run of those `repeated` makes does not count for the median, but takes as long.
     let runs = u32::try_from(timed.runs + 1)?;
     let cpu = cpu_seconds().zip(before).map(|(after, before)| (after - before) / f64::from(runs));
