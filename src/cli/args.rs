@@ -164,7 +164,7 @@ pub struct FitArgs {
 }
 
 /// [`apportion::sweep::NODE_LIMIT`], as clap wants it; a test holds the two together.
-const SWEEP_NODE_LIMIT: &str = "500";
+const SWEEP_NODE_LIMIT: &str = "200";
 
 const EACH_TIME_LIMIT: &str =
     "Stop each solve after this many seconds; answers may then differ between runs";

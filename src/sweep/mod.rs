@@ -28,10 +28,10 @@ pub use machine::Machine;
 /// The most points one sweep may have.
 pub const POINTS_MAX: usize = 100_000;
 
-/// The node budget of each program of a point, unless told otherwise: a twentieth of what one question
+/// The node budget of each program of a point, unless told otherwise: a fiftieth of what one question
 /// gets, because the last part of a peak takes most of the nodes and a table shows little of it. What it
 /// leaves unproven is marked.
-pub const NODE_LIMIT: u64 = 500;
+pub const NODE_LIMIT: u64 = 200;
 
 /// The question: every combination of the three lists.
 #[derive(Clone, Debug)]
