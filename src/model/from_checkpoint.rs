@@ -4,6 +4,7 @@
 //! derived from it as ever and the headers add what is really there. Otherwise the headers are all there
 //! is, and the model is read off names and shapes.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -32,6 +33,9 @@ impl Model {
         };
         let (found, notices) = grouping::group(checkpoint, family, extent)?;
         check_whole(&found, checkpoint)?;
+        if family.is_some() {
+            check_layers(&found, checkpoint, model.geometry.layers)?;
+        }
         model.notices.extend(checkpoint.notices.iter().cloned());
         model.notices.extend(notices);
         if family.is_none() {
@@ -102,4 +106,16 @@ fn check_whole(found: &Found, checkpoint: &Checkpoint) -> Result<(), Error> {
         }
     }
     Ok(())
+}
+
+/// Refuses files that lack a whole layer: what is solved for them would be too small.
+fn check_layers(found: &Found, checkpoint: &Checkpoint, layers: u32) -> Result<(), Error> {
+    let there: BTreeSet<u32> = found.tensors.iter().filter_map(|t| t.component.layer()).collect();
+    let Some(missing) = (0..layers).find(|layer| !there.contains(layer)) else { return Ok(()) };
+    let shown = checkpoint.files.first().map(|file| file.path.display().to_string());
+    Err(Error::new("read the model")
+        .object(shown.unwrap_or_default())
+        .expected(format!("tensors of all {layers} layers"))
+        .found(format!("none of layer {missing}"))
+        .hint("the config is another model's, or files are missing"))
 }

@@ -139,7 +139,7 @@ pub fn json(grid: &Grid, rows: &[Row]) -> Value {
 /// The same keys for every point; null where there is nothing to say.
 fn point(grid: &Grid, row: &Row, machine: &str, verdict: &Verdict) -> Value {
     let size = row.size;
-    let bits = size.map(|size| decimals(&bits_per_weight(size.weights_bytes, size.elements)));
+    let bits = size.map(|size| decimals(&bits_per_weight(size.stored_bytes, size.elements)));
     let mut point = json!({
         "quantization": name(grid, row),
         "bits_per_weight": bits,

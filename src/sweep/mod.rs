@@ -64,7 +64,9 @@ pub struct Row {
 pub struct Size {
     /// Elements of all tensors in the quantization's layout.
     pub elements: u64,
-    /// Their resident bytes.
+    /// Their bytes as stored.
+    pub stored_bytes: u64,
+    /// Their resident bytes, with the copies the runtime makes.
     pub weights_bytes: u64,
     /// KV cache and recurrent state of all layers.
     pub kv_cache_bytes: u64,
@@ -194,6 +196,7 @@ fn on_machine(scenario: &Scenario, machine: &Machine, demand: &Demand) -> Result
 fn size(demand: &Demand) -> Size {
     Size {
         elements: demand.storage.elements(),
+        stored_bytes: demand.storage.bytes(),
         weights_bytes: demand.weights_bytes(),
         kv_cache_bytes: demand.kv_cache_bytes(),
     }

@@ -129,6 +129,19 @@ fn a_difference_is_named_and_is_no() {
 }
 
 #[test]
+fn files_without_one_of_the_layers_are_refused() {
+    let bench = Bench::new();
+    let mut tensors = tiny_llama(&bench);
+    tensors.retain(|(name, ..)| !name.starts_with("model.layers.0."));
+    safetensors(&bench, "model.safetensors", &tensors);
+    for line in ["inspect .", "solve . --gpu 1GiB", "reconcile ."] {
+        let run = bench.line(line);
+        assert_eq!(run.code, 2, "{run:?}");
+        assert!(run.stderr.contains("expected tensors of all 2 layers, found none of layer 0"));
+    }
+}
+
+#[test]
 fn statistics_count_with_their_weight() {
     let bench = Bench::new();
     let plain = tiny_llama(&bench);

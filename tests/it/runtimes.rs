@@ -220,3 +220,35 @@ fn a_runtime_says_what_it_cannot_hold_and_what_it_keeps() {
     assert!(said.contains("vllm itself keeps on each GPU: driver context 616.00 MiB"), "{said}");
     assert!(said.contains("all but 9/10 of the capacity"), "{said}");
 }
+
+/// A tied embedding that a runtime copies for the head is counted as memory and not as more bits.
+#[test]
+fn a_copied_head_has_the_bits_of_its_embedding() {
+    let bench = Bench::new();
+    let json = |line: &str| -> Value { serde_json::from_str(&bench.line(line).stdout).unwrap() };
+    let of = |runtime: &str| {
+        json(&format!("inspect qwen3-0.6b --quant q4_k_m --runtime {runtime} --json"))
+    };
+    let (plain, copied) = (of("candle"), of("llama.cpp"));
+    assert_eq!(plain["bits_per_weight"], copied["bits_per_weight"]);
+    // 151936 x 1024 in q6_k, 210 B per 256.
+    let more = 151_936 * 1024 / 256 * 210;
+    let bytes = |value: &Value| value["weights_bytes"].as_u64().unwrap();
+    assert_eq!(bytes(&copied), bytes(&plain) + more);
+
+    let text = bench.line("inspect qwen3-0.6b --quant q4_k_m --runtime llama.cpp").stdout;
+    let rows = ["embedding ", "output_head "].map(|name| {
+        let row = text.lines().find(|line| line.starts_with(name)).unwrap();
+        row.split_whitespace().last().unwrap().to_owned()
+    });
+    assert_eq!(rows, ["6.5625", "6.5625"]);
+
+    let line = "sweep qwen3-0.6b --quant q4_k_m --contexts 64 --machine one=8GiB --json --runtime";
+    let bits = ["candle", "llama.cpp"].map(|name| {
+        let points = json(&format!("{line} {name}"))["points"].clone();
+        let points = points.as_array().unwrap().clone();
+        let point = points.iter().find(|point| point["quantization"] == "q4_k_m").unwrap().clone();
+        point["bits_per_weight"].clone()
+    });
+    assert_eq!(bits[0], bits[1]);
+}

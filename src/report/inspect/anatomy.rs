@@ -84,6 +84,10 @@ fn parts(demand: &Demand) -> Vec<(ComponentId, Part)> {
     for tensor in demand.storage.tensors.iter() {
         *elements.entry(tensor.component).or_default() += tensor.elements();
     }
+    // A runtime's own copy of a tied embedding has no tensors of its own.
+    if let Some(copied) = elements.get(&ComponentId::Embedding).copied() {
+        elements.entry(ComponentId::OutputHead).or_insert(copied);
+    }
     let part = |c: &crate::memory::ComponentDemand| {
         let part = Part {
             kind: c.id.kind(),

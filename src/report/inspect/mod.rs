@@ -37,8 +37,9 @@ pub struct Inspection<'a> {
 }
 
 impl Inspection<'_> {
+    /// Of the tensors that are stored: a runtime's copy of a tied embedding is memory, and no weight more.
     fn bits(&self) -> String {
-        bits_per_weight(self.demand.weights_bytes(), self.demand.storage.elements())
+        bits_per_weight(self.demand.storage.bytes(), self.demand.storage.elements())
     }
 
     /// KV cache without recurrent state, and the state.
