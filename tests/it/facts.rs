@@ -8,6 +8,7 @@ mod demand;
 mod hostile;
 mod layouts;
 mod models;
+mod more_sizes;
 mod published;
 mod quants;
 mod schemes;
