@@ -9,6 +9,7 @@ mod ground_truth;
 mod hostile;
 mod layouts;
 mod models;
+mod more_sizes;
 mod published;
 mod quants;
 mod schemes;
