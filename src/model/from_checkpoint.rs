@@ -4,6 +4,7 @@
 //! derived from it as ever and the headers add what is really there. Otherwise the headers are all there
 //! is, and the model is read off names and shapes.
 
+use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
@@ -11,7 +12,7 @@ use std::sync::Arc;
 use super::family::Family;
 use super::found::Found;
 use super::grouping::{self, Extent};
-use super::{ComponentKind, Model, config, gguf_metadata, resolve, unknown};
+use super::{ComponentKind, Model, Tensor, config, gguf_metadata, resolve, unknown};
 use crate::checkpoint::{Checkpoint, Format};
 use crate::error::Error;
 
@@ -38,6 +39,7 @@ impl Model {
         }
         model.notices.extend(checkpoint.notices.iter().cloned());
         model.notices.extend(notices);
+        model.notices.extend(family.and_then(|_| other_shapes(&model, &found)));
         if family.is_none() {
             model.tensors = Arc::clone(&found.tensors);
             model.fingerprint.clone_from(&found.fingerprint);
@@ -72,12 +74,31 @@ impl Model {
     }
 }
 
+/// A notice about tensors in floats whose shapes the config contradicts.
+fn other_shapes(model: &Model, found: &Found) -> Option<String> {
+    let said: BTreeMap<&str, &[u64]> =
+        model.tensors.iter().map(|tensor| (&*tensor.name, &*tensor.shape)).collect();
+    let differs = |(tensor, stored): &(&Tensor, &(&str, u64))| {
+        let other = said.get(&*tensor.name).is_some_and(|shape| *shape != &*tensor.shape);
+        other && ["f32", "f16", "bf16"].contains(&stored.0)
+    };
+    let mut others = found.tensors.iter().zip(&found.stored).filter(differs);
+    let first = others.next()?.0;
+    Some(format!(
+        "{} tensors have other shapes than the config says, `{}` first: cache and workspace follow the \
+         config; `apportion reconcile` lists them",
+        others.count() + 1,
+        first.name
+    ))
+}
+
 fn derived(checkpoint: &Checkpoint, name: &str) -> Result<Option<(Model, &'static Family)>, Error> {
     match (checkpoint.format, &checkpoint.config_text) {
         (Format::Safetensors, Some((source, text))) => {
             let object = config::parse(text, source)?;
-            let Some(family) = config::known_family_of(&object) else { return Ok(None) };
-            let values = config::read(family, &object, source)?;
+            let own = config::language_model(&object);
+            let Some(family) = config::known_family_of(own) else { return Ok(None) };
+            let values = config::read(family, own, source)?;
             let mut model = resolve::named(family, &values, name.to_owned(), source)?;
             model.published_quantization = config::quantization_of(&object);
             Ok(Some((model, family)))

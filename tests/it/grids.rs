@@ -1,5 +1,6 @@
 //! `fit` and `sweep`: what they claim is asked again with `solve`, one step beyond it too.
 
+use apportion::sweep::NODE_LIMIT;
 use serde_json::{Value, json};
 
 use crate::binary::{Bench, Run, golden};
@@ -148,7 +149,7 @@ fn a_sweep_answers_every_point_like_solve_does() {
         let quant = text("quantization");
         let question =
             format!("mixtral-8x7b --quant {quant} --context {} {gpus}", point["context"]);
-        let answer = bench.line(&format!("solve {question} --node-limit 500 --json"));
+        let answer = bench.line(&format!("solve {question} --node-limit {NODE_LIMIT} --json"));
         let answer = answer.json();
         assert_eq!(point["status"], answer["status"], "{question}");
         if text("status") == "infeasible" {

@@ -142,6 +142,28 @@ fn files_without_one_of_the_layers_are_refused() {
 }
 
 #[test]
+fn a_config_that_the_files_contradict_is_said() {
+    let bench = Bench::new();
+    let tensors = tiny_llama(&bench);
+    safetensors(&bench, "model.safetensors", &tensors);
+    let mut config: Value = serde_json::from_str(&bench.read("config.json")).unwrap();
+    config["vocab_size"] = json!(512);
+    bench.write("config.json", config.to_string());
+    let run = bench.line("inspect .");
+    assert!(run.stderr.contains("2 tensors have other shapes"), "{}", run.stderr);
+    // The same model inside one of several: its names have a prefix, its config is a part.
+    config["vocab_size"] = json!(256);
+    bench.write("config.json", json!({ "model_type": "llava", "text_config": config }).to_string());
+    let wrapped = tensors
+        .into_iter()
+        .map(|(name, dtype, shape)| (format!("language_model.{name}"), dtype, shape));
+    safetensors(&bench, "model.safetensors", &wrapped.collect::<Vec<_>>());
+    let run = bench.line("reconcile .");
+    assert_eq!((run.code, run.stderr.as_str()), (0, ""), "{run:?}");
+    assert!(run.stdout.contains("(llama), predicted as bf16"), "{}", run.stdout);
+}
+
+#[test]
 fn statistics_count_with_their_weight() {
     let bench = Bench::new();
     let plain = tiny_llama(&bench);
