@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use crate::checkpoint::Format;
 use crate::dtype::GgmlType;
 use crate::error::Error;
-use crate::model::{Found, LeftOut, Model, Tensor};
+use crate::model::{Found, LeftOut, Model, Tensor, unwrapped, weights_of};
 use crate::quant::{Explanation, FoundType, Scheme, explain, from_config};
 
 /// The comparison, tensor by tensor.
@@ -162,33 +162,10 @@ fn add(
 
 /// The predicted tensor that a found one belongs to; its own name when there is none.
 fn home(expected: &BTreeMap<String, Entry>, name: &str) -> String {
-    /// How statistics of merged experts are called: after their matrix.
-    const ENDINGS: [&str; 4] = ["_blocks", "_scales", "_scale_inv", "_scale"];
-    /// What models inside larger ones are wrapped in.
-    const WRAPPERS: [&str; 2] = ["language_model.", "text_model."];
-    let unwrapped = WRAPPERS.iter().fold(name.to_owned(), |name, part| name.replacen(part, "", 1));
-    let doubled = unwrapped.strip_prefix("model.").filter(|rest| rest.starts_with("model."));
-    let bare = doubled.unwrap_or(&unwrapped);
-    for candidate in [name, bare] {
-        if expected.contains_key(candidate) {
-            return candidate.to_owned();
-        }
-    }
-    for ending in ENDINGS {
-        if let Some(stem) = bare.strip_suffix(ending).filter(|stem| expected.contains_key(*stem)) {
-            return stem.to_owned();
-        }
-    }
-    let mut stem = bare;
-    while let Some((shorter, _)) = stem.rsplit_once('.') {
-        stem = shorter;
-        for candidate in [stem.to_owned(), format!("{stem}.weight")] {
-            if expected.contains_key(&candidate) {
-                return candidate;
-            }
-        }
-    }
-    name.to_owned()
+    let bare = unwrapped(name);
+    let own = [name.to_owned(), bare.clone()].into_iter();
+    let mut candidates = own.chain(weights_of(&bare));
+    candidates.find(|name| expected.contains_key(name)).unwrap_or_else(|| name.to_owned())
 }
 
 fn compare(

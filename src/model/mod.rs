@@ -12,6 +12,7 @@ mod found;
 mod from_checkpoint;
 mod gguf_metadata;
 mod grouping;
+mod naming;
 mod resolve;
 mod template;
 mod token;
@@ -26,6 +27,7 @@ pub use catalogue::{CatalogueEntry, catalogue};
 pub use component::{ComponentId, ComponentKind};
 pub use family::{Family, families, family};
 pub use found::{Found, LeftOut};
+pub(crate) use naming::{unwrapped, weights_of};
 
 /// One weight tensor of one component: a whole tensor of a file, or an expert's part of one that
 /// holds all experts of its layer.

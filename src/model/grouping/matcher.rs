@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{Belongs, Place};
 use crate::model::family::Family;
+use crate::model::naming::{unwrapped, weights_of};
 use crate::model::template::{Merge, TensorTemplate};
 use crate::model::{ComponentId, ComponentKind, TensorRole};
 
@@ -20,12 +21,6 @@ struct Row {
 pub(super) struct Matcher {
     rows: BTreeMap<String, Row>,
 }
-
-/// What models inside larger ones are called; their names are then those of the family.
-const WRAPPERS: [&str; 3] = ["language_model", "text_model", "llm"];
-
-/// How statistics of merged experts are called: after their matrix.
-const MERGED_STATISTICS: [&str; 4] = ["_blocks", "_scales", "_scale_inv", "_scale"];
 
 impl Matcher {
     pub(super) fn new(family: &Family) -> Self {
@@ -50,12 +45,7 @@ impl Matcher {
 
     /// Where the tensor belongs, if a template has it or the weight it is about.
     pub(super) fn find(&self, name: &str) -> Option<Belongs> {
-        self.exact(name).or_else(|| {
-            let bare: Vec<&str> = name.split('.').filter(|part| !WRAPPERS.contains(part)).collect();
-            let bare = bare.join(".");
-            let inner = bare.strip_prefix("model.").filter(|rest| rest.starts_with("model."));
-            self.exact(inner.unwrap_or(&bare))
-        })
+        self.exact(name).or_else(|| self.exact(&unwrapped(name)))
     }
 
     /// By the name itself, or by that of the weight whose statistics it holds.
@@ -65,22 +55,8 @@ impl Matcher {
             return place(*row, &numbers);
         }
         let statistic = |row: &Row| place(Row { role: TensorRole::Parameter, ..*row }, &numbers);
-        for ending in MERGED_STATISTICS {
-            let stem = pattern.strip_suffix(ending);
-            if let Some(row) = stem.and_then(|stem| self.rows.get(stem)) {
-                return statistic(row);
-            }
-        }
-        // `q_proj.weight_scale_inv`, `q_proj.weight.absmax`, `q_proj.qweight`: all of `q_proj.weight`.
-        let mut stem = pattern.as_str();
-        while let Some((shorter, _)) = stem.rsplit_once('.') {
-            stem = shorter;
-            let row = self.rows.get(stem).or_else(|| self.rows.get(&format!("{stem}.weight")));
-            if let Some(row) = row {
-                return statistic(row);
-            }
-        }
-        None
+        let row = weights_of(&pattern).find_map(|weight| self.rows.get(&weight));
+        row.and_then(statistic)
     }
 }
 
