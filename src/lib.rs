@@ -82,6 +82,7 @@ pub mod model;
 pub mod quant;
 pub mod runtime;
 
+pub mod certificate;
 pub mod problem;
 pub mod scenario;
 

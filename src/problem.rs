@@ -96,6 +96,10 @@ pub enum ObjectiveKind {
     PeakUtilization,
     /// Expected activation transfers per token.
     Traffic,
+    /// Devices that host a component.
+    DevicesUsed,
+    /// Weight bytes that leave the device where [`Problem::current`] has them.
+    Migration,
 }
 
 impl ObjectiveKind {
@@ -105,6 +109,8 @@ impl ObjectiveKind {
             Self::SpillBytes => "spill_bytes",
             Self::PeakUtilization => "peak_utilization",
             Self::Traffic => "traffic",
+            Self::DevicesUsed => "devices_used",
+            Self::Migration => "migration",
         }
     }
 }
@@ -114,6 +120,8 @@ impl ObjectiveKind {
 pub enum ObjectiveValue {
     /// Bytes.
     Bytes(u64),
+    /// A number of things.
+    Count(u64),
     /// A ratio: peak utilization, or transfers per token over the traffic denominator.
     Ratio(Ratio),
 }
@@ -123,7 +131,7 @@ impl ObjectiveValue {
     #[expect(clippy::cast_precision_loss, reason = "leaves exact arithmetic on purpose")]
     pub fn as_f64(self) -> f64 {
         match self {
-            Self::Bytes(bytes) => bytes as f64,
+            Self::Bytes(number) | Self::Count(number) => number as f64,
             Self::Ratio(ratio) => ratio.as_f64(),
         }
     }
@@ -136,6 +144,21 @@ pub struct Objective {
     pub kind: ObjectiveKind,
     /// How far later stages may go beyond the optimum, relative, as an exact fraction (1 % = 1/100).
     pub tolerance: Ratio,
+}
+
+/// How a runtime sends a token to the experts that are not on their layer's device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Sends {
+    /// There and back for every chosen expert.
+    #[default]
+    PerExpert,
+    /// There and back once for every device that holds a chosen expert of the layer.
+    PerDevice {
+        /// Routed experts of a layer.
+        experts: u32,
+        /// How many of them a token visits.
+        experts_per_token: u32,
+    },
 }
 
 /// Everything the planner and the verifier need to know.
@@ -158,6 +181,15 @@ pub struct Problem {
     pub rules: Vec<Rule>,
     /// Lexicographic order, first is most important.
     pub objectives: Vec<Objective>,
+    /// Per device, bytes of its capacity that must stay free on top of everything it requires; 0 for devices
+    /// that are not listed.
+    pub headroom_bytes: Vec<u64>,
+    /// The most devices that may host a component.
+    pub devices_max: Option<usize>,
+    /// How a token reaches the experts that are away from home.
+    pub sends: Sends,
+    /// What [`ObjectiveKind::Migration`] counts from.
+    pub current: Option<Placement>,
 }
 
 /// A complete assignment: one device index per component of a [`Problem`], in its order.
@@ -207,6 +239,7 @@ impl Problem {
             return refuse("a head tied to an embedding that is not there".to_owned());
         }
         self.validate_places()?;
+        self.validate_limits()?;
         if self.largest_sum() > u128::from(BYTES_MAX) || self.traffic_denominator == 0 {
             return refuse("numbers beyond what can be added up".to_owned());
         }
@@ -236,6 +269,38 @@ impl Problem {
             Some(rule) => refuse(format!("`{}` names a component that is not there", rule.text)),
             None => Ok(()),
         }
+    }
+
+    /// Headroom for each device, room for one device, a current placement of these components.
+    fn validate_limits(&self) -> Result<(), Error> {
+        if self.headroom_bytes.len() > self.devices.len() {
+            return refuse(format!(
+                "{} headrooms for {} devices",
+                self.headroom_bytes.len(),
+                self.devices.len()
+            ));
+        }
+        if self.devices_max == Some(0) {
+            return refuse("a limit of no device at all".to_owned());
+        }
+        let fits = |current: &Placement| {
+            current.device_of.len() == self.components.len()
+                && current.device_of.iter().all(|&d| d < self.devices.len())
+        };
+        let migrates = self.objectives.iter().any(|o| o.kind == ObjectiveKind::Migration);
+        match &self.current {
+            Some(current) if !fits(current) => {
+                refuse("a current placement of other components or devices".to_owned())
+            }
+            None if migrates => refuse("migration from no current placement".to_owned()),
+            _ => Ok(()),
+        }
+    }
+
+    /// What a device may require at most: its capacity without the headroom.
+    pub fn limit_bytes(&self, device: usize) -> u64 {
+        let headroom = self.headroom_bytes.get(device).copied().unwrap_or(0);
+        self.devices[device].capacity_bytes.saturating_sub(headroom)
     }
 
     /// An upper bound on any sum of bytes, or of traffic units, that planner or verifier may form.

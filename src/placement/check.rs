@@ -160,6 +160,7 @@ fn cap(optimum: ObjectiveValue, tolerance: Ratio) -> ObjectiveValue {
     let floored = |value: u64| value.saturating_add(tolerance.floor_of(value));
     match optimum {
         ObjectiveValue::Bytes(bytes) => ObjectiveValue::Bytes(floored(bytes)),
+        ObjectiveValue::Count(count) => ObjectiveValue::Count(floored(count)),
         ObjectiveValue::Ratio(r) => {
             let widened = tolerance.denominator().checked_add(tolerance.numerator());
             let numerator = widened.and_then(|widened| r.numerator().checked_mul(widened));
@@ -175,13 +176,14 @@ fn same_unit(a: ObjectiveValue, b: ObjectiveValue) -> bool {
     matches!(
         (a, b),
         (ObjectiveValue::Bytes(_), ObjectiveValue::Bytes(_))
+            | (ObjectiveValue::Count(_), ObjectiveValue::Count(_))
             | (ObjectiveValue::Ratio(_), ObjectiveValue::Ratio(_))
     )
 }
 
 fn exact(value: ObjectiveValue) -> String {
     match value {
-        ObjectiveValue::Bytes(bytes) => bytes.to_string(),
+        ObjectiveValue::Bytes(number) | ObjectiveValue::Count(number) => number.to_string(),
         ObjectiveValue::Ratio(ratio) => ratio.to_string(),
     }
 }
@@ -190,6 +192,6 @@ fn is_proven(record: &ObjectiveRecord) -> bool {
     let (optimum, bound) = (record.optimum.as_f64(), record.bound.as_f64());
     match record.kind() {
         ObjectiveKind::PeakUtilization => optimum - bound <= PEAK_GAP_MAX * optimum,
-        ObjectiveKind::SpillBytes | ObjectiveKind::Traffic => record.bound >= record.optimum,
+        _ => record.bound >= record.optimum,
     }
 }

@@ -148,7 +148,7 @@ fn write_use(out: &mut Emitter, device: &DeviceRecord) {
 
 fn value(value: ObjectiveValue) -> String {
     match value {
-        ObjectiveValue::Bytes(bytes) => bytes.to_string(),
+        ObjectiveValue::Bytes(number) | ObjectiveValue::Count(number) => number.to_string(),
         ObjectiveValue::Ratio(exact) => ratio(exact),
     }
 }

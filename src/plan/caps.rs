@@ -10,13 +10,16 @@ pub(super) struct Caps {
     pub(super) spill_bytes: Option<u64>,
     /// In units of one over the traffic denominator.
     pub(super) traffic: Option<u64>,
+    pub(super) devices_used: Option<u64>,
+    pub(super) migration_bytes: Option<u64>,
 }
 
 impl Caps {
     /// The capacities alone.
     pub(super) fn of(problem: &Problem) -> Self {
-        let device_bytes = problem.devices.iter().map(|d| d.capacity_bytes).collect();
-        Self { device_bytes, spill_bytes: None, traffic: None }
+        let device_bytes = (0..problem.devices.len()).map(|d| problem.limit_bytes(d)).collect();
+        let devices_used = problem.devices_max.and_then(|most| u64::try_from(most).ok());
+        Self { device_bytes, spill_bytes: None, traffic: None, devices_used, migration_bytes: None }
     }
 
     /// The same without any limit on devices.
@@ -40,7 +43,13 @@ impl Caps {
                     self.device_bytes[gpu] = self.device_bytes[gpu].min(limit);
                 }
             }
-            (_, ObjectiveValue::Bytes(_)) => {}
+            (ObjectiveKind::DevicesUsed, ObjectiveValue::Count(cap)) => {
+                self.devices_used = tighter(self.devices_used, cap);
+            }
+            (ObjectiveKind::Migration, ObjectiveValue::Bytes(cap)) => {
+                self.migration_bytes = tighter(self.migration_bytes, cap);
+            }
+            (_, ObjectiveValue::Bytes(_) | ObjectiveValue::Count(_)) => {}
         }
     }
 }

@@ -29,6 +29,10 @@ pub(super) struct Cost {
     pub(super) peak: Ratio,
     /// In units of one over the traffic denominator.
     pub(super) traffic: u64,
+    /// Devices that host a component.
+    pub(super) devices_used: u64,
+    /// Weight bytes that are not where the problem's current placement has them.
+    pub(super) migration_bytes: u64,
 }
 
 impl Assignment {
@@ -69,8 +73,20 @@ impl Assignment {
             spill_bytes: problem.cpus().map(|d| loads[d].weights + loads[d].kv_cache).sum(),
             peak: problem.gpus().map(ratio).max().unwrap_or(Ratio::ZERO),
             traffic: self.traffic(problem, classes),
+            devices_used: loads.iter().map(|load| u64::from(!load.empty)).sum(),
+            migration_bytes: self.migration_bytes(problem, classes),
             required_bytes,
         }
+    }
+
+    fn migration_bytes(&self, problem: &Problem, classes: &Classes) -> u64 {
+        let Some(current) = &problem.current else { return 0 };
+        let mut moved = 0;
+        self.each_unit(classes, |unit, device| {
+            let away = unit.components.iter().filter(|&&c| current.device_of[c] != device);
+            moved += away.map(|&c| problem.components[c].demand.weights_bytes).sum::<u64>();
+        });
+        moved
     }
 
     fn traffic(&self, problem: &Problem, classes: &Classes) -> u64 {
@@ -101,6 +117,8 @@ impl Cost {
         self.required_bytes.iter().zip(&caps.device_bytes).all(|(r, limit)| r <= limit)
             && caps.spill_bytes.is_none_or(|cap| self.spill_bytes <= cap)
             && caps.traffic.is_none_or(|cap| self.traffic <= cap)
+            && caps.devices_used.is_none_or(|cap| self.devices_used <= cap)
+            && caps.migration_bytes.is_none_or(|cap| self.migration_bytes <= cap)
     }
 
     /// `self` is better in `kind`, or equal there and better in what is left (peak, traffic, spill): so
@@ -111,6 +129,12 @@ impl Cost {
             ObjectiveKind::SpillBytes => key(self) < key(other),
             ObjectiveKind::PeakUtilization => (self.peak, key(self)) < (other.peak, key(other)),
             ObjectiveKind::Traffic => (self.traffic, key(self)) < (other.traffic, key(other)),
+            ObjectiveKind::DevicesUsed => {
+                (self.devices_used, key(self)) < (other.devices_used, key(other))
+            }
+            ObjectiveKind::Migration => {
+                (self.migration_bytes, key(self)) < (other.migration_bytes, key(other))
+            }
         }
     }
 }

@@ -16,6 +16,8 @@ pub(super) fn of(problem: &Problem, cost: &Cost, kind: ObjectiveKind) -> Objecti
         ObjectiveKind::SpillBytes => ObjectiveValue::Bytes(cost.spill_bytes),
         ObjectiveKind::PeakUtilization => ObjectiveValue::Ratio(cost.peak),
         ObjectiveKind::Traffic => transfers(problem, cost.traffic),
+        ObjectiveKind::DevicesUsed => ObjectiveValue::Count(cost.devices_used),
+        ObjectiveKind::Migration => ObjectiveValue::Bytes(cost.migration_bytes),
     }
 }
 
@@ -35,6 +37,8 @@ pub(super) fn bound(problem: &Problem, kind: ObjectiveKind, raw: Option<f64>) ->
             ObjectiveValue::Ratio(Ratio::new(grid, PEAK_GRID))
         }
         ObjectiveKind::Traffic => transfers(problem, next_multiple(raw, traffic_step(problem))),
+        ObjectiveKind::DevicesUsed => ObjectiveValue::Count(next_multiple(raw, 1)),
+        ObjectiveKind::Migration => ObjectiveValue::Bytes(next_multiple(raw, 1)),
     }
 }
 
@@ -71,7 +75,7 @@ pub(super) fn closes(kind: ObjectiveKind, optimum: ObjectiveValue, bound: Object
             let (optimum, bound) = (optimum.as_f64(), bound.as_f64());
             optimum - bound <= GAP_PEAK * optimum
         }
-        ObjectiveKind::SpillBytes | ObjectiveKind::Traffic => optimum <= bound,
+        _ => optimum <= bound,
     }
 }
 
@@ -80,6 +84,9 @@ pub(super) fn cap(optimum: ObjectiveValue, tolerance: Ratio) -> ObjectiveValue {
     match optimum {
         ObjectiveValue::Bytes(bytes) => {
             ObjectiveValue::Bytes(bytes.saturating_add(tolerance.floor_of(bytes)))
+        }
+        ObjectiveValue::Count(count) => {
+            ObjectiveValue::Count(count.saturating_add(tolerance.floor_of(count)))
         }
         ObjectiveValue::Ratio(r) => {
             ObjectiveValue::Ratio(exact_cap(r, tolerance).unwrap_or_else(|| {

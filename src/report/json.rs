@@ -148,7 +148,7 @@ fn objective(stage: &StageReport) -> Value {
 
 fn number(value: ObjectiveValue) -> Value {
     match value {
-        ObjectiveValue::Bytes(bytes) => json!(bytes),
+        ObjectiveValue::Bytes(number) | ObjectiveValue::Count(number) => json!(number),
         ObjectiveValue::Ratio(ratio) => json!(ratio.as_f64()),
     }
 }

@@ -72,6 +72,7 @@ pub(crate) fn decimals(text: &str) -> serde_json::Value {
 pub fn objective_value(kind: ObjectiveKind, value: ObjectiveValue) -> String {
     match (kind, value) {
         (_, ObjectiveValue::Bytes(bytes)) => format_bytes(bytes),
+        (_, ObjectiveValue::Count(count)) => count.to_string(),
         (ObjectiveKind::PeakUtilization, ObjectiveValue::Ratio(ratio)) => percent(ratio),
         (_, ObjectiveValue::Ratio(ratio)) => decimal(ratio),
     }

@@ -14,7 +14,7 @@ use crate::error::Error;
 use crate::hardware::{Device, DeviceKind, Hardware};
 use crate::memory::{ComponentDemand, Demand, Load, PerDevice};
 use crate::model::{ComponentId, ComponentKind, Model};
-use crate::problem::{Component, DeviceSet, Objective, Problem};
+use crate::problem::{Component, DeviceSet, Objective, Problem, Sends};
 use crate::quant::{Scheme, Storage};
 use crate::units::BYTES_MAX;
 
@@ -80,6 +80,10 @@ impl Scenario {
             traffic_denominator: self.traffic_denominator(),
             rules,
             objectives: with_spill_first(&self.objectives, self.hardware.has_cpu()),
+            headroom_bytes: Vec::new(),
+            devices_max: None,
+            sends: Sends::PerExpert,
+            current: None,
         })
     }
 

@@ -7,8 +7,13 @@ use crate::error::Error;
 use crate::problem::{Objective, ObjectiveKind};
 use crate::units::{Ratio, greatest_common_divisor, parse_decimal};
 
-const KINDS: [ObjectiveKind; 3] =
-    [ObjectiveKind::SpillBytes, ObjectiveKind::PeakUtilization, ObjectiveKind::Traffic];
+const KINDS: [ObjectiveKind; 5] = [
+    ObjectiveKind::SpillBytes,
+    ObjectiveKind::PeakUtilization,
+    ObjectiveKind::Traffic,
+    ObjectiveKind::DevicesUsed,
+    ObjectiveKind::Migration,
+];
 
 /// Peak utilization within 1 %, then traffic.
 pub fn default_objectives() -> Vec<Objective> {
@@ -19,7 +24,7 @@ pub fn default_objectives() -> Vec<Objective> {
 fn with_default_tolerance(kind: ObjectiveKind) -> Objective {
     let tolerance = match kind {
         ObjectiveKind::PeakUtilization => Ratio::new(1, 100),
-        ObjectiveKind::SpillBytes | ObjectiveKind::Traffic => Ratio::ZERO,
+        _ => Ratio::ZERO,
     };
     Objective { kind, tolerance }
 }

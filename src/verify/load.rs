@@ -14,6 +14,7 @@ use crate::problem::Problem;
 pub(crate) struct Load<'a> {
     problem: &'a Problem,
     device: &'a Device,
+    limit_bytes: u64,
     hosts_anything: bool,
     weights_bytes: u128,
     rounding_bytes: u128,
@@ -25,6 +26,7 @@ pub(crate) struct Load<'a> {
 impl<'a> Load<'a> {
     /// Nothing on it yet. `device` must be an index into the problem's devices.
     pub(crate) fn empty(problem: &'a Problem, device: usize) -> Self {
+        let limit_bytes = problem.limit_bytes(device);
         let device = &problem.devices[device];
         // Host memory stages what passes through it, whether or not it stays there.
         let staging_bytes =
@@ -32,6 +34,7 @@ impl<'a> Load<'a> {
         Self {
             problem,
             device,
+            limit_bytes,
             hosts_anything: false,
             weights_bytes: 0,
             rounding_bytes: 0,
@@ -88,9 +91,9 @@ impl<'a> Load<'a> {
         resident + u128::from(self.device.reserve_bytes) + transient
     }
 
-    /// Whether what it requires is within its capacity.
+    /// Whether what it requires is within its capacity, headroom left free.
     pub(crate) fn fits(&self) -> bool {
-        self.required() <= u128::from(self.device.capacity_bytes)
+        self.required() <= u128::from(self.limit_bytes)
     }
 
     /// What it requires, in bytes; saturated.

@@ -1,4 +1,4 @@
-//! What measuring a placement yields: bytes per device by purpose, and the three objectives.
+//! What measuring a placement yields: bytes per device by purpose, and the objectives.
 //!
 //! Plain results; the rules that produce them are in the files beside this one.
 
@@ -16,6 +16,10 @@ pub struct Measured {
     pub peak: Ratio,
     /// Activations sent between devices for one token.
     pub traffic: Traffic,
+    /// Devices that host a component.
+    pub devices_used: u64,
+    /// Weights that are not where the problem's current placement has them.
+    pub migration_bytes: u64,
 }
 
 impl Measured {
@@ -23,6 +27,8 @@ impl Measured {
     pub fn value(&self, kind: ObjectiveKind) -> ObjectiveValue {
         match kind {
             ObjectiveKind::SpillBytes => ObjectiveValue::Bytes(self.spill_bytes),
+            ObjectiveKind::DevicesUsed => ObjectiveValue::Count(self.devices_used),
+            ObjectiveKind::Migration => ObjectiveValue::Bytes(self.migration_bytes),
             ObjectiveKind::PeakUtilization => ObjectiveValue::Ratio(self.peak),
             ObjectiveKind::Traffic => {
                 ObjectiveValue::Ratio(self.traffic.expected_transfers_per_token())

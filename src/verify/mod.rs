@@ -135,7 +135,17 @@ fn measured(problem: &Problem, placement: &Placement, loads: &[Load<'_>]) -> Mea
         spill_bytes: saturate(spilled),
         peak,
         traffic: traffic::traffic(problem, placement),
+        devices_used: loads.iter().map(|load| u64::from(load.hosts_anything())).sum(),
+        migration_bytes: migrated(problem, placement),
     }
+}
+
+/// Weights on another device than the current placement's.
+fn migrated(problem: &Problem, placement: &Placement) -> u64 {
+    let Some(current) = &problem.current else { return 0 };
+    let moved = homes(problem, placement).zip(&current.device_of);
+    let moved = moved.filter(|((_, device), from)| device != *from);
+    saturate(moved.map(|((component, _), _)| u128::from(component.demand.weights_bytes)).sum())
 }
 
 /// Sums are taken in 128 bits, where no number of `u64` terms that fits in memory can overflow; only

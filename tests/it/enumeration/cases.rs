@@ -3,7 +3,7 @@
 use apportion::hardware::{Device, DeviceKind};
 use apportion::memory::{ComponentDemand, Workspace};
 use apportion::model::ComponentId;
-use apportion::problem::{Component, DeviceSet, Objective, ObjectiveKind, Problem, Rule};
+use apportion::problem::{Component, DeviceSet, Objective, ObjectiveKind, Problem, Rule, Sends};
 use apportion::units::Ratio;
 
 use crate::support::Random;
@@ -71,6 +71,10 @@ pub fn random_problem(random: &mut Random, layers_max: u64) -> Problem {
         traffic_denominator: denominator,
         rules: Vec::new(),
         objectives: random_objectives(random, has_cpu),
+        headroom_bytes: Vec::new(),
+        devices_max: None,
+        sends: Sends::PerExpert,
+        current: None,
     };
     problem.rules = random_rules(random, &problem);
     problem.apply_rules();

@@ -25,6 +25,7 @@ fn value(problem: &Problem, costs: &Costs, kind: ObjectiveKind) -> ObjectiveValu
         ObjectiveKind::Traffic => {
             ObjectiveValue::Ratio(Ratio::new(costs.2, problem.traffic_denominator))
         }
+        other => unreachable!("{other:?} is not asked for here"),
     }
 }
 

@@ -14,7 +14,7 @@ use apportion::hardware::{Device, DeviceKind};
 use apportion::memory::{ComponentDemand, Workspace};
 use apportion::model::{ComponentId, ComponentKind};
 use apportion::placement::Placement;
-use apportion::problem::{Component, DeviceSet, Objective, ObjectiveKind, Problem, Rule};
+use apportion::problem::{Component, DeviceSet, Objective, ObjectiveKind, Problem, Rule, Sends};
 use apportion::units::Ratio;
 
 /// Weights per component kind, in bytes, unless a component is given its own.
@@ -242,6 +242,10 @@ impl Tiny {
             traffic_denominator: u64::from(self.experts.max(1)),
             rules,
             objectives: self.objectives.clone().unwrap_or_else(|| self.default_objectives()),
+            headroom_bytes: Vec::new(),
+            devices_max: None,
+            sends: Sends::PerExpert,
+            current: None,
         }
     }
 
