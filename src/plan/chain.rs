@@ -9,6 +9,7 @@
 
 mod contiguous;
 mod pressure;
+mod priced;
 mod walk;
 
 use std::collections::BTreeSet;
@@ -84,7 +85,14 @@ pub(super) fn search<B: Backend>(
         evened: 0,
         incomplete: false,
     };
-    let runs = contiguous::enumerate(&mut chain)?;
+    let priced = priced::search(&mut chain)?;
+    if chain.closed() {
+        return Ok(());
+    }
+    let runs = match priced {
+        Some(runs) => runs,
+        None => contiguous::enumerate(&mut chain)?,
+    };
     if chain.closed() {
         return Ok(());
     }

@@ -16,6 +16,7 @@ mod fill;
 mod formulation;
 mod infeasible;
 mod outcome;
+mod price;
 mod presolve;
 mod program;
 mod relax;

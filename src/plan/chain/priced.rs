@@ -1,0 +1,154 @@
+//! The search by prices: walks of single runs in order of what they must cost, and a bound for all others.
+
+use std::collections::BTreeSet;
+
+use super::Chain;
+use super::contiguous::Runs;
+use crate::error::Error;
+use crate::plan::price::{self, Market, Run, SingleRuns, Walks};
+use crate::plan::solver::Backend;
+use crate::plan::value;
+use crate::problem::{ObjectiveKind, Sends};
+
+/// Counts of homes that are tried as walks, per stage.
+const ARRANGED_MAX: usize = 12;
+
+/// Closes the stage, or says what it knows of single runs; `None` when prices do not apply here.
+pub(super) fn search<B: Backend>(chain: &mut Chain<'_, '_, B>) -> Result<Option<Runs>, Error> {
+    let (problem, classes) = (chain.search.problem, chain.search.classes);
+    let carries_cache = |c: &crate::plan::classes::LayerClass| {
+        c.items.iter().any(|item| item.profile.kv_cache_bytes > 0)
+    };
+    if problem.sends != Sends::PerExpert || classes.by_kind.iter().any(carries_cache) {
+        return Ok(None);
+    }
+    let market = Market::of(problem, classes, chain.caps);
+    let minimises = chain.kind == ObjectiveKind::Traffic;
+    let runs = if price::affordable(&market) { Some(first_walks(chain, &market)?) } else { None };
+    if chain.closed() {
+        return Ok(Some(Runs { complete: false, bound_units: 0 }));
+    }
+    let mut others = 0;
+    if minimises {
+        all_walks(chain, &market)?;
+        if chain.closed() {
+            return Ok(Some(Runs { complete: false, bound_units: 0 }));
+        }
+        others = returning(chain, &market)?;
+    }
+    let Some((prices, units)) = runs else { return Ok(None) };
+    raise(chain, units.min(others));
+    if chain.closed() {
+        return Ok(Some(Runs { complete: false, bound_units: 0 }));
+    }
+    let known = match prices.and_then(|prices| SingleRuns::of(&market, &prices)) {
+        Some(walks) => listed(chain, &market, &walks)?,
+        None => Runs { complete: true, bound_units: u64::MAX / 4 },
+    };
+    if minimises {
+        let best = chain.answer.best.as_ref().map_or(u64::MAX, |best| best.cost.traffic);
+        let runs = if known.complete { best } else { known.bound_units };
+        raise(chain, runs.min(others).min(best));
+    }
+    Ok(Some(known))
+}
+
+/// The best prices for walks of single runs, the bound they prove, and their walks tried.
+fn first_walks<B: Backend>(
+    chain: &mut Chain<'_, '_, B>,
+    market: &Market,
+) -> Result<(Option<Vec<i64>>, u64), Error> {
+    let target = chain.traffic_max().min(1 << 40);
+    let Some(priced) = price::single_runs(chain.search, market, target)? else {
+        return Ok((None, u64::MAX / 4));
+    };
+    let mut tried = BTreeSet::new();
+    for walk in &priced.answers {
+        let homes = homes(&walk.runs);
+        if tried.insert(homes.clone()) {
+            chain.leaf(&homes, 0)?;
+        }
+    }
+    let units = units(market, priced.bound, chain.pressure.step);
+    Ok((Some(priced.prices), units))
+}
+
+/// Bounds every walk by the counts of homes it has, and tries to walk the cheapest ones.
+fn all_walks<B: Backend>(chain: &mut Chain<'_, '_, B>, market: &Market) -> Result<(), Error> {
+    let target = chain.traffic_max().min(1 << 40);
+    let Some(priced) = price::counts(chain.search, market, Walks::Any, target)? else {
+        return Ok(());
+    };
+    raise(chain, units(market, priced.bound, chain.pressure.step));
+    let mut tried = BTreeSet::new();
+    for answer in &priced.answers {
+        if tried.len() >= ARRANGED_MAX || chain.closed() {
+            break;
+        }
+        if tried.insert(answer.homes.clone())
+            && let Some(homes) = price::arranged(market, &answer.homes)
+        {
+            chain.leaf(&homes, 0)?;
+        }
+    }
+    Ok(())
+}
+
+/// A bound for the walks that come to some device more than once.
+fn returning<B: Backend>(chain: &mut Chain<'_, '_, B>, market: &Market) -> Result<u64, Error> {
+    let target = chain.traffic_max().min(1 << 40);
+    let priced = price::counts(chain.search, market, Walks::Returning, target)?;
+    Ok(priced.map_or(0, |priced| units(market, priced.bound, chain.pressure.step)))
+}
+
+/// Tries walks of single runs in order of what they must cost, until none can matter any more.
+fn listed<B: Backend>(
+    chain: &mut Chain<'_, '_, B>,
+    market: &Market,
+    walks: &SingleRuns,
+) -> Result<Runs, Error> {
+    let step = chain.pressure.step;
+    let mut threshold = units(market, walks.least(), step);
+    while threshold <= chain.traffic_max() {
+        let most = market.scaled(threshold);
+        let go_on = walks.visit(most, &mut |runs, cost| {
+            if threshold > chain.traffic_max() {
+                return Ok(true);
+            }
+            let bound = units(market, cost, step);
+            // Cheaper ones were visited before.
+            if bound < threshold && threshold > units(market, walks.least(), step) {
+                return Ok(true);
+            }
+            Ok::<bool, Error>(chain.leaf(&homes(runs), bound)? && !chain.closed())
+        })?;
+        if !go_on || chain.search.out_of_time() {
+            return Ok(Runs { complete: false, bound_units: threshold });
+        }
+        threshold += step;
+    }
+    Ok(Runs { complete: true, bound_units: threshold })
+}
+
+/// Raises the stage's bound.
+fn raise<B: Backend>(chain: &mut Chain<'_, '_, B>, units: u64) {
+    let problem = chain.search.problem;
+    let best = chain.answer.best.as_ref().map(|best| value::of(problem, &best.cost, chain.kind));
+    if chain.kind == ObjectiveKind::Traffic
+        && let Some(best) = best
+    {
+        let bound = value::transfers(problem, units).min(best);
+        chain.answer.bound = chain.answer.bound.max(bound);
+    }
+}
+
+/// The traffic that a scaled bound proves, lifted to the next that there can be.
+fn units(market: &Market, bound: i64, step: u64) -> u64 {
+    let bound = u64::try_from(bound).unwrap_or(0);
+    let scale = u64::try_from(market.scale).unwrap_or(1);
+    bound.div_ceil(scale).div_ceil(step) * step
+}
+
+fn homes(runs: &[Run]) -> Vec<usize> {
+    runs.iter().flat_map(|run| std::iter::repeat_n(run.device, run.to - run.from)).collect()
+}

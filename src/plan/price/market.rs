@@ -1,0 +1,173 @@
+//! What prices are put on: a problem's classes and devices as flat tables of numbers.
+
+use crate::plan::caps::Caps;
+use crate::plan::classes::{Classes, Presence, Profile};
+use crate::plan::evaluate::host_staging_bytes;
+use crate::problem::{DeviceSet, Problem};
+
+/// Items of one class of layers that cannot be told apart.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::plan) struct Item {
+    /// The class of their layers.
+    pub(in crate::plan) home: usize,
+    /// Their place among the items of that class.
+    pub(in crate::plan) index: usize,
+    pub(in crate::plan) profile: Profile,
+    pub(in crate::plan) per_layer: u64,
+    pub(in crate::plan) total: u64,
+}
+
+/// The homes of one class of layers.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::plan) struct Home {
+    pub(in crate::plan) profile: Profile,
+    pub(in crate::plan) total: u64,
+}
+
+/// What is on a device beside the items that are up for choice.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Held {
+    pub(super) weights_bytes: u64,
+    pub(super) kv_cache_bytes: u64,
+    pub(super) presence: Presence,
+}
+
+impl Held {
+    pub(super) fn add(&mut self, profile: &Profile, count: u64) {
+        if count == 0 {
+            return;
+        }
+        let times = |bytes: u64| bytes.saturating_mul(count);
+        self.weights_bytes = self.weights_bytes.saturating_add(times(profile.weights_bytes));
+        self.kv_cache_bytes = self.kv_cache_bytes.saturating_add(times(profile.kv_cache_bytes));
+        let presence = &mut self.presence;
+        presence.workspace_bytes = presence.workspace_bytes.max(profile.presence.workspace_bytes);
+        presence.staging_bytes = presence.staging_bytes.max(profile.presence.staging_bytes);
+    }
+}
+
+/// One device.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Site {
+    /// What it may require beyond its reserve; `None` when not even that fits.
+    pub(super) room_bytes: Option<u64>,
+    /// The most weights and KV cache it may hold, where a cap on spilled bytes says so.
+    pub(super) held_max: u64,
+    pub(super) host_staging_bytes: u64,
+    pub(super) may_embed: bool,
+    pub(super) may_head: bool,
+    /// Per class of layers.
+    pub(super) may_home: Vec<bool>,
+    /// Per item class: the fewest and the most it may hold.
+    pub(super) items: Vec<(u64, u64)>,
+}
+
+/// A problem under caps, ready to be priced.
+#[derive(Clone, Debug)]
+pub(in crate::plan) struct Market {
+    pub(super) sites: Vec<Site>,
+    /// Per device, the first one that nothing tells apart from it.
+    pub(super) like: Vec<usize>,
+    pub(in crate::plan) homes: Vec<Home>,
+    pub(in crate::plan) items: Vec<Item>,
+    /// Per layer, its class.
+    pub(super) layers: Vec<usize>,
+    /// `None` when the problem has none.
+    pub(super) embedding: Option<Profile>,
+    /// `None` when it is the embedding.
+    pub(super) head: Option<Profile>,
+    /// What a change of device costs, in traffic units.
+    pub(super) hand_over: i64,
+    /// Prices and values are in units of one over this of a traffic unit.
+    pub(in crate::plan) scale: i64,
+}
+
+/// Scaled values of a hand-over stay near this.
+const HAND_OVER_SCALED: i64 = 1 << 18;
+
+impl Market {
+    pub(in crate::plan) fn of(problem: &Problem, classes: &Classes, caps: &Caps) -> Self {
+        let homes: Vec<Home> = classes
+            .by_kind
+            .iter()
+            .map(|c| Home { profile: c.home, total: number(c.layers.len()) })
+            .collect();
+        let mut items = Vec::new();
+        for (home, class) in classes.by_kind.iter().enumerate() {
+            for (index, item) in class.items.iter().enumerate() {
+                let per_layer = number(item.per_layer);
+                let total = per_layer * homes[home].total;
+                items.push(Item { home, index, profile: item.profile, per_layer, total });
+            }
+        }
+        let embedding = &classes.embedding;
+        let embedding = (!embedding.components.is_empty()).then_some(embedding.profile);
+        let hand_over = i64::try_from(problem.traffic_denominator).unwrap_or(i64::MAX);
+        let mut market = Self {
+            sites: Vec::new(),
+            like: Vec::new(),
+            homes,
+            items,
+            layers: classes.layers.iter().map(|layer| layer.class).collect(),
+            embedding,
+            head: classes.head.as_ref().map(|head| head.profile),
+            hand_over,
+            scale: (HAND_OVER_SCALED / hand_over.max(1)).max(1),
+        };
+        market.sites = (0..problem.devices.len()).map(|d| market.site(problem, caps, d)).collect();
+        let like = |d: usize| market.sites.iter().position(|site| *site == market.sites[d]);
+        market.like = (0..market.sites.len()).map(|d| like(d).unwrap_or(d)).collect();
+        market
+    }
+
+    fn site(&self, problem: &Problem, caps: &Caps, device: usize) -> Site {
+        let only = DeviceSet::only(device);
+        let bounds = |item: &Item| {
+            let allowed = item.profile.allowed;
+            let most = if allowed.contains(device) { item.total } else { 0 };
+            (if allowed == only { item.total } else { 0 }, most)
+        };
+        let cpus: Vec<usize> = problem.cpus().collect();
+        let spilled = caps.spill_bytes.filter(|_| cpus.contains(&device));
+        Site {
+            room_bytes: caps.device_bytes[device]
+                .checked_sub(problem.devices[device].reserve_bytes),
+            held_max: spilled.unwrap_or(u64::MAX),
+            host_staging_bytes: host_staging_bytes(problem, device),
+            may_embed: self.embedding.is_some_and(|e| e.allowed.contains(device)),
+            may_head: self.head.or(self.embedding).is_some_and(|h| h.allowed.contains(device)),
+            may_home: self.homes.iter().map(|h| h.profile.allowed.contains(device)).collect(),
+            items: self.items.iter().map(bounds).collect(),
+        }
+    }
+
+    /// Nothing but the ends of the chain that are there.
+    pub(super) fn ends(&self, device: usize, ends: Ends) -> Held {
+        let staging_bytes = self.sites[device].host_staging_bytes;
+        let presence = Presence { workspace_bytes: 0, staging_bytes };
+        let mut held = Held { weights_bytes: 0, kv_cache_bytes: 0, presence };
+        if ends.embedding {
+            self.embedding.iter().for_each(|profile| held.add(profile, 1));
+        }
+        if ends.head {
+            self.head.iter().for_each(|profile| held.add(profile, 1));
+        }
+        held
+    }
+
+    /// What `units` of traffic are in scaled values.
+    pub(in crate::plan) fn scaled(&self, units: u64) -> i64 {
+        i64::try_from(units).unwrap_or(i64::MAX).saturating_mul(self.scale)
+    }
+}
+
+/// Which ends of the chain a device holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Ends {
+    pub(super) embedding: bool,
+    pub(super) head: bool,
+}
+
+pub(super) fn number(count: usize) -> u64 {
+    u64::try_from(count).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,52 @@
+//! Bounds by prices: what no placement can be below, device by device.
+//!
+//! Put a price on every item. Whatever the placement, what all devices hold costs the same in total; so
+//! the traffic of any placement is at least the sum of what each device can make of it at best. That
+//! needs no program: a device is a small knapsack, and the homes of the layers are added up exactly by a
+//! table. The walk that attains the bound is a near-perfect candidate at once. See
+//! [`crate::documentation::formulation`], "Prices".
+
+mod arrange;
+mod ascent;
+mod counts;
+mod device;
+mod market;
+mod runs;
+mod segments;
+
+use crate::error::Error;
+use crate::plan::search::Search;
+use crate::plan::solver::Backend;
+use ascent::Evaluation;
+
+pub(super) use arrange::arranged;
+pub(super) use ascent::Priced;
+pub(super) use counts::{Answer, Walks};
+pub(super) use market::Market;
+pub(super) use runs::{Run, Walk, Walks as SingleRuns, affordable};
+
+/// The best prices for walks of single runs.
+pub(super) fn single_runs<B: Backend>(
+    search: &mut Search<'_, B>,
+    market: &Market,
+    target_units: u64,
+) -> Result<Option<Priced<Walk>>, Error> {
+    ascent::ascend(search, market, market.scaled(target_units), |prices, _| {
+        let walk = runs::cheapest(market, prices)?;
+        Some(Evaluation::Found { cost: walk.cost, items: walk.items.clone(), answer: walk })
+    })
+}
+
+/// The best prices for counts of homes, whatever the order of the layers.
+pub(super) fn counts<B: Backend>(
+    search: &mut Search<'_, B>,
+    market: &Market,
+    walks: Walks,
+    target_units: u64,
+) -> Result<Option<Priced<Answer>>, Error> {
+    let Some(segments) = segments::Segments::of(market) else { return Ok(None) };
+    let target = market.scaled(target_units);
+    ascent::ascend(search, market, target, |prices, total| {
+        counts::cheapest(market, &segments, walks, prices, target - total)
+    })
+}
