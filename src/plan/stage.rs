@@ -18,6 +18,9 @@ use crate::problem::ObjectiveKind;
 /// Nodes of a program on the first attempt at a stage.
 const NODES_FIRST: u64 = 2_000;
 
+/// Devices up to which the relaxation is tried before prices.
+const DEVICES_RELAXED_MAX: usize = 3;
+
 impl<B: Backend> Search<'_, B> {
     /// Minimises `kind` under `caps`, starting from `incumbent` if it satisfies them.
     pub(super) fn minimise(
@@ -64,14 +67,31 @@ impl<B: Backend> Search<'_, B> {
         incumbent: Option<Candidate>,
         nodes: u64,
     ) -> Result<StageAnswer, Error> {
-        let mut answer = self.relaxed(kind, caps, incumbent, nodes)?;
+        let chain_matters = kind == ObjectiveKind::Traffic || caps.traffic.is_some();
+        // On many devices prices settle in milliseconds what the relaxation takes seconds to leave open.
+        let priced_first = kind == ObjectiveKind::Traffic
+            && self.problem.devices.len() > DEVICES_RELAXED_MAX
+            && incumbent.is_some();
+        let mut answer = if priced_first {
+            let bound = value::bound(self.problem, kind, None);
+            let mut answer = StageAnswer { best: incumbent, bound, infeasible: false };
+            chain::search(self, kind, caps, &mut answer, nodes)?;
+            if self.closed(kind, &answer) {
+                return Ok(self.settled(kind, answer));
+            }
+            let bound = answer.bound;
+            let mut answer = self.relaxed(kind, caps, answer.best, nodes)?;
+            answer.bound = answer.bound.max(bound);
+            answer
+        } else {
+            self.relaxed(kind, caps, incumbent, nodes)?
+        };
         if answer.infeasible && answer.best.is_none() {
             return Ok(answer);
         }
         // A placement that was evaluated in integers outweighs a solver that finds none.
         answer.infeasible = false;
-        let chain_matters = kind == ObjectiveKind::Traffic || caps.traffic.is_some();
-        if chain_matters && !self.closed(kind, &answer) {
+        if chain_matters && !priced_first && !self.closed(kind, &answer) {
             chain::search(self, kind, caps, &mut answer, nodes)?;
         }
         Ok(self.settled(kind, answer))

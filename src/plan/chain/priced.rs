@@ -22,22 +22,30 @@ pub(super) fn search<B: Backend>(chain: &mut Chain<'_, '_, B>) -> Result<Option<
     if problem.sends != Sends::PerExpert || classes.by_kind.iter().any(carries_cache) {
         return Ok(None);
     }
-    let market = Market::of(problem, classes, chain.caps);
+    let market = Market::of(problem, classes, chain.caps, &price::zones(classes));
     let minimises = chain.kind == ObjectiveKind::Traffic;
+    let t = std::time::Instant::now();
+    let dbg = |what: &str, chain: &Chain<'_, '_, B>| if std::env::var("APP_DEBUG").is_ok() { eprintln!("dbg {what} {:?} best {:?} bound {:?}", t.elapsed(), chain.answer.best.as_ref().map(|b| b.cost.traffic), chain.answer.bound) };
+    dbg("start", chain);
     let runs = if price::affordable(&market) { Some(first_walks(chain, &market)?) } else { None };
+    dbg("runs", chain);
     if chain.closed() {
         return Ok(Some(Runs { complete: false, bound_units: 0 }));
     }
     let mut others = 0;
+    let start = runs.as_ref().and_then(|(prices, _)| prices.as_deref());
     if minimises {
-        all_walks(chain, &market)?;
+        all_walks(chain, &market, start)?;
+        dbg("all", chain);
         if chain.closed() {
             return Ok(Some(Runs { complete: false, bound_units: 0 }));
         }
-        others = returning(chain, &market)?;
+        others = returning(chain, &market, start)?;
+        dbg("returning", chain);
     }
     let Some((prices, units)) = runs else { return Ok(None) };
     raise(chain, units.min(others));
+    dbg(&format!("both {units} {others}"), chain);
     if chain.closed() {
         return Ok(Some(Runs { complete: false, bound_units: 0 }));
     }
@@ -74,9 +82,13 @@ fn first_walks<B: Backend>(
 }
 
 /// Bounds every walk by the counts of homes it has, and tries to walk the cheapest ones.
-fn all_walks<B: Backend>(chain: &mut Chain<'_, '_, B>, market: &Market) -> Result<(), Error> {
+fn all_walks<B: Backend>(
+    chain: &mut Chain<'_, '_, B>,
+    market: &Market,
+    start: Option<&[i64]>,
+) -> Result<(), Error> {
     let target = chain.traffic_max().min(1 << 40);
-    let Some(priced) = price::counts(chain.search, market, Walks::Any, target)? else {
+    let Some(priced) = price::counts(chain.search, market, Walks::Any, start, target)? else {
         return Ok(());
     };
     raise(chain, units(market, priced.bound, chain.pressure.step));
@@ -95,9 +107,13 @@ fn all_walks<B: Backend>(chain: &mut Chain<'_, '_, B>, market: &Market) -> Resul
 }
 
 /// A bound for the walks that come to some device more than once.
-fn returning<B: Backend>(chain: &mut Chain<'_, '_, B>, market: &Market) -> Result<u64, Error> {
+fn returning<B: Backend>(
+    chain: &mut Chain<'_, '_, B>,
+    market: &Market,
+    start: Option<&[i64]>,
+) -> Result<u64, Error> {
     let target = chain.traffic_max().min(1 << 40);
-    let priced = price::counts(chain.search, market, Walks::Returning, target)?;
+    let priced = price::counts(chain.search, market, Walks::Returning, start, target)?;
     Ok(priced.map_or(0, |priced| units(market, priced.bound, chain.pressure.step)))
 }
 

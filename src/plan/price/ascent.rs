@@ -1,4 +1,4 @@
-//! The best prices: those at which even the cheapest walk costs the most.
+//! The best prices: those at which even the cheapest answer costs the most.
 //!
 //! The bound is concave and piecewise linear in the prices. Every evaluation yields a plane above it; a
 //! small linear program over the planes proposes the next prices, until planes and bound meet.
@@ -13,7 +13,7 @@ use crate::plan::value::floor;
 /// Evaluations at most.
 const ROUNDS_MAX: usize = 60;
 
-/// Prices move on a grid of this many steps between nothing and the most they can be.
+/// Prices move on a grid of this many steps between the least and the most they can be.
 const GRID: i64 = 1 << 20;
 
 /// What is cheapest at some prices.
@@ -35,10 +35,68 @@ pub(in crate::plan) struct Priced<T> {
     pub(in crate::plan) answers: Vec<T>,
 }
 
-/// The largest price worth asking for an item.
-fn price_max(market: &Market, item: usize) -> i64 {
-    let away = market.scaled(2 * market.items[item].profile.visits);
-    away.saturating_add(2 * market.hand_over * market.scale)
+/// A concave function of prices, known by planes above it, between bounds on each price.
+pub(super) struct Planes {
+    bounds: Vec<(i64, i64)>,
+    planes: Vec<(i64, Vec<i64>)>,
+}
+
+impl Planes {
+    pub(super) fn new(bounds: Vec<(i64, i64)>) -> Self {
+        Self { bounds, planes: Vec::new() }
+    }
+
+    /// Adds the plane through `value` at `prices`.
+    pub(super) fn add(&mut self, prices: &[i64], value: i64, slopes: Vec<i64>) {
+        // Relative to the least prices, which are the program's zero.
+        let beyond = slopes.iter().zip(prices).zip(&self.bounds);
+        let flat: i64 = beyond.map(|((slope, price), (least, _))| slope * (price - least)).sum();
+        self.planes.push((value - flat, slopes));
+    }
+
+    /// The prices at which the lowest plane is highest, and how high that is.
+    pub(super) fn highest<B: Backend>(
+        &self,
+        search: &mut Search<'_, B>,
+    ) -> Result<Option<(Vec<i64>, i64)>, Error> {
+        let mut program = Program::default();
+        let grid = i32::try_from(GRID).unwrap_or(i32::MAX);
+        let name = |j: usize| format!("price{j}");
+        let vars: Vec<Var> =
+            (0..self.bounds.len()).map(|j| program.continuous(name(j), Some(grid))).collect();
+        let units: Vec<i64> =
+            self.bounds.iter().map(|(least, most)| ((most - least) / GRID).max(1)).collect();
+        // The height may be negative, a variable may not.
+        let lowest = self.planes.iter().map(|(flat, _)| *flat).min().unwrap_or(0);
+        let floor_height = lowest.min(0).saturating_mul(4);
+        let height = program.continuous("height".to_owned(), None);
+        for (index, (flat, slopes)) in self.planes.iter().enumerate() {
+            let mut terms = vec![(height, 1)];
+            let slopes = slopes.iter().zip(&vars).zip(&units);
+            terms.extend(slopes.map(|((slope, &var), unit)| (var, -slope * unit)));
+            program.at_most(format!("plane{index}"), terms, flat - floor_height);
+        }
+        program.objective = vec![(height, -1)];
+        let run = search.run(&program, 0.0, 1)?;
+        let Some(values) = run.values else { return Ok(None) };
+        let value = |var: Var| values.get(var.index()).copied().unwrap_or(0.0);
+        let prices = vars.iter().zip(&units).zip(&self.bounds);
+        let prices = prices.map(|((&var, unit), (least, _))| least + signed(floor(value(var) + 0.5)) * unit);
+        Ok(Some((prices.collect(), floor_height.saturating_add(signed(floor(value(height)))))))
+    }
+}
+
+/// The least and the most worth asking for every item that has a price: anything up to sending it far
+/// away, or not far from prices that are known to be good.
+fn bounds(market: &Market, free: &[usize], start: Option<&[i64]>) -> Vec<(i64, i64)> {
+    let of = |&j: &usize| {
+        let away = market.scaled(2 * market.items[j].profile.visits);
+        match start {
+            Some(start) => ((start[j] - away / 8).max(0), start[j] + away / 8),
+            None => (0, away.saturating_add(2 * market.hand_over * market.scale)),
+        }
+    };
+    free.iter().map(of).collect()
 }
 
 /// Items whose price matters: those that are not wholly where they must be.
@@ -51,85 +109,53 @@ fn priced(market: &Market) -> Vec<usize> {
 pub(super) fn ascend<B: Backend, T: Clone>(
     search: &mut Search<'_, B>,
     market: &Market,
+    start: Option<&[i64]>,
     target: i64,
-    mut evaluate: impl FnMut(&[i64], i64) -> Option<Evaluation<T>>,
+    mut evaluate: impl FnMut(&mut Search<'_, B>, &[i64], i64) -> Result<Option<Evaluation<T>>, Error>,
 ) -> Result<Option<Priced<T>>, Error> {
     let free = priced(market);
     let mut prices = vec![0; market.items.len()];
     for &j in &free {
-        prices[j] = market.scaled(2 * market.items[j].profile.visits);
+        let away = market.scaled(2 * market.items[j].profile.visits);
+        prices[j] = start.map_or(away, |start| start[j]);
     }
-    let mut planes: Vec<(i64, Vec<i64>)> = Vec::new();
+    let mut planes = Planes::new(bounds(market, &free, start));
     let mut best: Option<Priced<T>> = None;
     for _ in 0..ROUNDS_MAX {
         let total: i64 = free.iter().map(|&j| prices[j] * signed(market.items[j].total)).sum();
-        let Some(evaluation) = evaluate(&prices, total) else { break };
+        let Some(evaluation) = evaluate(search, &prices, total)? else { break };
         let Evaluation::Found { answer, cost, items } = evaluation else {
             let answers = best.map(|best| best.answers).unwrap_or_default();
-            return Ok(Some(Priced { prices, bound: target, answers }));
+            return Ok(Some(Priced { prices, bound: target.saturating_add(1), answers }));
         };
         let bound = cost + total;
-        let slopes: Vec<i64> =
-            free.iter().map(|&j| signed(market.items[j].total) - signed(items[j])).collect();
-        let flat: i64 = slopes.iter().zip(&free).map(|(slope, &j)| slope * prices[j]).sum();
-        planes.push((bound - flat, slopes));
-        let answers = best.as_mut().map(|b| std::mem::take(&mut b.answers)).unwrap_or_default();
-        let better = best.as_ref().is_none_or(|best| bound > best.bound);
-        let mut now = match best.take() {
-            Some(best) if !better => best,
-            _ => Priced { prices: prices.clone(), bound, answers: Vec::new() },
-        };
-        now.answers = answers;
-        now.answers.insert(0, answer);
-        let reached = now.bound;
-        best = Some(now);
-        if reached >= target || search.out_of_time() {
+        let slopes = free.iter().map(|&j| signed(market.items[j].total) - signed(items[j]));
+        let here: Vec<i64> = free.iter().map(|&j| prices[j]).collect();
+        planes.add(&here, bound, slopes.collect());
+        let best = best.get_or_insert_with(|| Priced {
+            prices: prices.clone(),
+            bound,
+            answers: Vec::new(),
+        });
+        best.answers.insert(0, answer);
+        if bound > best.bound {
+            best.bound = bound;
+            best.prices.clone_from(&prices);
+        }
+        if best.bound > target || search.out_of_time() {
             break;
         }
-        let Some((next, above)) = propose(search, market, &free, &planes)? else { break };
+        let Some((next, above)) = planes.highest(search)? else { break };
         // The planes are read from floating point; a hundredth of a traffic unit is beyond doubt.
-        let done = above.saturating_sub(reached) <= (market.scale / 100).max(1);
-        if done || next == prices {
+        let done = above.saturating_sub(best.bound) <= (market.scale / 100).max(1);
+        let mut proposed = prices.clone();
+        free.iter().zip(next).for_each(|(&j, price)| proposed[j] = price);
+        if done || proposed == prices {
             break;
         }
-        prices = next;
+        prices = proposed;
     }
     Ok(best)
-}
-
-/// The prices at which the planes are highest, and how high that is.
-fn propose<B: Backend>(
-    search: &mut Search<'_, B>,
-    market: &Market,
-    free: &[usize],
-    planes: &[(i64, Vec<i64>)],
-) -> Result<Option<(Vec<i64>, i64)>, Error> {
-    let mut program = Program::default();
-    let grid = i32::try_from(GRID).unwrap_or(i32::MAX);
-    let vars: Vec<Var> = free
-        .iter()
-        .map(|j| program.continuous(format!("price{j}"), Some(grid)))
-        .collect();
-    let units: Vec<i64> = free.iter().map(|&j| (price_max(market, j) / GRID).max(1)).collect();
-    let height = program.continuous("height".to_owned(), None);
-    for (index, (flat, slopes)) in planes.iter().enumerate() {
-        let mut terms = vec![(height, 1)];
-        let slopes = slopes.iter().zip(&vars).zip(&units);
-        terms.extend(slopes.map(|((slope, &var), unit)| (var, -slope * unit)));
-        program.at_most(format!("plane{index}"), terms, *flat);
-    }
-    let most = market.hand_over.saturating_mul(market.scale).saturating_mul(1 << 20);
-    program.at_most("most".to_owned(), vec![(height, 1)], most);
-    program.objective = vec![(height, -1)];
-    let run = search.run(&program, 0.0, 1)?;
-    let Some(values) = run.values else { return Ok(None) };
-    let mut prices = vec![0; market.items.len()];
-    for ((&j, var), unit) in free.iter().zip(&vars).zip(&units) {
-        let value = values.get(var.index()).copied().unwrap_or(0.0);
-        prices[j] = signed(floor(value + 0.5)) * unit;
-    }
-    let above = values.get(height.index()).copied().unwrap_or(0.0);
-    Ok(Some((prices, signed(floor(above)))))
 }
 
 fn signed(count: u64) -> i64 {

@@ -4,10 +4,13 @@
 //! a walk of so many runs in all makes one change less. That ignores that runs must not overlap, which
 //! makes it a bound for every walk, not only for those of single runs.
 
-use super::ascent::Evaluation;
+use super::ascent::{Evaluation, Planes};
 use super::device::{self, Best};
 use super::market::{Ends, Held, Market};
 use super::segments::Segments;
+use crate::error::Error;
+use crate::plan::search::Search;
+use crate::plan::solver::Backend;
 
 /// Steps from a state by a choice that one table may take.
 const WORK_MAX: usize = 100_000_000;
@@ -33,8 +36,8 @@ pub(in crate::plan) struct Answer {
 /// One thing a device can do.
 #[derive(Clone, Debug)]
 struct Choice {
+    homes: Vec<u64>,
     step: usize,
-    ends: Ends,
     /// Whether it comes back to the device.
     again: bool,
     cost: i64,
@@ -45,7 +48,6 @@ struct Choice {
 #[derive(Clone, Copy)]
 struct Seller<'a> {
     market: &'a Market,
-    segments: &'a Segments,
     device: usize,
     ends: Ends,
     prices: &'a [i64],
@@ -53,13 +55,14 @@ struct Seller<'a> {
 
 /// The cheapest counts at these prices, as far as they cost at most `target`, the prices of everything
 /// included; `None` when there are none or the table would be too large.
-pub(super) fn cheapest(
+pub(super) fn cheapest<B: Backend>(
+    search: &mut Search<'_, B>,
     market: &Market,
     segments: &Segments,
     walks: Walks,
     prices: &[i64],
     target: i64,
-) -> Option<Evaluation<Answer>> {
+) -> Result<Option<Evaluation<Answer>>, Error> {
     let mut choices: Vec<Vec<Choice>> = Vec::new();
     for device in 0..market.sites.len() {
         let of = match choices.get(market.like[device]) {
@@ -68,12 +71,16 @@ pub(super) fn cheapest(
         };
         choices.push(of);
     }
-    let constant = -market.hand_over * market.scale;
-    prune(&mut choices, target - constant)?;
+    if choices.iter().any(Vec::is_empty) {
+        return Ok(None);
+    }
+    let placed = place_prices(search, market, &mut choices)?;
+    let constant = placed - market.hand_over * market.scale;
+    prune(&mut choices, target - constant);
     let (cost, taken) = match table(market, segments, walks, &choices, target - constant) {
         Some(Some(found)) => found,
-        Some(None) => return Some(Evaluation::Beyond),
-        None => return None,
+        Some(None) => return Ok(Some(Evaluation::Beyond)),
+        None => return Ok(None),
     };
     let mut items = vec![0; market.items.len()];
     for choice in &taken {
@@ -81,17 +88,79 @@ pub(super) fn cheapest(
     }
     let homes = taken.iter().map(|choice| segments.homes(choice.step)).collect();
     let cost = cost + constant;
-    Some(Evaluation::Found { answer: Answer { homes }, cost, items })
+    Ok(Some(Evaluation::Found { answer: Answer { homes }, cost, items }))
+}
+
+/// Rounds of the search for prices of homes.
+const PLACE_ROUNDS: usize = 30;
+
+/// Takes a price off every choice for each home it has, such that the cheapest choices of all devices have
+/// about the homes there are: the sum of all those prices. Homes are added up exactly, so this changes no
+/// answer; but what cannot be part of a cheap one now shows early.
+fn place_prices<B: Backend>(
+    search: &mut Search<'_, B>,
+    market: &Market,
+    choices: &mut [Vec<Choice>],
+) -> Result<i64, Error> {
+    let totals: Vec<i64> = market.homes.iter().map(|home| signed(home.total)).collect();
+    let most = place_price_max(market);
+    let mut planes = Planes::new(vec![(-most, most); totals.len()]);
+    let mut prices = vec![0; totals.len()];
+    let mut best: Option<(i64, Vec<i64>)> = None;
+    for _ in 0..PLACE_ROUNDS {
+        let mut slopes = totals.clone();
+        let mut bound: i64 = dot(&prices, &totals);
+        for of in choices.iter() {
+            let priced = of.iter().map(|choice| (choice.cost - worth(&prices, choice), choice));
+            let Some((cost, choice)) = priced.min_by_key(|&(cost, _)| cost) else { continue };
+            bound += cost;
+            slopes.iter_mut().zip(&choice.homes).for_each(|(slope, &n)| *slope -= signed(n));
+        }
+        planes.add(&prices, bound, slopes);
+        if best.as_ref().is_none_or(|(known, _)| bound > *known) {
+            best = Some((bound, prices.clone()));
+        }
+        let Some((next, above)) = planes.highest(search)? else { break };
+        let reached = best.as_ref().map_or(0, |(known, _)| *known);
+        if next == prices || above - reached <= market.scale {
+            break;
+        }
+        prices = next;
+    }
+    let prices = best.map(|(_, prices)| prices).unwrap_or_default();
+    for choice in choices.iter_mut().flatten() {
+        choice.cost -= worth(&prices, choice);
+    }
+    Ok(dot(&prices, &totals))
+}
+
+/// A home is worth no more than having all of its layer's items near, and some hand-overs.
+fn place_price_max(market: &Market) -> i64 {
+    let near = market.items.iter().map(|item| {
+        market.scaled(2 * item.profile.visits).saturating_mul(signed(item.per_layer))
+    });
+    near.max().unwrap_or(0).saturating_add(4 * market.hand_over * market.scale)
+}
+
+fn worth(prices: &[i64], choice: &Choice) -> i64 {
+    prices.iter().zip(&choice.homes).map(|(price, &count)| price * signed(count)).sum()
+}
+
+fn dot(a: &[i64], b: &[i64]) -> i64 {
+    a.iter().zip(b).map(|(a, b)| a * b).sum()
+}
+
+fn signed(count: u64) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
 }
 
 /// Drops choices with which even the cheapest of all other devices exceed the target.
-fn prune(choices: &mut [Vec<Choice>], target: i64) -> Option<()> {
-    let least = least(choices)?;
+fn prune(choices: &mut [Vec<Choice>], target: i64) {
+    let Some(least) = least(choices) else { return };
     let all: i64 = least.iter().sum();
     for (of, least) in choices.iter_mut().zip(&least) {
         of.retain(|choice| all - least + choice.cost <= target);
     }
-    Some(())
 }
 
 /// The cheapest choice of every device.
@@ -112,19 +181,15 @@ fn table<'c>(
     let Some(least) = least(choices) else { return Some(None) };
     let mut left: i64 = least.iter().sum();
     let mut work = 0_usize;
-    // A state is (homes placed, embedding placed, head placed, some device came back to).
+    // A state is what is placed, twice: without and with some device that is come back to.
     let states = segments.states();
-    let flag = |choice: &Choice| {
-        usize::from(choice.ends.embedding) + 2 * usize::from(choice.ends.head)
-            + 4 * usize::from(choice.again)
-    };
-    let mut reached = vec![NEVER; 8 * states];
+    let mut reached = vec![NEVER; 2 * states];
     reached[0] = 0;
     let mut trail: Vec<Vec<(u32, u32)>> = Vec::with_capacity(choices.len());
     for (of, least) in choices.iter().zip(&least) {
         left -= least;
-        let mut next = vec![NEVER; 8 * states];
-        let mut by = vec![(u32::MAX, 0); 8 * states];
+        let mut next = vec![NEVER; 2 * states];
+        let mut by = vec![(u32::MAX, 0); 2 * states];
         for (from, &so_far) in reached.iter().enumerate() {
             if so_far >= NEVER || so_far + least + left > target {
                 continue;
@@ -133,13 +198,13 @@ fn table<'c>(
             if work > WORK_MAX {
                 return None;
             }
-            let (flags, state) = (from / states, from % states);
+            let (again, state) = (from / states, from % states);
             for (index, choice) in of.iter().enumerate() {
-                let more = flag(choice);
-                if flags & more & 3 != 0 || !segments.fits(state, choice.step) {
+                if !segments.fits(state, choice.step) {
                     continue;
                 }
-                let to = (flags | more) * states + state + choice.step;
+                let again = again | usize::from(choice.again);
+                let to = again * states + state + choice.step;
                 if so_far + choice.cost < next[to] {
                     next[to] = so_far + choice.cost;
                     by[to] = (u32::try_from(index).ok()?, u32::try_from(from).ok()?);
@@ -149,9 +214,7 @@ fn table<'c>(
         reached = next;
         trail.push(by);
     }
-    let ends = usize::from(market.embedding.is_some()) + 2 * usize::from(market.head.is_some());
-    let homes: Vec<u64> = market.homes.iter().map(|home| home.total).collect();
-    let goal = |again: usize| (ends + 4 * again) * states + segments.state(&homes);
+    let goal = |again: usize| again * states + segments.all(market);
     let once = (walks == Walks::Any).then(|| goal(0));
     let goals = [Some(goal(1)), once].into_iter().flatten();
     let goal = goals.min_by_key(|&goal| reached[goal])?;
@@ -181,40 +244,32 @@ fn choices_of(
     let tied = market.head.is_none();
     let mut choices = Vec::new();
     for (embedding, head) in [(false, false), (false, true), (true, false), (true, true)] {
-        let allowed = (!embedding || site.may_embed) && (!head || (site.may_head && !tied));
+        // A tied head is where the embedding is.
+        let allowed = (!embedding || site.may_embed)
+            && (!head || site.may_head)
+            && (!tied || embedding == head);
         if !allowed {
             continue;
         }
         let ends = Ends { embedding, head };
-        let seller = Seller { market, segments, device, ends, prices };
+        let seller = Seller { market, device, ends, prices };
         let mut homes = vec![0; market.homes.len()];
         extend(&seller, 0, &mut homes, &mut |homes, best| {
-            let runs = segments.runs(homes);
-            let mut add = |runs: i64| {
-                let cost = best.cost + visits(&seller, homes, runs) * market.hand_over * market.scale;
-                let (step, items) = (segments.state(homes), best.items.clone());
-                choices.push(Choice { step, ends, again: runs > 1, cost, items });
+            let step = segments.state(homes, ends);
+            let runs = segments.runs(segments.state(homes, Ends::default()));
+            let visits = segments.runs(step);
+            let mut add = |again: bool, visits: i64| {
+                let cost = best.cost + visits * market.hand_over * market.scale;
+                let (homes, items) = (homes.to_vec(), best.items.clone());
+                choices.push(Choice { homes, step, again, cost, items });
             };
-            add(runs);
+            add(runs > 1, visits);
             if walks == Walks::Returning && runs == 1 && homes.iter().sum::<u64>() > 1 {
-                add(2);
+                add(true, visits.max(2));
             }
         });
     }
     choices
-}
-
-/// How often the chain comes to a device that is home to layers in so many runs: the ends that it holds
-/// may be part of a run, but not both of the same one, unless all layers live there.
-fn visits(seller: &Seller<'_>, homes: &[u64], runs: i64) -> i64 {
-    let Seller { market, ends, .. } = seller;
-    let all = homes.iter().zip(&market.homes).all(|(count, home)| *count == home.total);
-    let head = ends.head || (market.head.is_none() && ends.embedding);
-    match (ends.embedding, head) {
-        (false, false) => runs,
-        (true, true) if !all => runs.max(2),
-        _ => runs.max(1),
-    }
 }
 
 /// All counts of homes from class `class` on that fit beside those of the classes before.

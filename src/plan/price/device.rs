@@ -111,7 +111,8 @@ fn filled(
             continue;
         }
         let bytes = item.profile.weights_bytes;
-        let places = item.per_layer * homes[item.home];
+        let here = market.homes.iter().zip(homes).filter(|(home, _)| home.class == item.home);
+        let places = item.per_layer * here.map(|(_, count)| count).sum::<u64>();
         let away = market.scaled(2 * item.profile.visits);
         room = room.checked_sub(bytes.saturating_mul(least))?;
         best.items[j] = least;

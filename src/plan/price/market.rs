@@ -17,9 +17,11 @@ pub(in crate::plan) struct Item {
     pub(in crate::plan) total: u64,
 }
 
-/// The homes of one class of layers.
+/// The homes of layers that cannot be told apart, in one zone.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::plan) struct Home {
+    /// The class of their layers.
+    pub(in crate::plan) class: usize,
     pub(in crate::plan) profile: Profile,
     pub(in crate::plan) total: u64,
 }
@@ -70,7 +72,10 @@ pub(in crate::plan) struct Market {
     pub(super) like: Vec<usize>,
     pub(in crate::plan) homes: Vec<Home>,
     pub(in crate::plan) items: Vec<Item>,
-    /// Per layer, its class.
+    /// The first layer of every zone but the first: homes are counted zone by zone, so that counts know
+    /// something of the order.
+    pub(in crate::plan) zones: Vec<usize>,
+    /// Per layer, its place in `homes`.
     pub(super) layers: Vec<usize>,
     /// `None` when the problem has none.
     pub(super) embedding: Option<Profile>,
@@ -86,17 +91,19 @@ pub(in crate::plan) struct Market {
 const HAND_OVER_SCALED: i64 = 1 << 18;
 
 impl Market {
-    pub(in crate::plan) fn of(problem: &Problem, classes: &Classes, caps: &Caps) -> Self {
-        let homes: Vec<Home> = classes
-            .by_kind
-            .iter()
-            .map(|c| Home { profile: c.home, total: number(c.layers.len()) })
-            .collect();
+    /// With homes counted in `zones`.
+    pub(in crate::plan) fn of(
+        problem: &Problem,
+        classes: &Classes,
+        caps: &Caps,
+        zones: &[usize],
+    ) -> Self {
+        let (homes, layers) = homes(classes, zones);
         let mut items = Vec::new();
         for (home, class) in classes.by_kind.iter().enumerate() {
             for (index, item) in class.items.iter().enumerate() {
                 let per_layer = number(item.per_layer);
-                let total = per_layer * homes[home].total;
+                let total = per_layer * number(class.layers.len());
                 items.push(Item { home, index, profile: item.profile, per_layer, total });
             }
         }
@@ -108,7 +115,8 @@ impl Market {
             like: Vec::new(),
             homes,
             items,
-            layers: classes.layers.iter().map(|layer| layer.class).collect(),
+            zones: zones.to_vec(),
+            layers,
             embedding,
             head: classes.head.as_ref().map(|head| head.profile),
             hand_over,
@@ -160,6 +168,61 @@ impl Market {
         i64::try_from(units).unwrap_or(i64::MAX).saturating_mul(self.scale)
     }
 }
+
+/// Homes by class and zone, and for every layer which of them it is.
+fn homes(classes: &Classes, zones: &[usize]) -> (Vec<Home>, Vec<usize>) {
+    let mut homes: Vec<(usize, Home)> = Vec::new();
+    let mut layers = Vec::with_capacity(classes.layers.len());
+    for (l, layer) in classes.layers.iter().enumerate() {
+        let zone = zones.iter().filter(|&&first| first <= l).count();
+        let class = layer.class;
+        let same = |(z, home): &(usize, Home)| *z == zone && home.class == class;
+        let at = homes.iter().position(same).unwrap_or_else(|| {
+            let profile = classes.by_kind[class].home;
+            homes.push((zone, Home { class, profile, total: 0 }));
+            homes.len() - 1
+        });
+        homes[at].1.total += 1;
+        layers.push(at);
+    }
+    (homes.into_iter().map(|(_, home)| home).collect(), layers)
+}
+
+/// Zones that tell apart the layers of small classes, and halves of the rest where that stays small.
+pub(in crate::plan) fn zones(classes: &Classes) -> Vec<usize> {
+    let mut cuts: Vec<usize> = Vec::new();
+    for class in classes.by_kind.iter().filter(|c| c.layers.len() <= SMALL_CLASS) {
+        cuts.extend(class.layers.iter().flat_map(|&l| [l, l + 1]));
+    }
+    let tidy = |mut cuts: Vec<usize>| {
+        cuts.retain(|&l| l > 0 && l < classes.layers.len());
+        cuts.sort_unstable();
+        cuts.dedup();
+        cuts
+    };
+    let mut cuts = tidy(cuts);
+    for parts in 2..=ZONES_MAX {
+        let layers = classes.layers.len();
+        let even = (1..parts).map(|part| part * layers / parts);
+        let finer = tidy(cuts.iter().copied().chain(even).collect());
+        let (homes, _) = homes(classes, &finer);
+        let states = homes.iter().map(|home| home.total + 1).fold(1, u64::saturating_mul);
+        if states > STATES_MAX {
+            break;
+        }
+        cuts = finer;
+    }
+    cuts
+}
+
+/// Classes of so many layers are told apart layer by layer.
+const SMALL_CLASS: usize = 3;
+
+/// Zones of equal length at most.
+const ZONES_MAX: usize = 1;
+
+/// Counts of homes that a table may have to tell apart.
+const STATES_MAX: u64 = 20_000;
 
 /// Which ends of the chain a device holds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]

@@ -22,7 +22,7 @@ use ascent::Evaluation;
 pub(super) use arrange::arranged;
 pub(super) use ascent::Priced;
 pub(super) use counts::{Answer, Walks};
-pub(super) use market::Market;
+pub(super) use market::{Market, zones};
 pub(super) use runs::{Run, Walk, Walks as SingleRuns, affordable};
 
 /// The best prices for walks of single runs.
@@ -31,9 +31,13 @@ pub(super) fn single_runs<B: Backend>(
     market: &Market,
     target_units: u64,
 ) -> Result<Option<Priced<Walk>>, Error> {
-    ascent::ascend(search, market, market.scaled(target_units), |prices, _| {
-        let walk = runs::cheapest(market, prices)?;
-        Some(Evaluation::Found { cost: walk.cost, items: walk.items.clone(), answer: walk })
+    ascent::ascend(search, market, None, market.scaled(target_units), |_, prices, _| {
+        let walk = runs::cheapest(market, prices);
+        Ok(walk.map(|walk| Evaluation::Found {
+            cost: walk.cost,
+            items: walk.items.clone(),
+            answer: walk,
+        }))
     })
 }
 
@@ -42,11 +46,12 @@ pub(super) fn counts<B: Backend>(
     search: &mut Search<'_, B>,
     market: &Market,
     walks: Walks,
+    start: Option<&[i64]>,
     target_units: u64,
 ) -> Result<Option<Priced<Answer>>, Error> {
     let Some(segments) = segments::Segments::of(market) else { return Ok(None) };
     let target = market.scaled(target_units);
-    ascent::ascend(search, market, target, |prices, total| {
-        counts::cheapest(market, &segments, walks, prices, target - total)
+    ascent::ascend(search, market, start, target, |search, prices, total| {
+        counts::cheapest(search, market, &segments, walks, prices, target - total)
     })
 }
