@@ -100,7 +100,9 @@ fn all_walks<B: Backend>(
         if tried.insert(answer.homes.clone())
             && let Some(homes) = price::arranged(market, &answer.homes)
         {
+            if std::env::var("APP_DEBUG").is_ok() { eprintln!("dbg arranged {homes:?}"); }
             chain.leaf(&homes, 0)?;
+            if std::env::var("APP_DEBUG").is_ok() { eprintln!("dbg   -> {:?}", chain.answer.best.as_ref().map(|b| b.cost.traffic)); }
         }
     }
     Ok(())

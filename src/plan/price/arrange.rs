@@ -5,22 +5,25 @@ use super::market::Market;
 /// Steps of the search.
 const STEPS_MAX: u32 = 30_000;
 
-/// A walk with these homes per device, in as few runs as a short search finds.
+/// The homes of the layers in a walk with these per device, in as few runs as a short search finds; after
+/// the homes of each class, `homes` says whether a device holds the embedding and the head.
 pub(in crate::plan) fn arranged(market: &Market, homes: &[Vec<u64>]) -> Option<Vec<usize>> {
+    let ends = (market.homes.len(), market.homes.len() + 1);
+    let embedding = market.embedding.map(|_| ends.0);
+    let layers = market.layers.iter().copied();
+    let chain: Vec<usize> = embedding.into_iter().chain(layers).chain([ends.1]).collect();
     let fewest = homes.iter().filter(|counts| counts.iter().any(|&count| count > 0)).count();
     (fewest..=fewest + 3).find_map(|runs| {
-        let mut arranging = Arranging {
-            market,
-            left: homes.to_vec(),
-            walk: Vec::with_capacity(market.layers.len()),
-            steps: 0,
-        };
-        arranging.extend(runs).then_some(arranging.walk)
+        let left = homes.to_vec();
+        let mut arranging = Arranging { chain: &chain, left, walk: Vec::new(), steps: 0 };
+        let found = arranging.extend(runs);
+        let from = usize::from(embedding.is_some());
+        found.then(|| arranging.walk[from..from + market.layers.len()].to_vec())
     })
 }
 
 struct Arranging<'a> {
-    market: &'a Market,
+    chain: &'a [usize],
     left: Vec<Vec<u64>>,
     walk: Vec<usize>,
     steps: u32,
@@ -29,7 +32,7 @@ struct Arranging<'a> {
 impl Arranging<'_> {
     /// Whether the rest can be walked in so many more runs.
     fn extend(&mut self, runs: usize) -> bool {
-        let Some(&class) = self.market.layers.get(self.walk.len()) else { return true };
+        let Some(&class) = self.chain.get(self.walk.len()) else { return true };
         self.steps += 1;
         let here = self.walk.last().copied();
         let still = |left: &Vec<u64>| left.iter().any(|&count| count > 0);

@@ -29,7 +29,7 @@ pub(in crate::plan) enum Walks {
 /// What the cheapest counts are.
 #[derive(Clone, Debug)]
 pub(in crate::plan) struct Answer {
-    /// Per device, homes per class.
+    /// Per device, homes per class, and whether it holds the embedding and the head.
     pub(in crate::plan) homes: Vec<Vec<u64>>,
 }
 
@@ -82,6 +82,7 @@ pub(super) fn cheapest<B: Backend>(
         Some(None) => return Ok(Some(Evaluation::Beyond)),
         None => return Ok(None),
     };
+    if std::env::var("APP_DEBUG").is_ok() { eprintln!("dbg counts {:?} {:?} cost {} choices {}", walks, prices, (cost+constant)/market.scale, choices.iter().map(Vec::len).sum::<usize>()); for c in &taken { eprintln!("dbg    {:?} {} {} {} {:?}", c.homes, c.step, c.again, c.cost/market.scale, c.items); } }
     let mut items = vec![0; market.items.len()];
     for choice in &taken {
         items.iter_mut().zip(&choice.items).for_each(|(sum, count)| *sum += count);

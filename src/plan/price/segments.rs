@@ -68,9 +68,9 @@ impl Segments {
         self.state(&homes, Ends { embedding: market.embedding.is_some(), head: true })
     }
 
-    /// The homes a state stands for.
+    /// The homes a state stands for, and the ends.
     pub(super) fn homes(&self, state: usize) -> Vec<u64> {
-        let digits = self.radix.iter().zip(&self.sizes).take(self.sizes.len() - 2);
+        let digits = self.radix.iter().zip(&self.sizes);
         digits.map(|(radix, size)| number(state / radix % size)).collect()
     }
 }
