@@ -49,6 +49,8 @@ pub(super) struct Chain<'s, 'p, B> {
     kind: ObjectiveKind,
     caps: &'s Caps,
     answer: &'s mut StageAnswer,
+    /// The bound of the relaxation that knows no order, before anything else raised it.
+    relaxed: ObjectiveValue,
     pressure: Pressure,
     forced: Forced,
     /// Nodes all sequences may use together.
@@ -72,7 +74,9 @@ pub(super) fn search<B: Backend>(
 ) -> Result<(), Error> {
     let (problem, classes) = (search.problem, search.classes);
     let pressure = Pressure::of(problem, classes, caps);
+    let relaxed = answer.bound;
     let mut chain = Chain {
+        relaxed,
         search,
         kind,
         caps,
@@ -85,23 +89,15 @@ pub(super) fn search<B: Backend>(
         evened: 0,
         incomplete: false,
     };
-    let priced = priced::search(&mut chain)?;
-    if chain.closed() {
-        return Ok(());
-    }
-    let runs = match priced {
-        Some(runs) => runs,
-        None => contiguous::enumerate(&mut chain)?,
+    let runs_complete = match priced::search(&mut chain)? {
+        Some(known) => known.runs_complete,
+        None => chain.runs_by_pressure()?,
     };
-    if chain.closed() {
-        return Ok(());
-    }
-    let others = chain.other_walks_bound()?;
-    if chain.settled_by(&runs, others) {
+    if chain.closed() || chain.search.problem.devices.len() > DEVICES_WALKED_MAX {
         return Ok(());
     }
     let walks_complete = walk::enumerate(&mut chain)?;
-    if runs.complete && walks_complete && !chain.incomplete {
+    if runs_complete && walks_complete && !chain.incomplete {
         chain.prove();
     } else {
         chain.search.limit = chain.search.limit.or(Some(LimitReached::Nodes));
@@ -109,7 +105,21 @@ pub(super) fn search<B: Backend>(
     Ok(())
 }
 
+/// Devices up to which walking through all walks has a chance to end.
+const DEVICES_WALKED_MAX: usize = 6;
+
 impl<B: Backend> Chain<'_, '_, B> {
+    /// Single runs in order of the pressure on devices, and a bound for all others: where prices do not
+    /// apply. Whether all single runs were solved.
+    fn runs_by_pressure(&mut self) -> Result<bool, Error> {
+        let runs = contiguous::enumerate(self)?;
+        if !self.closed() {
+            let others = self.other_walks_bound()?;
+            self.settled_by(&runs, others);
+        }
+        Ok(runs.complete)
+    }
+
     fn closed(&self) -> bool {
         self.search.closed(self.kind, self.answer)
     }
@@ -201,7 +211,7 @@ impl<B: Backend> Chain<'_, '_, B> {
         let (run, _) =
             self.search.count(goal, self.caps, Homes::Returning, &self.forced, self.nodes)?;
         let problem = self.search.problem;
-        let ObjectiveValue::Ratio(fewest) = self.answer.bound else { return Ok(None) };
+        let ObjectiveValue::Ratio(fewest) = self.relaxed else { return Ok(None) };
         let units = fewest.floor_of(problem.traffic_denominator) + problem.traffic_denominator;
         let one_more = value::transfers(problem, units);
         if run.infeasible {
@@ -210,10 +220,9 @@ impl<B: Backend> Chain<'_, '_, B> {
         Ok(Some(one_more.min(value::bound(problem, self.kind, run.bound))))
     }
 
-    /// Raises the bound to what neither single runs nor other walks can be below; true when that is the
-    /// best found.
-    fn settled_by(&mut self, runs: &contiguous::Runs, others: Option<ObjectiveValue>) -> bool {
-        let (Some(others), Some(best)) = (others, &self.answer.best) else { return false };
+    /// Raises the bound to what neither single runs nor other walks can be below.
+    fn settled_by(&mut self, runs: &contiguous::Runs, others: Option<ObjectiveValue>) {
+        let (Some(others), Some(best)) = (others, &self.answer.best) else { return };
         let problem = self.search.problem;
         let best = value::of(problem, &best.cost, self.kind);
         let runs = if runs.complete && !self.incomplete {
@@ -222,7 +231,6 @@ impl<B: Backend> Chain<'_, '_, B> {
             value::transfers(problem, runs.bound_units)
         };
         self.answer.bound = self.answer.bound.max(runs.min(others).min(best));
-        self.closed()
     }
 
     /// Everything was looked at: the best is the optimum.

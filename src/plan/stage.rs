@@ -21,6 +21,9 @@ const NODES_FIRST: u64 = 2_000;
 /// Devices up to which the relaxation is tried before prices.
 const DEVICES_RELAXED_MAX: usize = 3;
 
+/// Devices up to which a tree search may still add to what prices know of traffic.
+const DEVICES_SEARCHED_MAX: usize = 6;
+
 impl<B: Backend> Search<'_, B> {
     /// Minimises `kind` under `caps`, starting from `incumbent` if it satisfies them.
     pub(super) fn minimise(
@@ -35,7 +38,13 @@ impl<B: Backend> Search<'_, B> {
         }
         let incumbent = incumbent.or_else(|| self.seeded(kind, caps));
         let first = self.attempt(kind, caps, incumbent, self.node_limit.min(NODES_FIRST))?;
-        if first.infeasible || self.closed(kind, &first) || self.node_limit <= NODES_FIRST {
+        let many = self.problem.devices.len() > DEVICES_SEARCHED_MAX;
+        let exhausted = kind == ObjectiveKind::Traffic && many && first.best.is_some();
+        if first.infeasible
+            || self.closed(kind, &first)
+            || self.node_limit <= NODES_FIRST
+            || exhausted
+        {
             return Ok(first);
         }
         let bound = first.bound;
@@ -68,30 +77,27 @@ impl<B: Backend> Search<'_, B> {
         nodes: u64,
     ) -> Result<StageAnswer, Error> {
         let chain_matters = kind == ObjectiveKind::Traffic || caps.traffic.is_some();
-        // On many devices prices settle in milliseconds what the relaxation takes seconds to leave open.
-        let priced_first = kind == ObjectiveKind::Traffic
-            && self.problem.devices.len() > DEVICES_RELAXED_MAX
-            && incumbent.is_some();
-        let mut answer = if priced_first {
-            let bound = value::bound(self.problem, kind, None);
-            let mut answer = StageAnswer { best: incumbent, bound, infeasible: false };
+        let bound = value::bound(self.problem, kind, None);
+        let mut answer = StageAnswer { best: incumbent, bound, infeasible: false };
+        let by_prices = kind == ObjectiveKind::Traffic
+            && answer.best.is_some()
+            && self.problem.devices.len() > DEVICES_RELAXED_MAX;
+        if by_prices {
+            // On many devices prices settle in milliseconds what the relaxation leaves open for seconds.
             chain::search(self, kind, caps, &mut answer, nodes)?;
-            if self.closed(kind, &answer) {
+            if self.closed(kind, &answer) || self.problem.devices.len() > DEVICES_SEARCHED_MAX {
                 return Ok(self.settled(kind, answer));
             }
-            let bound = answer.bound;
-            let mut answer = self.relaxed(kind, caps, answer.best, nodes)?;
-            answer.bound = answer.bound.max(bound);
-            answer
-        } else {
-            self.relaxed(kind, caps, incumbent, nodes)?
-        };
+        }
+        let known = answer.bound;
+        answer = self.relaxed(kind, caps, answer.best, nodes)?;
         if answer.infeasible && answer.best.is_none() {
             return Ok(answer);
         }
         // A placement that was evaluated in integers outweighs a solver that finds none.
         answer.infeasible = false;
-        if chain_matters && !priced_first && !self.closed(kind, &answer) {
+        answer.bound = answer.bound.max(known);
+        if chain_matters && !by_prices && !self.closed(kind, &answer) {
             chain::search(self, kind, caps, &mut answer, nodes)?;
         }
         Ok(self.settled(kind, answer))

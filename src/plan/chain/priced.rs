@@ -3,62 +3,69 @@
 use std::collections::BTreeSet;
 
 use super::Chain;
-use super::contiguous::Runs;
 use crate::error::Error;
+use crate::plan::classes::LayerClass;
 use crate::plan::price::{self, Market, Run, SingleRuns, Walks};
 use crate::plan::solver::Backend;
 use crate::plan::value;
-use crate::problem::{ObjectiveKind, Sends};
+use crate::problem::{ObjectiveKind, ObjectiveValue, Sends};
 
 /// Counts of homes that are tried as walks, per stage.
 const ARRANGED_MAX: usize = 12;
 
-/// Closes the stage, or says what it knows of single runs; `None` when prices do not apply here.
-pub(super) fn search<B: Backend>(chain: &mut Chain<'_, '_, B>) -> Result<Option<Runs>, Error> {
+/// What prices establish about a stage that they do not close.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Known {
+    /// All walks of single runs that could matter were solved.
+    pub(super) runs_complete: bool,
+}
+
+/// Closes the stage, or says what is known of it; `None` when prices do not apply here.
+pub(super) fn search<B: Backend>(chain: &mut Chain<'_, '_, B>) -> Result<Option<Known>, Error> {
     let (problem, classes) = (chain.search.problem, chain.search.classes);
-    let carries_cache = |c: &crate::plan::classes::LayerClass| {
-        c.items.iter().any(|item| item.profile.kv_cache_bytes > 0)
-    };
+    let carries_cache =
+        |c: &LayerClass| c.items.iter().any(|item| item.profile.kv_cache_bytes > 0);
     if problem.sends != Sends::PerExpert || classes.by_kind.iter().any(carries_cache) {
         return Ok(None);
     }
     let market = Market::of(problem, classes, chain.caps, &price::zones(classes));
-    let minimises = chain.kind == ObjectiveKind::Traffic;
-    let t = std::time::Instant::now();
-    let dbg = |what: &str, chain: &Chain<'_, '_, B>| if std::env::var("APP_DEBUG").is_ok() { eprintln!("dbg {what} {:?} best {:?} bound {:?}", t.elapsed(), chain.answer.best.as_ref().map(|b| b.cost.traffic), chain.answer.bound) };
-    dbg("start", chain);
-    let runs = if price::affordable(&market) { Some(first_walks(chain, &market)?) } else { None };
-    dbg("runs", chain);
-    if chain.closed() {
-        return Ok(Some(Runs { complete: false, bound_units: 0 }));
-    }
-    let mut others = 0;
-    let start = runs.as_ref().and_then(|(prices, _)| prices.as_deref());
-    if minimises {
-        all_walks(chain, &market, start)?;
-        dbg("all", chain);
-        if chain.closed() {
-            return Ok(Some(Runs { complete: false, bound_units: 0 }));
+    if !price::affordable(&market) {
+        if chain.kind == ObjectiveKind::Traffic {
+            all_walks(chain, &market, None)?;
         }
-        others = returning(chain, &market, start)?;
-        dbg("returning", chain);
+        return Ok(None);
     }
-    let Some((prices, units)) = runs else { return Ok(None) };
-    raise(chain, units.min(others));
-    dbg(&format!("both {units} {others}"), chain);
+    let (prices, units) = first_walks(chain, &market)?;
+    let mut others = 0;
+    if chain.kind == ObjectiveKind::Traffic {
+        if !chain.closed() {
+            all_walks(chain, &market, prices.as_deref())?;
+        }
+        if !chain.closed() && units > bound_units(chain) {
+            others = returning(chain, &market, prices.as_deref())?;
+            raise(chain, units.min(others));
+        }
+    }
     if chain.closed() {
-        return Ok(Some(Runs { complete: false, bound_units: 0 }));
+        return Ok(Some(Known { runs_complete: false }));
     }
-    let known = match prices.and_then(|prices| SingleRuns::of(&market, &prices)) {
+    let (complete, units) = match prices.and_then(|prices| SingleRuns::of(&market, &prices)) {
         Some(walks) => listed(chain, &market, &walks)?,
-        None => Runs { complete: true, bound_units: u64::MAX / 4 },
+        None => (true, NEVER_UNITS),
     };
-    if minimises {
-        let best = chain.answer.best.as_ref().map_or(u64::MAX, |best| best.cost.traffic);
-        let runs = if known.complete { best } else { known.bound_units };
-        raise(chain, runs.min(others).min(best));
+    raise(chain, units.min(others));
+    Ok(Some(Known { runs_complete: complete }))
+}
+
+/// More traffic than there can be.
+const NEVER_UNITS: u64 = u64::MAX / 4;
+
+/// The bound so far, of a stage that minimises traffic.
+fn bound_units<B: Backend>(chain: &Chain<'_, '_, B>) -> u64 {
+    match chain.answer.bound {
+        ObjectiveValue::Ratio(bound) => bound.floor_of(chain.search.problem.traffic_denominator),
+        ObjectiveValue::Bytes(_) | ObjectiveValue::Count(_) => 0,
     }
-    Ok(Some(known))
 }
 
 /// The best prices for walks of single runs, the bound they prove, and their walks tried.
@@ -68,7 +75,7 @@ fn first_walks<B: Backend>(
 ) -> Result<(Option<Vec<i64>>, u64), Error> {
     let target = chain.traffic_max().min(1 << 40);
     let Some(priced) = price::single_runs(chain.search, market, target)? else {
-        return Ok((None, u64::MAX / 4));
+        return Ok((None, NEVER_UNITS));
     };
     let mut tried = BTreeSet::new();
     for walk in &priced.answers {
@@ -100,9 +107,7 @@ fn all_walks<B: Backend>(
         if tried.insert(answer.homes.clone())
             && let Some(homes) = price::arranged(market, &answer.homes)
         {
-            if std::env::var("APP_DEBUG").is_ok() { eprintln!("dbg arranged {homes:?}"); }
             chain.leaf(&homes, 0)?;
-            if std::env::var("APP_DEBUG").is_ok() { eprintln!("dbg   -> {:?}", chain.answer.best.as_ref().map(|b| b.cost.traffic)); }
         }
     }
     Ok(())
@@ -119,12 +124,13 @@ fn returning<B: Backend>(
     Ok(priced.map_or(0, |priced| units(market, priced.bound, chain.pressure.step)))
 }
 
-/// Tries walks of single runs in order of what they must cost, until none can matter any more.
+/// Tries walks of single runs in order of what they must cost, until none can matter any more: whether it
+/// got there, and what those that were not tried cost at least.
 fn listed<B: Backend>(
     chain: &mut Chain<'_, '_, B>,
     market: &Market,
     walks: &SingleRuns,
-) -> Result<Runs, Error> {
+) -> Result<(bool, u64), Error> {
     let step = chain.pressure.step;
     let mut threshold = units(market, walks.least(), step);
     while threshold <= chain.traffic_max() {
@@ -141,11 +147,11 @@ fn listed<B: Backend>(
             Ok::<bool, Error>(chain.leaf(&homes(runs), bound)? && !chain.closed())
         })?;
         if !go_on || chain.search.out_of_time() {
-            return Ok(Runs { complete: false, bound_units: threshold });
+            return Ok((false, threshold));
         }
         threshold += step;
     }
-    Ok(Runs { complete: true, bound_units: threshold })
+    Ok((true, NEVER_UNITS))
 }
 
 /// Raises the stage's bound.

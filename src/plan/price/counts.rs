@@ -82,7 +82,6 @@ pub(super) fn cheapest<B: Backend>(
         Some(None) => return Ok(Some(Evaluation::Beyond)),
         None => return Ok(None),
     };
-    if std::env::var("APP_DEBUG").is_ok() { eprintln!("dbg counts {:?} {:?} cost {} choices {}", walks, prices, (cost+constant)/market.scale, choices.iter().map(Vec::len).sum::<usize>()); for c in &taken { eprintln!("dbg    {:?} {} {} {} {:?}", c.homes, c.step, c.again, c.cost/market.scale, c.items); } }
     let mut items = vec![0; market.items.len()];
     for choice in &taken {
         items.iter_mut().zip(&choice.items).for_each(|(sum, count)| *sum += count);
