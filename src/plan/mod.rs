@@ -16,13 +16,14 @@ mod fill;
 mod formulation;
 mod infeasible;
 mod outcome;
-mod price;
 mod presolve;
+mod price;
 mod program;
 mod relax;
 mod search;
 mod seed;
 pub mod solver;
+mod spread;
 mod stage;
 mod value;
 

@@ -20,6 +20,10 @@ use crate::units::Ratio;
 /// usually settle it.
 const NODES_PEAK: u64 = 200;
 
+/// Beyond so many devices a node costs more and finds less, and an even filling does as well.
+const DEVICES_FEW: usize = 6;
+const NODES_MANY: u64 = 20;
+
 impl<B: Backend> Search<'_, B> {
     /// The best of the starting points.
     pub(super) fn seeded(&self, kind: ObjectiveKind, caps: &Caps) -> Option<Candidate> {
@@ -147,7 +151,8 @@ impl<B: Backend> Search<'_, B> {
     ) -> Result<StageAnswer, Error> {
         let kind = ObjectiveKind::PeakUtilization;
         let assumed = presolve::assumed(self.problem, self.classes);
-        let mut first = self.relax(kind, caps, &assumed, incumbent, nodes.min(NODES_PEAK))?;
+        let few = if self.problem.devices.len() > DEVICES_FEW { NODES_MANY } else { NODES_PEAK };
+        let mut first = self.relax(kind, caps, &assumed, incumbent, nodes.min(few))?;
         if !first.infeasible && !self.closed(kind, &first) && nodes > NODES_PEAK {
             first = self.relax(kind, caps, &assumed, first.best, nodes)?;
         }

@@ -23,8 +23,7 @@ pub(super) struct Known {
 /// Closes the stage, or says what is known of it; `None` when prices do not apply here.
 pub(super) fn search<B: Backend>(chain: &mut Chain<'_, '_, B>) -> Result<Option<Known>, Error> {
     let (problem, classes) = (chain.search.problem, chain.search.classes);
-    let carries_cache =
-        |c: &LayerClass| c.items.iter().any(|item| item.profile.kv_cache_bytes > 0);
+    let carries_cache = |c: &LayerClass| c.items.iter().any(|item| item.profile.kv_cache_bytes > 0);
     if problem.sends != Sends::PerExpert || classes.by_kind.iter().any(carries_cache) {
         return Ok(None);
     }

@@ -10,8 +10,9 @@ use crate::plan::search::Search;
 use crate::plan::solver::Backend;
 use crate::plan::value::floor;
 
-/// Evaluations at most.
+/// Evaluations at most, from nothing and from prices that are known to be good.
 const ROUNDS_MAX: usize = 60;
+const ROUNDS_NEAR_MAX: usize = 8;
 
 /// Prices move on a grid of this many steps between the least and the most they can be.
 const GRID: i64 = 1 << 20;
@@ -81,7 +82,8 @@ impl Planes {
         let Some(values) = run.values else { return Ok(None) };
         let value = |var: Var| values.get(var.index()).copied().unwrap_or(0.0);
         let prices = vars.iter().zip(&units).zip(&self.bounds);
-        let prices = prices.map(|((&var, unit), (least, _))| least + signed(floor(value(var) + 0.5)) * unit);
+        let prices =
+            prices.map(|((&var, unit), (least, _))| least + signed(floor(value(var) + 0.5)) * unit);
         Ok(Some((prices.collect(), floor_height.saturating_add(signed(floor(value(height)))))))
     }
 }
@@ -121,7 +123,8 @@ pub(super) fn ascend<B: Backend, T: Clone>(
     }
     let mut planes = Planes::new(bounds(market, &free, start));
     let mut best: Option<Priced<T>> = None;
-    for _ in 0..ROUNDS_MAX {
+    let rounds = if start.is_some() { ROUNDS_NEAR_MAX } else { ROUNDS_MAX };
+    for _ in 0..rounds {
         let total: i64 = free.iter().map(|&j| prices[j] * signed(market.items[j].total)).sum();
         let Some(evaluation) = evaluate(search, &prices, total)? else { break };
         let Evaluation::Found { answer, cost, items } = evaluation else {

@@ -136,9 +136,10 @@ fn place_prices<B: Backend>(
 
 /// A home is worth no more than having all of its layer's items near, and some hand-overs.
 fn place_price_max(market: &Market) -> i64 {
-    let near = market.items.iter().map(|item| {
-        market.scaled(2 * item.profile.visits).saturating_mul(signed(item.per_layer))
-    });
+    let near = market
+        .items
+        .iter()
+        .map(|item| market.scaled(2 * item.profile.visits).saturating_mul(signed(item.per_layer)));
     near.max().unwrap_or(0).saturating_add(4 * market.hand_over * market.scale)
 }
 

@@ -87,7 +87,8 @@ fn room(market: &Market, device: usize, held: &Held) -> Option<u64> {
     let running = held.kv_cache_bytes.saturating_add(held.presence.workspace_bytes);
     let transient = running.max(held.presence.staging_bytes);
     let free = site.room_bytes?.checked_sub(transient)?.checked_sub(held.weights_bytes)?;
-    let spare = site.held_max.checked_sub(held.weights_bytes.saturating_add(held.kv_cache_bytes))?;
+    let spare =
+        site.held_max.checked_sub(held.weights_bytes.saturating_add(held.kv_cache_bytes))?;
     Some(free.min(spare))
 }
 

@@ -141,7 +141,9 @@ fn end_pairs(market: &Market) -> Vec<(Option<usize>, usize)> {
     let devices = || 0..market.sites.len();
     let fresh = |d: &usize| market.like[*d] == *d;
     let embeddings: Vec<Option<usize>> = match market.embedding {
-        Some(_) => devices().filter(|&d| market.sites[d].may_embed).filter(fresh).map(Some).collect(),
+        Some(_) => {
+            devices().filter(|&d| market.sites[d].may_embed).filter(fresh).map(Some).collect()
+        }
         None => vec![None],
     };
     let mut pairs = Vec::new();
