@@ -83,7 +83,9 @@ pub mod quant;
 pub mod runtime;
 
 pub mod certificate;
+pub mod objective;
 pub mod problem;
+pub mod program;
 pub mod scenario;
 
 pub mod plan;

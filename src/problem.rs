@@ -11,7 +11,7 @@ use crate::model::{ComponentId, ComponentKind};
 use crate::units::{BYTES_MAX, Ratio};
 
 /// A set of devices, as bits over [`Problem::devices`].
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+#[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub struct DeviceSet(pub u64);
 
 impl DeviceSet {
@@ -87,7 +87,7 @@ pub struct Rule {
     pub components: Vec<usize>,
 }
 
-/// What can be minimised.
+/// What can be minimised; [`crate::objective`] says what each means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum ObjectiveKind {
     /// Weights (as allocated) and KV cache bytes on CPU devices.
@@ -100,19 +100,6 @@ pub enum ObjectiveKind {
     DevicesUsed,
     /// Weight bytes that leave the device where [`Problem::current`] has them.
     Migration,
-}
-
-impl ObjectiveKind {
-    /// The name in files, JSON and on the command line.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::SpillBytes => "spill_bytes",
-            Self::PeakUtilization => "peak_utilization",
-            Self::Traffic => "traffic",
-            Self::DevicesUsed => "devices_used",
-            Self::Migration => "migration",
-        }
-    }
 }
 
 /// The value of an objective, exact.
@@ -159,6 +146,13 @@ pub enum Sends {
         /// How many of them a token visits.
         experts_per_token: u32,
     },
+}
+
+impl Sends {
+    /// The most routed experts of a layer for which sends per device are priced.
+    pub const EXPERTS_MAX: u32 = 1024;
+    /// The most of them that a token may visit.
+    pub const PER_TOKEN_MAX: u32 = 64;
 }
 
 /// Everything the planner and the verifier need to know.
@@ -240,6 +234,7 @@ impl Problem {
         }
         self.validate_places()?;
         self.validate_limits()?;
+        self.validate_sends()?;
         if self.largest_sum() > u128::from(BYTES_MAX) || self.traffic_denominator == 0 {
             return refuse("numbers beyond what can be added up".to_owned());
         }
@@ -297,6 +292,31 @@ impl Problem {
         }
     }
 
+    /// Sends per device speak of as many experts as there are, few enough to price exactly.
+    fn validate_sends(&self) -> Result<(), Error> {
+        let Sends::PerDevice { experts, experts_per_token } = self.sends else { return Ok(()) };
+        let (most, visited_most) = (Sends::EXPERTS_MAX, Sends::PER_TOKEN_MAX);
+        let visited = 1..=visited_most.min(experts);
+        if experts > most || !visited.contains(&experts_per_token) {
+            return refuse(format!(
+                "sends per device to {experts_per_token} of {experts} experts; up to {visited_most} \
+                 of up to {most} can be priced"
+            ));
+        }
+        let mut routed: Vec<u32> = vec![0; usize::try_from(self.layers()).unwrap_or(0)];
+        for component in &self.components {
+            let ComponentId::Expert(layer, _) = component.demand.id else { continue };
+            let count = usize::try_from(layer).ok().and_then(|layer| routed.get_mut(layer));
+            count.into_iter().for_each(|count| *count = count.saturating_add(1));
+        }
+        match routed.into_iter().max() {
+            Some(found) if found > experts => {
+                refuse(format!("a layer of {found} experts where each has {experts}"))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// What a device may require at most: its capacity without the headroom.
     pub fn limit_bytes(&self, device: usize) -> u64 {
         let headroom = self.headroom_bytes.get(device).copied().unwrap_or(0);
@@ -309,7 +329,12 @@ impl Problem {
             let ComponentDemand { weights_bytes, rounding_bytes, .. } = c.demand;
             let ComponentDemand { kv_cache_bytes, staging_bytes, .. } = c.demand;
             let bytes = [weights_bytes, rounding_bytes, kv_cache_bytes, staging_bytes];
-            let traffic = u128::from(c.visits) * 2 + u128::from(self.traffic_denominator);
+            // A visit there and back, at most certain, and a hand-over.
+            let visits = match self.sends {
+                Sends::PerExpert => c.visits,
+                Sends::PerDevice { .. } => self.traffic_denominator,
+            };
+            let traffic = u128::from(visits) * 2 + u128::from(self.traffic_denominator);
             bytes.map(u128::from).iter().sum::<u128>() + traffic
         });
         let devices =

@@ -47,13 +47,12 @@ pub(super) fn shortfalls<B: Backend>(search: &mut Search<'_, B>) -> Result<Vec<S
     let required = nearest.map(|c| c.cost.required_bytes).unwrap_or_default();
     let over = required
         .iter()
-        .zip(&search.problem.devices)
         .enumerate()
-        .filter(|(_, (required, device))| **required > device.capacity_bytes)
-        .map(|(device, (required, of))| Shortfall {
+        .map(|(device, required)| Shortfall {
             device,
-            missing_bytes: required - of.capacity_bytes,
-        });
+            missing_bytes: required.saturating_sub(search.problem.limit_bytes(device)),
+        })
+        .filter(|shortfall| shortfall.missing_bytes > 0);
     Ok(over.collect())
 }
 

@@ -16,23 +16,25 @@ mod fill;
 mod formulation;
 mod infeasible;
 mod outcome;
+mod packing;
 mod presolve;
-mod program;
 mod relax;
 mod search;
 mod seed;
+mod sends;
 pub mod solver;
 mod stage;
 mod value;
 
+pub use crate::program::{Program, Row, Sense, Var, Variable};
 pub use outcome::{
     Formulation, Infeasibility, LimitReached, Options, Outcome, Shortfall, Solved, SolverReport,
     StageReport,
 };
-pub use program::{Program, Row, Sense, Var, Variable};
 
 use crate::error::Error;
 use crate::problem::{Objective, ObjectiveKind, ObjectiveValue, Problem};
+use crate::program;
 use crate::verify::verify;
 use caps::Caps;
 use classes::Classes;
@@ -169,7 +171,7 @@ fn report(
         bound,
         cap: value::cap(optimum, objective.tolerance),
         tolerance: objective.tolerance,
-        proven: value::closes(objective.kind, optimum, bound),
+        proven: value::closes(problem, objective.kind, optimum, bound),
     }
 }
 
@@ -208,7 +210,7 @@ fn solved<B: Backend>(
             // Polishing an earlier objective stumbled upon something better in an unproven later one.
             stage.optimum = stage.value;
             stage.cap = value::cap(stage.optimum, stage.tolerance);
-            stage.proven = value::closes(stage.kind, stage.optimum, stage.bound);
+            stage.proven = value::closes(search.problem, stage.kind, stage.optimum, stage.bound);
         }
         stage
     };

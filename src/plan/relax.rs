@@ -146,7 +146,7 @@ impl<B: Backend> Search<'_, B> {
         nodes: u64,
     ) -> Result<StageAnswer, Error> {
         let kind = ObjectiveKind::PeakUtilization;
-        let assumed = presolve::assumed(self.problem, self.classes);
+        let assumed = presolve::assumed(self.problem, self.classes, caps);
         let mut first = self.relax(kind, caps, &assumed, incumbent, nodes.min(NODES_PEAK))?;
         if !first.infeasible && !self.closed(kind, &first) && nodes > NODES_PEAK {
             first = self.relax(kind, caps, &assumed, first.best, nodes)?;

@@ -108,7 +108,12 @@ impl<'a, B: Backend> Search<'a, B> {
     pub(super) fn closed(&self, kind: ObjectiveKind, answer: &StageAnswer) -> bool {
         let best = answer.best.as_ref();
         best.is_some_and(|best| {
-            value::closes(kind, value::of(self.problem, &best.cost, kind), answer.bound)
+            value::closes(
+                self.problem,
+                kind,
+                value::of(self.problem, &best.cost, kind),
+                answer.bound,
+            )
         })
     }
 

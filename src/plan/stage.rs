@@ -15,6 +15,9 @@ use super::value;
 use crate::error::Error;
 use crate::problem::ObjectiveKind;
 
+/// Binaries up to which the textbook program may finish what counting leaves open.
+const BINARIES_MAX: usize = 128;
+
 /// Nodes of a program on the first attempt at a stage.
 const NODES_FIRST: u64 = 2_000;
 
@@ -32,6 +35,7 @@ impl<B: Backend> Search<'_, B> {
         }
         let incumbent = incumbent.or_else(|| self.seeded(kind, caps));
         let first = self.attempt(kind, caps, incumbent, self.node_limit.min(NODES_FIRST))?;
+        let first = self.by_name(kind, caps, first)?;
         if first.infeasible || self.closed(kind, &first) || self.node_limit <= NODES_FIRST {
             return Ok(first);
         }
@@ -39,6 +43,26 @@ impl<B: Backend> Search<'_, B> {
         let mut second = self.attempt(kind, caps, first.best, self.node_limit)?;
         second.bound = second.bound.max(bound);
         Ok(self.settled(kind, second))
+    }
+
+    /// Where several devices compete for the same layers' experts, counts bound the price of company only
+    /// from below. On small problems names say what is left.
+    fn by_name(
+        &mut self,
+        kind: ObjectiveKind,
+        caps: &Caps,
+        answer: StageAnswer,
+    ) -> Result<StageAnswer, Error> {
+        let binaries = self.classes.units().count().saturating_mul(self.problem.devices.len());
+        let matters = kind == ObjectiveKind::Traffic || caps.most(ObjectiveKind::Traffic).is_some();
+        let counted = !matters || self.classes.sends.is_none() || self.closed(kind, &answer);
+        if counted || binaries > BINARIES_MAX {
+            return Ok(answer);
+        }
+        let bound = answer.bound;
+        let mut named = self.minimise_textbook(kind, caps, answer.best)?;
+        named.bound = named.bound.max(bound);
+        Ok(self.settled(kind, named))
     }
 
     /// Improves `incumbent` in `kind` under `caps` with a small budget; nothing need be proven.
@@ -70,7 +94,8 @@ impl<B: Backend> Search<'_, B> {
         }
         // A placement that was evaluated in integers outweighs a solver that finds none.
         answer.infeasible = false;
-        let chain_matters = kind == ObjectiveKind::Traffic || caps.traffic.is_some();
+        let chain_matters =
+            kind == ObjectiveKind::Traffic || caps.most(ObjectiveKind::Traffic).is_some();
         if chain_matters && !self.closed(kind, &answer) {
             chain::search(self, kind, caps, &mut answer, nodes)?;
         }

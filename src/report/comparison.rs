@@ -67,7 +67,7 @@ fn measured_cells(name: &str, fits: &str, measured: &Measured) -> [String; 6] {
     [
         name.to_owned(),
         fits.to_owned(),
-        percent(measured.peak),
+        percent(measured.peak()),
         measured.traffic.hand_overs.to_string(),
         plural(measured.traffic.remote_experts, "expert"),
         decimal(measured.traffic.expected_transfers_per_token()),

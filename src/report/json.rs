@@ -239,7 +239,7 @@ fn measured_row(
         "name": name,
         "fits": fits,
         "first_misfit": misfit,
-        "peak": measured.peak.as_f64(),
+        "peak": measured.peak().as_f64(),
         "hand_overs": measured.traffic.hand_overs,
         "remote_experts": measured.traffic.remote_experts,
         "expected_transfers_per_token":

@@ -209,8 +209,8 @@ fn verdict(problem: &Problem, options: &Options) -> Result<Verdict, Error> {
     }
     Ok(match answer(problem, options)? {
         Found::Placed(solved, measured) => Verdict::Fits(Worth {
-            peak: measured.peak,
-            spill_bytes: measured.spill_bytes,
+            peak: measured.peak(),
+            spill_bytes: measured.spill_bytes(),
             traffic: measured.traffic,
             limit: solved.limit,
             nodes: solved.solver.nodes,

@@ -59,7 +59,13 @@ fn every_violation_is_named_where_it_is_checked() {
         Violation::UnknownDevice { component: id, device: 0, devices: 0 },
         Violation::NotAllowed { component: id, device: text(), allowed: vec![], rule: None },
         Violation::NotTogether { component: id, device: text(), with: id, with_device: None },
-        Violation::OverCapacity { device: text(), required_bytes: 0, capacity_bytes: 0 },
+        Violation::OverCapacity {
+            device: text(),
+            required_bytes: 0,
+            limit_bytes: 0,
+            capacity_bytes: 0,
+        },
+        Violation::TooManyDevices { most: 0, found: 1 },
     ];
     let debug = all.map(|violation| format!("{violation:?}"));
     let there_are: BTreeSet<&str> =
