@@ -18,11 +18,15 @@ use crate::error::Error;
 use crate::hardware::{Device, DeviceKind, Hardware};
 use crate::memory::{KvType, Load, Staging};
 use crate::model::{ComponentId, Model};
+use crate::objective::law;
 use crate::plan::LimitReached;
 use crate::problem::ObjectiveValue;
 use crate::quant::{Override, Scheme};
-use crate::runtime::{self, Profile};
-use crate::scenario::{Constraint, ConstraintKind, Scenario, parse_objectives, parse_tolerance};
+use crate::runtime::{self, Profile, SendRule};
+use crate::scenario::{
+    Constraint, ConstraintKind, Current, Headroom, Limits, Scenario, parse_devices_max,
+    parse_objectives, parse_tolerance,
+};
 use crate::units::Ratio;
 use crate::yaml::{self, StrictMap};
 
@@ -53,6 +57,7 @@ struct FileEntry {
     runtime_rules: StrictMap<String>,
     hardware: Vec<DeviceEntry>,
     constraints: ConstraintsEntry,
+    current: Option<StrictMap<String>>,
     problem: String,
     status: StatusEntry,
     limit: Option<LimitEntry>,
@@ -85,6 +90,17 @@ struct ConstraintsEntry {
     default_pins: bool,
     pins: Vec<String>,
     forbids: Vec<String>,
+    #[serde(default)]
+    headroom: Vec<String>,
+    max_devices: Option<u64>,
+    sends: Option<SendsEntry>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum SendsEntry {
+    PerExpert,
+    PerDevice,
 }
 
 #[derive(Deserialize)]
@@ -200,17 +216,24 @@ impl Record {
         let hardware = Hardware::new(devices).map_err(inside)?;
         let scheme = read_scheme(&file).map_err(inside)?;
         let objectives = read_objectives(&file.objectives).map_err(inside)?;
-        let scenario = Scenario {
+        let mut scenario = Scenario {
             model,
             scheme,
             load: read_load(&file).map_err(inside)?,
             hardware,
             constraints: read_constraints(constraints).map_err(inside)?,
             default_pins: constraints.default_pins,
+            limits: read_limits(constraints).map_err(inside)?,
             objectives: objectives.iter().map(|o| o.objective).collect(),
         };
+        scenario.limits.check(&scenario.hardware).map_err(inside)?;
         let ids = scenario.component_ids();
         let homes = read_map(map, &scenario.hardware, &ids).map_err(|e| e.object(source))?;
+        if let Some(map) = &file.current {
+            let homes = read_map(map, &scenario.hardware, &ids)
+                .map_err(|e| e.object(source).place("current"))?;
+            scenario.limits.current = Some(named(&homes, &scenario.hardware));
+        }
         Ok(Self {
             scenario,
             status: read_status(&file, source)?,
@@ -242,6 +265,24 @@ fn read_map(
     let lines = map.iter().map(to_line).collect::<Result<Vec<_>, Error>>()?;
     let devices = expand(&lines, ids)?;
     Ok(ids.iter().copied().zip(devices).collect())
+}
+
+fn named(homes: &[(ComponentId, usize)], hardware: &Hardware) -> Current {
+    let name = |&(id, device): &(ComponentId, usize)| (id, hardware.devices[device].id.clone());
+    Current { homes: homes.iter().map(name).collect() }
+}
+
+fn read_limits(entry: &ConstraintsEntry) -> Result<Limits, Error> {
+    let headrooms = entry.headroom.iter().map(|text| Headroom::parse(text));
+    Ok(Limits {
+        headrooms: headrooms.collect::<Result<_, _>>()?,
+        devices_max: entry.max_devices.map(|n| parse_devices_max(&n.to_string())).transpose()?,
+        sends: entry.sends.as_ref().map(|sends| match sends {
+            SendsEntry::PerExpert => SendRule::PerExpert,
+            SendsEntry::PerDevice => SendRule::PerDevice,
+        }),
+        current: None,
+    })
 }
 
 fn read_scheme(file: &FileEntry) -> Result<Scheme, Error> {
@@ -288,12 +329,17 @@ fn read_objectives(entries: &[ObjectiveEntry]) -> Result<Vec<ObjectiveRecord>, E
                     .expected("the name of one objective"));
             }
             objective.tolerance = parse_tolerance(&entry.tolerance)?;
+            // A whole number is bytes or things, as the objective has it.
+            let value = |entry: &ExactEntry| match entry.0 {
+                ObjectiveValue::Bytes(number) => law(objective.kind).unit().whole(number),
+                value => value,
+            };
             Ok(ObjectiveRecord {
                 objective,
-                value: entry.value.0,
-                optimum: entry.optimum.0,
-                bound: entry.bound.0,
-                cap: entry.cap.0,
+                value: value(&entry.value),
+                optimum: value(&entry.optimum),
+                bound: value(&entry.bound),
+                cap: value(&entry.cap),
                 gap: format!("{:.9}", entry.gap),
             })
         })

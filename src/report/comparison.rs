@@ -88,6 +88,6 @@ fn misfit_text(problem: &Problem, misfit: &Misfit) -> String {
         misfit.component,
         printable(&problem.devices[misfit.device].id),
         format_bytes(misfit.required_bytes),
-        format_bytes(misfit.capacity_bytes)
+        format_bytes(misfit.limit_bytes)
     )
 }

@@ -229,6 +229,6 @@ fn infeasible(shortfalls: &[Shortfall]) -> Verdict {
 fn plainly_short(problem: &Problem) -> bool {
     let demands = problem.components.iter().map(|component| &component.demand);
     let needed = demands.map(|d| u128::from(d.weights_bytes) + u128::from(d.kv_cache_bytes));
-    let capacity = problem.devices.iter().map(|device| u128::from(device.capacity_bytes));
+    let capacity = (0..problem.devices.len()).map(|device| u128::from(problem.limit_bytes(device)));
     needed.sum::<u128>() > capacity.sum()
 }

@@ -116,6 +116,7 @@ impl<'a> Load<'a> {
             staging_bytes: self.staging_bytes,
             used_bytes: self.required_bytes(),
             capacity_bytes: self.device.capacity_bytes,
+            headroom_bytes: self.device.capacity_bytes - self.limit_bytes,
         }
     }
 }

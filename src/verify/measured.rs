@@ -2,7 +2,7 @@
 //!
 //! Plain results; the rules that produce them are in the files beside this one.
 
-use crate::objective::{ALL, Traffic};
+use crate::objective::Traffic;
 use crate::problem::{ObjectiveKind, ObjectiveValue};
 use crate::units::Ratio;
 
@@ -12,7 +12,7 @@ pub struct Measured {
     /// One per device of the problem, in its order.
     pub devices: Vec<DeviceUse>,
     /// The value of every objective, in the order of [`crate::objective::ALL`].
-    pub values: [(ObjectiveKind, ObjectiveValue); ALL.len()],
+    pub values: Vec<(ObjectiveKind, ObjectiveValue)>,
     /// Activations sent between devices for one token.
     pub traffic: Traffic,
 }
@@ -64,6 +64,8 @@ pub struct DeviceUse {
     pub used_bytes: u64,
     /// What the device offers.
     pub capacity_bytes: u64,
+    /// What of that must stay free beyond all the above.
+    pub headroom_bytes: u64,
 }
 
 impl DeviceUse {

@@ -131,7 +131,7 @@ fn measured(problem: &Problem, placement: &Placement, loads: &[Load<'_>]) -> Mea
     let facts = Facts { problem, placement, required_bytes: &required_bytes };
     Measured {
         devices: loads.iter().map(Load::device_use).collect(),
-        values: ALL.map(|kind| (kind, law(kind).evaluate(&facts))),
+        values: ALL.map(|kind| (kind, law(kind).evaluate(&facts))).into(),
         traffic: traffic(problem, placement),
     }
 }

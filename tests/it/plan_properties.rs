@@ -6,7 +6,7 @@ use apportion::model::Model;
 use apportion::plan::{self, Options, Outcome, Solved};
 use apportion::problem::{DeviceSet, Objective, ObjectiveKind, ObjectiveValue, Problem, Rule};
 use apportion::quant::Scheme;
-use apportion::scenario::{Scenario, default_objectives};
+use apportion::scenario::{Limits, Scenario, default_objectives};
 use apportion::units::Ratio;
 
 use crate::support::{Random, Tiny};
@@ -38,6 +38,7 @@ fn mixtral(scheme: &str, gpus: &[u64]) -> Problem {
         hardware: Hardware::from_sizes(gpus, None, 0).unwrap(),
         constraints: Vec::new(),
         default_pins: true,
+        limits: Limits::default(),
         objectives: default_objectives(),
     }
     .problem()

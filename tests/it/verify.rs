@@ -47,6 +47,7 @@ fn every_byte_of_a_small_problem_is_where_hand_arithmetic_puts_it() {
         staging_bytes: 0,
         used_bytes: 23,
         capacity_bytes: 100,
+        headroom_bytes: 0,
     };
     // Two experts 8, attention 3, router 1, norm 1, head 5; KV and logits are 9, staging is 9.
     let second = DeviceUse { weights_bytes: 18, workspace_bytes: 7, staging_bytes: 9, ..first };
