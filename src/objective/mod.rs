@@ -62,6 +62,11 @@ pub trait Law: Sync {
         Ratio::ZERO
     }
 
+    /// The relative gap between the best found and its bound at which it counts as proven.
+    fn gap(&self, _problem: &Problem) -> Ratio {
+        Ratio::ZERO
+    }
+
     /// Its value in a placement, exactly.
     fn evaluate(&self, facts: &Facts<'_>) -> ObjectiveValue;
 

@@ -8,7 +8,7 @@
 //! full.
 
 use super::{Facts, Law, Linear, Terms, Unit};
-use crate::problem::ObjectiveValue;
+use crate::problem::{ObjectiveValue, Problem};
 use crate::units::Ratio;
 
 /// The law.
@@ -35,6 +35,11 @@ impl Law for PeakUtilization {
     /// Memory may be a little less balanced where that saves traffic.
     fn default_tolerance(&self) -> Ratio {
         Ratio::new(1, 100)
+    }
+
+    /// Two megabytes on a 16 GiB GPU.
+    fn gap(&self, _problem: &Problem) -> Ratio {
+        Ratio::new(1, 10_000)
     }
 
     fn evaluate(&self, facts: &Facts<'_>) -> ObjectiveValue {

@@ -44,6 +44,15 @@ impl Law for TrafficLaw {
         "traffic"
     }
 
+    /// Chances are rounded up at one over the traffic denominator, which sums of them can be told apart by
+    /// only in exact arithmetic.
+    fn gap(&self, problem: &Problem) -> Ratio {
+        match problem.sends {
+            Sends::PerExpert => Ratio::ZERO,
+            Sends::PerDevice { .. } => Ratio::new(1, 100_000_000),
+        }
+    }
+
     fn evaluate(&self, facts: &Facts<'_>) -> ObjectiveValue {
         let traffic = traffic(facts.problem, facts.placement);
         ObjectiveValue::Ratio(traffic.expected_transfers_per_token())

@@ -8,16 +8,11 @@ use std::fmt;
 
 use super::record::{DeviceRecord, ObjectiveRecord, Record, Status, format_gap, traffic_record};
 use crate::error::printable;
-use crate::problem::{ObjectiveKind, ObjectiveValue, Problem, Sends};
+use crate::objective::law;
+use crate::problem::{ObjectiveValue, Problem};
 use crate::scenario::fingerprint;
 use crate::units::Ratio;
 use crate::verify::Measured;
-
-/// The gap that still counts as proven for a peak; counts must be proven exactly.
-const PEAK_GAP_MAX: f64 = 1e-4;
-
-/// The gap to which traffic is proven when sends are per device: their chances are rounded up.
-const CHANCES_GAP_MAX: f64 = 1e-8;
 
 /// One thing a file says that is not so.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -68,7 +63,7 @@ pub fn differences(record: &Record, problem: &Problem, measured: &Measured) -> V
     for objective in &record.objectives {
         found.extend(objective_differences(objective, measured.value(objective.kind())));
     }
-    let proven = record.objectives.iter().all(|o| is_proven(o, problem.sends));
+    let proven = record.objectives.iter().all(|o| is_proven(o, problem));
     if proven != (record.status == Status::Optimal) {
         let recomputed = if proven { "optimal" } else { "feasible" };
         found.push(Difference::new("status", record.status.name(), recomputed));
@@ -191,12 +186,8 @@ fn exact(value: ObjectiveValue) -> String {
     }
 }
 
-fn is_proven(record: &ObjectiveRecord, sends: Sends) -> bool {
+fn is_proven(record: &ObjectiveRecord, problem: &Problem) -> bool {
     let (optimum, bound) = (record.optimum.as_f64(), record.bound.as_f64());
-    let gap_max = match (record.kind(), sends) {
-        (ObjectiveKind::PeakUtilization, _) => PEAK_GAP_MAX,
-        (ObjectiveKind::Traffic, Sends::PerDevice { .. }) => CHANCES_GAP_MAX,
-        _ => 0.0,
-    };
+    let gap_max = law(record.kind()).gap(problem).as_f64();
     record.bound >= record.optimum || optimum - bound <= gap_max * optimum
 }

@@ -47,6 +47,7 @@ mod model;
 mod ranges;
 mod read;
 mod record;
+mod wishes;
 mod write;
 
 pub use check::{Difference, differences};

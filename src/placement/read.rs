@@ -13,6 +13,7 @@ use serde::de::{self, Deserializer, Visitor};
 use super::model::{ModelEntry, rebuild};
 use super::ranges::{Line, expand};
 use super::record::{DeviceRecord, ObjectiveRecord, Record, Status, TrafficRecord};
+use super::wishes::{ConstraintsEntry, named, read_constraints, read_limits};
 use super::write::VERSION;
 use crate::error::Error;
 use crate::hardware::{Device, DeviceKind, Hardware};
@@ -22,11 +23,8 @@ use crate::objective::law;
 use crate::plan::LimitReached;
 use crate::problem::ObjectiveValue;
 use crate::quant::{Override, Scheme};
-use crate::runtime::{self, Profile, SendRule};
-use crate::scenario::{
-    Constraint, ConstraintKind, Current, Headroom, Limits, Scenario, parse_devices_max,
-    parse_objectives, parse_tolerance,
-};
+use crate::runtime::{self, Profile};
+use crate::scenario::{Scenario, parse_objectives, parse_tolerance};
 use crate::units::Ratio;
 use crate::yaml::{self, StrictMap};
 
@@ -82,25 +80,6 @@ struct DeviceEntry {
 enum KindEntry {
     Gpu,
     Cpu,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields, expecting = "the keys of constraints")]
-struct ConstraintsEntry {
-    default_pins: bool,
-    pins: Vec<String>,
-    forbids: Vec<String>,
-    #[serde(default)]
-    headroom: Vec<String>,
-    max_devices: Option<u64>,
-    sends: Option<SendsEntry>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum SendsEntry {
-    PerExpert,
-    PerDevice,
 }
 
 #[derive(Deserialize)]
@@ -267,24 +246,6 @@ fn read_map(
     Ok(ids.iter().copied().zip(devices).collect())
 }
 
-fn named(homes: &[(ComponentId, usize)], hardware: &Hardware) -> Current {
-    let name = |&(id, device): &(ComponentId, usize)| (id, hardware.devices[device].id.clone());
-    Current { homes: homes.iter().map(name).collect() }
-}
-
-fn read_limits(entry: &ConstraintsEntry) -> Result<Limits, Error> {
-    let headrooms = entry.headroom.iter().map(|text| Headroom::parse(text));
-    Ok(Limits {
-        headrooms: headrooms.collect::<Result<_, _>>()?,
-        devices_max: entry.max_devices.map(|n| parse_devices_max(&n.to_string())).transpose()?,
-        sends: entry.sends.as_ref().map(|sends| match sends {
-            SendsEntry::PerExpert => SendRule::PerExpert,
-            SendsEntry::PerDevice => SendRule::PerDevice,
-        }),
-        current: None,
-    })
-}
-
 fn read_scheme(file: &FileEntry) -> Result<Scheme, Error> {
     let overrides = file.quantization_overrides.iter().map(|text| Override::parse(text));
     Scheme::parse(&file.quantization)?.with_overrides(overrides.collect::<Result<_, _>>()?)
@@ -307,12 +268,6 @@ fn read_runtime(file: &FileEntry) -> Result<Arc<Profile>, Error> {
         return Profile::shared(name);
     }
     Profile::recorded(name, &file.runtime_rules).map(Arc::new)
-}
-
-fn read_constraints(entry: &ConstraintsEntry) -> Result<Vec<Constraint>, Error> {
-    let pins = entry.pins.iter().map(|text| Constraint::parse(ConstraintKind::Pin, text));
-    let forbids = entry.forbids.iter().map(|text| Constraint::parse(ConstraintKind::Forbid, text));
-    pins.chain(forbids).collect()
 }
 
 fn read_objectives(entries: &[ObjectiveEntry]) -> Result<Vec<ObjectiveRecord>, Error> {

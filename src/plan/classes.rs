@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use super::sends::Prices;
 use crate::error::Error;
 use crate::model::{ComponentId, ComponentKind};
-use crate::problem::{DeviceSet, Problem, Sends};
+use crate::problem::{DeviceSet, Placement, Problem, Sends};
 
 /// What decides where a unit may go and what it costs there.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -103,8 +103,20 @@ impl Classes {
     /// When the problem does not [hold together](Problem::validate), lacks a head or a layer's attention, or ties components together
     /// that no formulation here can keep together.
     pub(super) fn of(problem: &Problem) -> Result<Self, Error> {
+        Self::grouped(problem, problem.current.as_ref())
+    }
+
+    /// As [`Self::of`], but units are alike wherever they are now, and nothing that is done costs a move.
+    ///
+    /// # Errors
+    /// As [`Self::of`].
+    pub(super) fn unmoved(problem: &Problem) -> Result<Self, Error> {
+        Self::grouped(problem, None)
+    }
+
+    fn grouped(problem: &Problem, current: Option<&Placement>) -> Result<Self, Error> {
         problem.validate()?;
-        let mut origins = BTreeMap::new();
+        let mut origins = Origins { current, seen: BTreeMap::new() };
         let mut units = units(problem, &mut origins)?;
         let mut take = |id: ComponentId| units.remove(&id).ok_or_else(|| missing(id));
         let embedding = take(ComponentId::Embedding);
@@ -129,8 +141,8 @@ impl Classes {
             }
         }
         let by_kind = classify(&mut layers);
-        let mut stays = vec![Vec::new(); origins.len()];
-        for (places, origin) in origins {
+        let mut stays = vec![Vec::new(); origins.seen.len()];
+        for (places, origin) in origins.seen {
             stays[origin] = places;
         }
         Ok(Self { embedding, head, layers, by_kind, stays, sends: Prices::of(problem) })
@@ -168,28 +180,32 @@ impl Classes {
     }
 }
 
-/// Weight bytes per device that a unit has there now, numbered in order of discovery.
-type Origins = BTreeMap<Vec<u64>, usize>;
+/// Where units are now.
+struct Origins<'a> {
+    current: Option<&'a Placement>,
+    /// Weight bytes per device that a unit has there, numbered in order of discovery.
+    seen: BTreeMap<Vec<u64>, usize>,
+}
 
 /// Stands for the embedding of a problem that has none.
-fn nowhere(problem: &Problem, origins: &mut Origins) -> Unit {
+fn nowhere(problem: &Problem, origins: &mut Origins<'_>) -> Unit {
     let profile =
         Profile { allowed: DeviceSet::first(problem.devices.len()), ..Profile::default() };
     with_origin(problem, Unit { profile, components: Vec::new() }, origins)
 }
 
 /// Notes where the unit's weights are now.
-fn with_origin(problem: &Problem, mut unit: Unit, origins: &mut Origins) -> Unit {
+fn with_origin(problem: &Problem, mut unit: Unit, origins: &mut Origins<'_>) -> Unit {
     let mut stays = vec![0; problem.devices.len()];
-    if let Some(current) = &problem.current {
+    if let Some(current) = origins.current {
         for &component in &unit.components {
             let weights_bytes = problem.components[component].demand.weights_bytes;
             stays[current.device_of[component]] += weights_bytes;
             unit.profile.moved_bytes += weights_bytes;
         }
     }
-    let next = origins.len();
-    unit.profile.origin = *origins.entry(stays).or_insert(next);
+    let next = origins.seen.len();
+    unit.profile.origin = *origins.seen.entry(stays).or_insert(next);
     unit
 }
 
@@ -200,7 +216,10 @@ fn missing(id: ComponentId) -> Error {
 }
 
 /// One unit per group of components that live together, keyed by the group's leader.
-fn units(problem: &Problem, origins: &mut Origins) -> Result<BTreeMap<ComponentId, Unit>, Error> {
+fn units(
+    problem: &Problem,
+    origins: &mut Origins<'_>,
+) -> Result<BTreeMap<ComponentId, Unit>, Error> {
     let everywhere = DeviceSet::first(problem.devices.len());
     let mut units: BTreeMap<ComponentId, Unit> = BTreeMap::new();
     for (index, component) in problem.components.iter().enumerate() {

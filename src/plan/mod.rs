@@ -64,11 +64,16 @@ pub fn solve_with<B: Backend>(
     backend: &B,
 ) -> Result<Outcome, Error> {
     let classes = Classes::of(problem)?;
-    let mut search = Search::new(problem, &classes, backend, options);
+    // Until moves count, where units are now does not tell them apart.
+    let unmoved = Classes::unmoved(problem)?;
+    let mut search = Search::new(problem, &unmoved, backend, options);
     let mut caps = Caps::of(problem);
     let mut best: Option<Candidate> = None;
     let mut stages: Vec<StageReport> = Vec::new();
     for objective in &problem.objectives {
+        if objective.kind == ObjectiveKind::Migration {
+            best = search.regroup(&classes, best);
+        }
         let answer = search.minimise(objective.kind, &caps, best.take())?;
         if answer.infeasible && stages.is_empty() {
             return Ok(Outcome::Infeasible(infeasible::explain(&mut search)?));
@@ -81,7 +86,7 @@ pub fn solve_with<B: Backend>(
         stages.push(report);
         best = Some(found);
     }
-    let Some(best) = best else {
+    let Some(best) = search.regroup(&classes, best) else {
         return Err(Error::new("solve").found("the problem states no objective"));
     };
     let best = polish(&mut search, &caps, &stages, best)?;

@@ -15,11 +15,7 @@ pub(super) fn forced(problem: &Problem, classes: &Classes, caps: &Caps) -> Force
     let total: u64 = amounts.iter().map(|(_, bytes)| bytes).sum();
     (0..problem.devices.len())
         .map(|device| {
-            let elsewhere: u64 = (0..problem.devices.len())
-                .filter(|&other| other != device)
-                .map(|other| holds_at_most(problem, caps, other))
-                .fold(0, u64::saturating_add);
-            let here_at_least = total.saturating_sub(elsewhere);
+            let here_at_least = holds_at_least(problem, caps, device, total);
             let mut presences = classes.presences();
             presences.retain(|presence| {
                 let without = amounts.iter().filter(|(p, _)| p.presence != *presence);
@@ -28,6 +24,18 @@ pub(super) fn forced(problem: &Problem, classes: &Classes, caps: &Caps) -> Force
             presences
         })
         .collect()
+}
+
+/// What must be on a device because the others cannot hold it: all others, or as many as a limit on devices
+/// leaves beside it, when without it they are not enough.
+fn holds_at_least(problem: &Problem, caps: &Caps, device: usize, total: u64) -> u64 {
+    let others = (0..problem.devices.len()).filter(|&other| other != device);
+    let mut holds: Vec<u64> = others.map(|other| holds_at_most(problem, caps, other)).collect();
+    holds.sort_unstable_by_key(|&bytes| std::cmp::Reverse(bytes));
+    let most = caps.most(ObjectiveKind::DevicesUsed).unwrap_or(u64::MAX);
+    let most = usize::try_from(most).unwrap_or(usize::MAX);
+    let largest = |count: usize| holds.iter().take(count).copied().fold(0, u64::saturating_add);
+    if total <= largest(most) { 0 } else { total - largest(most.saturating_sub(1)).min(total) }
 }
 
 /// Of these devices, in their order, the largest ones that a limit on devices leaves.

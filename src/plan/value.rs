@@ -3,7 +3,7 @@
 use super::evaluate::Cost;
 use super::sends;
 use crate::objective::{Unit, law};
-use crate::problem::{ObjectiveKind, ObjectiveValue, Problem, Sends};
+use crate::problem::{ObjectiveKind, ObjectiveValue, Problem};
 use crate::units::{Ratio, greatest_common_divisor};
 
 /// A peak within this relative gap of its bound counts as optimal: two megabytes on a 16 GiB GPU.
@@ -11,10 +11,6 @@ pub(super) const GAP_PEAK: f64 = 1e-4;
 
 /// Denominator of a peak bound that comes from the solver.
 const PEAK_GRID: u64 = 1_000_000_000;
-
-/// A traffic within this relative gap of its bound counts as optimal when sends are per device: chances
-/// are rounded up at one over the traffic denominator, and a solver's bound is taken down by as much.
-pub(super) const GAP_CHANCES: f64 = 1e-8;
 
 /// The exact value of `kind`.
 pub(super) fn of(problem: &Problem, cost: &Cost, kind: ObjectiveKind) -> ObjectiveValue {
@@ -68,11 +64,7 @@ pub(super) fn closes(
     optimum: ObjectiveValue,
     bound: ObjectiveValue,
 ) -> bool {
-    let gap = match (kind, problem.sends) {
-        (ObjectiveKind::PeakUtilization, _) => GAP_PEAK,
-        (ObjectiveKind::Traffic, Sends::PerDevice { .. }) => GAP_CHANCES,
-        _ => 0.0,
-    };
+    let gap = law(kind).gap(problem).as_f64();
     let (found, proven) = (optimum.as_f64(), bound.as_f64());
     optimum <= bound || found - proven <= gap * found
 }

@@ -63,6 +63,8 @@ pub(super) struct Pressure {
     item_transient: (u64, u64),
     /// The cheapest item to send away: its traffic units, and the bytes that go with them.
     cheapest: Option<(u64, u64)>,
+    /// Devices that may be home to a layer at once.
+    pub(super) homes_most: u32,
     /// Whether what is away shares its sends, so that what leaves may join what may not stay.
     company: bool,
     /// Every amount of traffic is a multiple of this.
@@ -100,6 +102,9 @@ impl Pressure {
             cheapest: prices.min_by(|a, b| {
                 (u128::from(a.0) * u128::from(b.1)).cmp(&(u128::from(b.0) * u128::from(a.1)))
             }),
+            homes_most: caps
+                .most(ObjectiveKind::DevicesUsed)
+                .map_or(u32::MAX, |most| u32::try_from(most).unwrap_or(u32::MAX)),
             company: classes.sends.is_some(),
             step: value::step(problem, ObjectiveKind::Traffic),
             hand_over_units: problem.traffic_denominator,
