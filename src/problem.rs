@@ -68,8 +68,9 @@ pub struct Component {
     /// head, or the embedding when the head is tied); itself when free.
     pub lives_with: ComponentId,
     /// How often a token visits it, in units of 1 / [`Problem::traffic_denominator`]: the denominator
-    /// itself for what every token passes, `experts_per_token` for an expert; 0 for what is on the
-    /// chain of hand-overs (embedding, attention, router, final norm, head).
+    /// itself for what every token passes, `experts_per_token` of as many units as there are experts for an
+    /// expert, rounded up; 0 for what is on the chain of hand-overs (embedding, attention, router, final
+    /// norm, head). Where sends are per device, traffic is priced by [`Sends`] and not by this.
     pub visits: u64,
 }
 
@@ -170,7 +171,8 @@ pub struct Problem {
     pub host_staging_bytes: u64,
     /// Whether the head is the embedding matrix, so the chain returns to the embedding's device.
     pub tied_head: bool,
-    /// Traffic is counted in units of one over this (the number of experts, or 1).
+    /// Traffic is counted in units of one over this: the number of experts, or 1; where sends are per device
+    /// a billion, to which chances are rounded up.
     pub traffic_denominator: u64,
     /// Pins and forbidden places in force, already applied to `allowed`.
     pub rules: Vec<Rule>,
