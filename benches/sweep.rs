@@ -18,7 +18,7 @@ use apportion::memory::Load;
 use apportion::model::Model;
 use apportion::plan::Options;
 use apportion::quant::Scheme;
-use apportion::scenario::{Scenario, default_objectives};
+use apportion::scenario::{Limits, Scenario, default_objectives};
 use apportion::sweep::{Grid, Machine, NODE_LIMIT, Row as Answer, Verdict, sweep};
 
 use support::clock::{Timed, repeated};
@@ -66,6 +66,7 @@ fn grid(machines: &[&str]) -> Result<Grid, Failure> {
         hardware: Hardware::from_sizes(&[1 << 30], None, 0)?,
         constraints: Vec::new(),
         default_pins: true,
+        limits: Limits::default(),
         objectives: default_objectives(),
     };
     Ok(Grid { scenario, schemes: quantizations(), contexts: CONTEXTS.to_vec(), machines })

@@ -40,7 +40,7 @@
 //! use apportion::model::Model;
 //! use apportion::plan::{self, Options, Outcome};
 //! use apportion::quant::Scheme;
-//! use apportion::scenario::{Scenario, default_objectives};
+//! use apportion::scenario::{Limits, Scenario, default_objectives};
 //! use apportion::units::parse_bytes;
 //!
 //! # fn main() -> Result<(), apportion::error::Error> {
@@ -52,6 +52,7 @@
 //!     hardware: Hardware::from_sizes(&[usable, usable], None, 0)?,
 //!     constraints: Vec::new(),
 //!     default_pins: true,
+//!     limits: Limits::default(),
 //!     objectives: default_objectives(),
 //! };
 //! let problem = scenario.problem()?;
@@ -83,7 +84,9 @@ pub mod quant;
 pub mod runtime;
 
 pub mod certificate;
+pub mod objective;
 pub mod problem;
+pub mod program;
 pub mod scenario;
 
 pub mod plan;

@@ -4,14 +4,15 @@
 //! component may live, which components live together, what to minimise. Neither models nor
 //! quantizations nor files reach past this point. A [`Placement`] is the answer to it, as plain.
 
-use crate::error::Error;
+mod validate;
+
 use crate::hardware::{Device, DeviceKind};
 use crate::memory::{ComponentDemand, Workspace};
 use crate::model::{ComponentId, ComponentKind};
-use crate::units::{BYTES_MAX, Ratio};
+use crate::units::Ratio;
 
 /// A set of devices, as bits over [`Problem::devices`].
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+#[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub struct DeviceSet(pub u64);
 
 impl DeviceSet {
@@ -67,8 +68,9 @@ pub struct Component {
     /// head, or the embedding when the head is tied); itself when free.
     pub lives_with: ComponentId,
     /// How often a token visits it, in units of 1 / [`Problem::traffic_denominator`]: the denominator
-    /// itself for what every token passes, `experts_per_token` for an expert; 0 for what is on the
-    /// chain of hand-overs (embedding, attention, router, final norm, head).
+    /// itself for what every token passes, `experts_per_token` of as many units as there are experts for an
+    /// expert, rounded up; 0 for what is on the chain of hand-overs (embedding, attention, router, final
+    /// norm, head). Where sends are per device, traffic is priced by [`Sends`] and not by this.
     pub visits: u64,
 }
 
@@ -87,7 +89,7 @@ pub struct Rule {
     pub components: Vec<usize>,
 }
 
-/// What can be minimised.
+/// What can be minimised; [`crate::objective`] says what each means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum ObjectiveKind {
     /// Weights (as allocated) and KV cache bytes on CPU devices.
@@ -100,19 +102,6 @@ pub enum ObjectiveKind {
     DevicesUsed,
     /// Weight bytes that leave the device where [`Problem::current`] has them.
     Migration,
-}
-
-impl ObjectiveKind {
-    /// The name in files, JSON and on the command line.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::SpillBytes => "spill_bytes",
-            Self::PeakUtilization => "peak_utilization",
-            Self::Traffic => "traffic",
-            Self::DevicesUsed => "devices_used",
-            Self::Migration => "migration",
-        }
-    }
 }
 
 /// The value of an objective, exact.
@@ -161,6 +150,13 @@ pub enum Sends {
     },
 }
 
+impl Sends {
+    /// The most routed experts of a layer for which sends per device are priced.
+    pub const EXPERTS_MAX: u32 = 1024;
+    /// The most of them that a token may visit.
+    pub const PER_TOKEN_MAX: u32 = 64;
+}
+
 /// Everything the planner and the verifier need to know.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
@@ -175,7 +171,8 @@ pub struct Problem {
     pub host_staging_bytes: u64,
     /// Whether the head is the embedding matrix, so the chain returns to the embedding's device.
     pub tied_head: bool,
-    /// Traffic is counted in units of one over this (the number of experts, or 1).
+    /// Traffic is counted in units of one over this: the number of experts, or 1; where sends are per device
+    /// a billion, to which chances are rounded up.
     pub traffic_denominator: u64,
     /// Pins and forbidden places in force, already applied to `allowed`.
     pub rules: Vec<Rule>,
@@ -217,108 +214,10 @@ impl Problem {
             .unwrap_or(u32::MAX)
     }
 
-    /// Whether the parts fit together: what planner and verifier take for granted.
-    ///
-    /// # Errors
-    /// Components out of order or twice, no device or too many, a component with nowhere to live or tied to
-    /// one that is not there, a set or a rule that names what is not there, or numbers so large that their
-    /// sums could overflow.
-    pub fn validate(&self) -> Result<(), Error> {
-        if self.devices.is_empty() || self.devices.len() > DeviceSet::DEVICES_MAX {
-            let most = DeviceSet::DEVICES_MAX;
-            return refuse(format!(
-                "{} devices; 1 to {most} can be planned for",
-                self.devices.len()
-            ));
-        }
-        let ids = self.components.iter().map(|c| c.demand.id);
-        if !ids.clone().zip(ids.skip(1)).all(|(a, b)| a < b) {
-            return refuse("components that are not in canonical order, or one twice".to_owned());
-        }
-        if self.tied_head && self.index_of(ComponentId::Embedding).is_none() {
-            return refuse("a head tied to an embedding that is not there".to_owned());
-        }
-        self.validate_places()?;
-        self.validate_limits()?;
-        if self.largest_sum() > u128::from(BYTES_MAX) || self.traffic_denominator == 0 {
-            return refuse("numbers beyond what can be added up".to_owned());
-        }
-        Ok(())
-    }
-
-    /// Every component has somewhere to live and someone to live with, and rules speak of what is there.
-    fn validate_places(&self) -> Result<(), Error> {
-        let everywhere = DeviceSet::first(self.devices.len());
-        for component in &self.components {
-            let id = component.demand.id;
-            if component.allowed.is_empty() {
-                return refuse(format!("{id} may live on no device"));
-            }
-            if !component.allowed.without(everywhere).is_empty() {
-                return refuse(format!("{id} may live on a device that is not there"));
-            }
-            if self.index_of(component.lives_with).is_none() {
-                return refuse(format!(
-                    "{id} lives with {}, which is not there",
-                    component.lives_with
-                ));
-            }
-        }
-        let beyond = |rule: &&Rule| rule.components.iter().any(|&c| c >= self.components.len());
-        match self.rules.iter().find(beyond) {
-            Some(rule) => refuse(format!("`{}` names a component that is not there", rule.text)),
-            None => Ok(()),
-        }
-    }
-
-    /// Headroom for each device, room for one device, a current placement of these components.
-    fn validate_limits(&self) -> Result<(), Error> {
-        if self.headroom_bytes.len() > self.devices.len() {
-            return refuse(format!(
-                "{} headrooms for {} devices",
-                self.headroom_bytes.len(),
-                self.devices.len()
-            ));
-        }
-        if self.devices_max == Some(0) {
-            return refuse("a limit of no device at all".to_owned());
-        }
-        let fits = |current: &Placement| {
-            current.device_of.len() == self.components.len()
-                && current.device_of.iter().all(|&d| d < self.devices.len())
-        };
-        let migrates = self.objectives.iter().any(|o| o.kind == ObjectiveKind::Migration);
-        match &self.current {
-            Some(current) if !fits(current) => {
-                refuse("a current placement of other components or devices".to_owned())
-            }
-            None if migrates => refuse("migration from no current placement".to_owned()),
-            _ => Ok(()),
-        }
-    }
-
     /// What a device may require at most: its capacity without the headroom.
     pub fn limit_bytes(&self, device: usize) -> u64 {
         let headroom = self.headroom_bytes.get(device).copied().unwrap_or(0);
         self.devices[device].capacity_bytes.saturating_sub(headroom)
-    }
-
-    /// An upper bound on any sum of bytes, or of traffic units, that planner or verifier may form.
-    fn largest_sum(&self) -> u128 {
-        let demands = self.components.iter().map(|c| {
-            let ComponentDemand { weights_bytes, rounding_bytes, .. } = c.demand;
-            let ComponentDemand { kv_cache_bytes, staging_bytes, .. } = c.demand;
-            let bytes = [weights_bytes, rounding_bytes, kv_cache_bytes, staging_bytes];
-            let traffic = u128::from(c.visits) * 2 + u128::from(self.traffic_denominator);
-            bytes.map(u128::from).iter().sum::<u128>() + traffic
-        });
-        let devices =
-            self.devices.iter().map(|d| u128::from(d.capacity_bytes) + u128::from(d.reserve_bytes));
-        let Workspace { embedding_bytes, attention_bytes, feed_forward_bytes, head_bytes } =
-            self.workspace;
-        let rest = [embedding_bytes, attention_bytes, feed_forward_bytes, head_bytes];
-        let rest = rest.map(u128::from).iter().sum::<u128>() + u128::from(self.host_staging_bytes);
-        demands.sum::<u128>() + devices.sum::<u128>() + rest
     }
 
     /// The same problem with only these of its rules in force (indices into `rules`).
@@ -364,10 +263,6 @@ impl Problem {
     pub fn cpus(&self) -> impl Iterator<Item = usize> {
         (0..self.devices.len()).filter(|&d| self.devices[d].kind == DeviceKind::Cpu)
     }
-}
-
-fn refuse(found: String) -> Result<(), Error> {
-    Err(Error::new("state the problem").found(found))
 }
 
 #[cfg(test)]

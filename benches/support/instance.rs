@@ -6,7 +6,7 @@ use apportion::memory::Load;
 use apportion::model::Model;
 use apportion::problem::{ObjectiveKind, Problem};
 use apportion::quant::Scheme;
-use apportion::scenario::{Scenario, default_objectives};
+use apportion::scenario::{Limits, Scenario, default_objectives};
 use apportion::units::parse_bytes;
 
 /// A question to the planner; everything not said here is the command line's default.
@@ -89,6 +89,7 @@ impl Instance {
             hardware: Hardware::from_sizes(&bytes, None, 0)?,
             constraints: Vec::new(),
             default_pins: true,
+            limits: Limits::default(),
             objectives: default_objectives(),
         };
         scenario.problem()

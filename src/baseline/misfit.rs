@@ -14,6 +14,8 @@ pub struct Misfit {
     pub device: usize,
     /// What the device requires with it, by the rule every placement is checked with.
     pub required_bytes: u64,
+    /// What it may require at most: its capacity, headroom left free.
+    pub limit_bytes: u64,
     /// What the device has.
     pub capacity_bytes: u64,
 }
@@ -31,6 +33,7 @@ pub fn first_misfit(problem: &Problem, placement: &Placement) -> Option<Misfit> 
         component,
         device,
         required_bytes: load.required_bytes(),
+        limit_bytes: load.limit_bytes(),
         capacity_bytes: problem.devices[device].capacity_bytes,
     };
     let first = problem.components.first()?.demand.id;

@@ -309,11 +309,34 @@ pub struct WishArgs {
     /// Do not pin the embedding and the feed-forward part of layer 0 to the first GPU
     #[arg(long)]
     pub free_default_pins: bool,
+    /// Memory that must stay free beyond all that is estimated, as `512MiB` or `5%` of the capacity: on
+    /// every GPU, or on one device as `gpu1=1GiB`; repeatable
+    #[arg(long, value_name = "[DEVICE=]SIZE")]
+    pub headroom: Vec<String>,
+    /// Place components on at most this many devices
+    #[arg(long, value_name = "N")]
+    pub max_devices: Option<String>,
+    /// How a token reaches experts on other devices: once for each, or once for each device [default:
+    /// as the runtime does]
+    #[arg(long, value_enum, value_name = "RULE")]
+    pub sends: Option<SendsArg>,
+    /// The placement that is in place, which the objective `migration` counts from
+    #[arg(long, value_name = "PLACEMENT")]
+    pub migrate_from: Option<PathBuf>,
     /// What to minimise and how much of it later objectives may give up, most important first:
-    /// spill_bytes, peak_utilization, traffic; repeatable or separated by commas
+    /// spill_bytes, peak_utilization, traffic, devices_used, migration; repeatable or separated by commas
     /// [default: peak_utilization:1%,traffic:0, after spill_bytes:0 when there is a CPU]
     #[arg(long, value_name = "NAME[:TOLERANCE]")]
     pub objective: Vec<String>,
+}
+
+/// How a token reaches experts on other devices.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum SendsArg {
+    /// There and back for every chosen expert
+    PerExpert,
+    /// There and back once for every device with a chosen expert
+    PerDevice,
 }
 
 /// How hard to try.

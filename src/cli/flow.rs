@@ -9,18 +9,24 @@ use apportion::error::{Error, printable};
 use apportion::files::read_text;
 use apportion::hardware::Hardware;
 use apportion::memory::{KvType, Load, Staging};
-use apportion::model::Model;
+use apportion::model::{ComponentId, Model};
+use apportion::placement::Record;
 use apportion::plan::{self, Formulation, Options};
 use apportion::problem::Problem;
 use apportion::quant::{Override, Scheme, from_config};
 use apportion::remedy::{Remedies, remedies};
-use apportion::runtime::{NAMES, Profile};
-use apportion::scenario::{Constraint, ConstraintKind, Scenario, parse_objectives};
+use apportion::runtime::{NAMES, Profile, SendRule};
+use apportion::scenario::{
+    Constraint, ConstraintKind, Current, Headroom, Limits, Scenario, parse_devices_max,
+    parse_objectives,
+};
 pub use apportion::sweep::Found;
 use apportion::sweep::answer;
 use apportion::units::parse_bytes;
 
-use super::args::{EffortArgs, FormulationArg, MachineArgs, ModelArgs, QuestionArgs, WishArgs};
+use super::args::{
+    EffortArgs, FormulationArg, MachineArgs, ModelArgs, QuestionArgs, SendsArg, WishArgs,
+};
 use super::say;
 
 /// What came of a question.
@@ -125,6 +131,7 @@ pub fn scenario_under(
     scheme: Scheme,
 ) -> Result<Scenario, Error> {
     Ok(Scenario {
+        limits: limits(&args.wishes, &model)?,
         model,
         scheme,
         load: load(&args.model)?,
@@ -163,6 +170,37 @@ pub fn constraints(args: &WishArgs) -> Result<Vec<Constraint>, Error> {
     let pins = args.pin.iter().map(|text| Constraint::parse(ConstraintKind::Pin, text));
     let forbids = args.forbid.iter().map(|text| Constraint::parse(ConstraintKind::Forbid, text));
     pins.chain(forbids).collect()
+}
+
+/// Reads what else is to be respected; `model` is what is placed.
+pub fn limits(args: &WishArgs, model: &Model) -> Result<Limits, Error> {
+    let headrooms = args.headroom.iter().map(|text| Headroom::parse(text));
+    let sends = args.sends.map(|sends| match sends {
+        SendsArg::PerExpert => SendRule::PerExpert,
+        SendsArg::PerDevice => SendRule::PerDevice,
+    });
+    Ok(Limits {
+        headrooms: headrooms.collect::<Result<_, _>>()?,
+        devices_max: args.max_devices.as_deref().map(parse_devices_max).transpose()?,
+        sends,
+        current: args.migrate_from.as_deref().map(|path| current(path, model)).transpose()?,
+    })
+}
+
+/// What is where now, by a placement file of the same model.
+fn current(path: &Path, model: &Model) -> Result<Current, Error> {
+    let source = path.display().to_string();
+    let text = read_text(path, "read the placement")?;
+    let record = Record::from_yaml(&text, &source, Some(model))?;
+    if record.scenario.model.fingerprint != model.fingerprint {
+        return Err(Error::new("move from the placement")
+            .object(source)
+            .expected(format!("one of `{}`", model.name))
+            .found(format!("one of `{}`", record.scenario.model.name)));
+    }
+    let devices = &record.scenario.hardware.devices;
+    let home = |&(id, device): &(ComponentId, usize)| (id, devices[device].id.clone());
+    Ok(Current { homes: record.homes.iter().map(home).collect() })
 }
 
 /// Reads how hard to try.

@@ -42,6 +42,7 @@ fn grid(args: &SweepArgs) -> Result<Grid, Error> {
     let contexts =
         if args.contexts.is_empty() { vec![load.context] } else { args.contexts.clone() };
     let scenario = Scenario {
+        limits: flow::limits(&args.wishes, &model)?,
         model,
         scheme: scheme.clone(),
         load,

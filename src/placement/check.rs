@@ -8,13 +8,11 @@ use std::fmt;
 
 use super::record::{DeviceRecord, ObjectiveRecord, Record, Status, format_gap, traffic_record};
 use crate::error::printable;
-use crate::problem::{ObjectiveKind, ObjectiveValue, Problem};
+use crate::objective::law;
+use crate::problem::{ObjectiveValue, Problem};
 use crate::scenario::fingerprint;
 use crate::units::Ratio;
 use crate::verify::Measured;
-
-/// The gap that still counts as proven for a peak; counts must be proven exactly.
-const PEAK_GAP_MAX: f64 = 1e-4;
 
 /// One thing a file says that is not so.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,7 +63,7 @@ pub fn differences(record: &Record, problem: &Problem, measured: &Measured) -> V
     for objective in &record.objectives {
         found.extend(objective_differences(objective, measured.value(objective.kind())));
     }
-    let proven = record.objectives.iter().all(is_proven);
+    let proven = record.objectives.iter().all(|o| is_proven(o, problem));
     if proven != (record.status == Status::Optimal) {
         let recomputed = if proven { "optimal" } else { "feasible" };
         found.push(Difference::new("status", record.status.name(), recomputed));
@@ -188,10 +186,8 @@ fn exact(value: ObjectiveValue) -> String {
     }
 }
 
-fn is_proven(record: &ObjectiveRecord) -> bool {
+fn is_proven(record: &ObjectiveRecord, problem: &Problem) -> bool {
     let (optimum, bound) = (record.optimum.as_f64(), record.bound.as_f64());
-    match record.kind() {
-        ObjectiveKind::PeakUtilization => optimum - bound <= PEAK_GAP_MAX * optimum,
-        _ => record.bound >= record.optimum,
-    }
+    let gap_max = law(record.kind()).gap(problem).as_f64();
+    record.bound >= record.optimum || optimum - bound <= gap_max * optimum
 }

@@ -13,7 +13,8 @@
 //! | `model` | `name`, `family`, `fingerprint` (SHA-256 over the model's tensors), `config` |
 //! | `quantization`, `context`, `batch`, `kv_type`, `staging` | how it is stored, used and loaded |
 //! | `hardware[]` | `id`, `kind` (`gpu` or `cpu`), `capacity_bytes`, `reserve_bytes` |
-//! | `constraints` | `default_pins`, and `pins[]` and `forbids[]` as `GLOB=DEVICE` |
+//! | `constraints` | `default_pins`, and `pins[]` and `forbids[]` as `GLOB=DEVICE`; where there are some, `headroom[]` as `[DEVICE=]SIZE`, `max_devices`, `sends` |
+//! | `current` | where `migration` is an objective, the map it counts from |
 //! | `problem` | SHA-256 over the problem all of this states ([`crate::scenario::fingerprint`]) |
 //! | `status`, `limit` | `optimal`, or `feasible` and the limit (`nodes`, `time`, `precision`) that stopped the proof |
 //! | `objectives[]` | `name`, `value`, `optimum`, `bound`, `gap`, `tolerance`, `cap` |
@@ -46,6 +47,7 @@ mod model;
 mod ranges;
 mod read;
 mod record;
+mod wishes;
 mod write;
 
 pub use check::{Difference, differences};

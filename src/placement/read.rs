@@ -13,16 +13,18 @@ use serde::de::{self, Deserializer, Visitor};
 use super::model::{ModelEntry, rebuild};
 use super::ranges::{Line, expand};
 use super::record::{DeviceRecord, ObjectiveRecord, Record, Status, TrafficRecord};
+use super::wishes::{ConstraintsEntry, named, read_constraints, read_limits};
 use super::write::VERSION;
 use crate::error::Error;
 use crate::hardware::{Device, DeviceKind, Hardware};
 use crate::memory::{KvType, Load, Staging};
 use crate::model::{ComponentId, Model};
+use crate::objective::law;
 use crate::plan::LimitReached;
 use crate::problem::ObjectiveValue;
 use crate::quant::{Override, Scheme};
 use crate::runtime::{self, Profile};
-use crate::scenario::{Constraint, ConstraintKind, Scenario, parse_objectives, parse_tolerance};
+use crate::scenario::{Scenario, parse_objectives, parse_tolerance};
 use crate::units::Ratio;
 use crate::yaml::{self, StrictMap};
 
@@ -53,6 +55,7 @@ struct FileEntry {
     runtime_rules: StrictMap<String>,
     hardware: Vec<DeviceEntry>,
     constraints: ConstraintsEntry,
+    current: Option<StrictMap<String>>,
     problem: String,
     status: StatusEntry,
     limit: Option<LimitEntry>,
@@ -77,14 +80,6 @@ struct DeviceEntry {
 enum KindEntry {
     Gpu,
     Cpu,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields, expecting = "the keys of constraints")]
-struct ConstraintsEntry {
-    default_pins: bool,
-    pins: Vec<String>,
-    forbids: Vec<String>,
 }
 
 #[derive(Deserialize)]
@@ -200,17 +195,24 @@ impl Record {
         let hardware = Hardware::new(devices).map_err(inside)?;
         let scheme = read_scheme(&file).map_err(inside)?;
         let objectives = read_objectives(&file.objectives).map_err(inside)?;
-        let scenario = Scenario {
+        let mut scenario = Scenario {
             model,
             scheme,
             load: read_load(&file).map_err(inside)?,
             hardware,
             constraints: read_constraints(constraints).map_err(inside)?,
             default_pins: constraints.default_pins,
+            limits: read_limits(constraints).map_err(inside)?,
             objectives: objectives.iter().map(|o| o.objective).collect(),
         };
+        scenario.limits.check(&scenario.hardware).map_err(inside)?;
         let ids = scenario.component_ids();
         let homes = read_map(map, &scenario.hardware, &ids).map_err(|e| e.object(source))?;
+        if let Some(map) = &file.current {
+            let homes = read_map(map, &scenario.hardware, &ids)
+                .map_err(|e| e.object(source).place("current"))?;
+            scenario.limits.current = Some(named(&homes, &scenario.hardware));
+        }
         Ok(Self {
             scenario,
             status: read_status(&file, source)?,
@@ -268,12 +270,6 @@ fn read_runtime(file: &FileEntry) -> Result<Arc<Profile>, Error> {
     Profile::recorded(name, &file.runtime_rules).map(Arc::new)
 }
 
-fn read_constraints(entry: &ConstraintsEntry) -> Result<Vec<Constraint>, Error> {
-    let pins = entry.pins.iter().map(|text| Constraint::parse(ConstraintKind::Pin, text));
-    let forbids = entry.forbids.iter().map(|text| Constraint::parse(ConstraintKind::Forbid, text));
-    pins.chain(forbids).collect()
-}
-
 fn read_objectives(entries: &[ObjectiveEntry]) -> Result<Vec<ObjectiveRecord>, Error> {
     let names: Vec<&str> = entries.iter().map(|entry| entry.name.as_str()).collect();
     let objectives = if names.is_empty() { Vec::new() } else { parse_objectives(&names)? };
@@ -288,12 +284,17 @@ fn read_objectives(entries: &[ObjectiveEntry]) -> Result<Vec<ObjectiveRecord>, E
                     .expected("the name of one objective"));
             }
             objective.tolerance = parse_tolerance(&entry.tolerance)?;
+            // A whole number is bytes or things, as the objective has it.
+            let value = |entry: &ExactEntry| match entry.0 {
+                ObjectiveValue::Bytes(number) => law(objective.kind).unit().whole(number),
+                value => value,
+            };
             Ok(ObjectiveRecord {
                 objective,
-                value: entry.value.0,
-                optimum: entry.optimum.0,
-                bound: entry.bound.0,
-                cap: entry.cap.0,
+                value: value(&entry.value),
+                optimum: value(&entry.optimum),
+                bound: value(&entry.bound),
+                cap: value(&entry.cap),
                 gap: format!("{:.9}", entry.gap),
             })
         })

@@ -6,8 +6,9 @@ use super::emit::{Emitter, flow, quoted, text};
 use super::ranges::lines;
 use super::record::{DeviceRecord, ObjectiveRecord, Record, Status, limit_name};
 use crate::hardware::Device;
+use crate::model::ComponentId;
 use crate::problem::ObjectiveValue;
-use crate::scenario::{Constraint, ConstraintKind, Scenario};
+use crate::scenario::{Constraint, ConstraintKind, Current, Limits, Scenario};
 use crate::units::Ratio;
 
 /// The version of the format that this program writes, and the only one it reads.
@@ -91,10 +92,35 @@ impl Record {
             scenario.constraints.iter().filter(|c| c.kind == kind).collect()
         };
         let write = |out: &mut Emitter, c: &&Constraint| out.scalar(quoted(&c.assignment()));
+        let Limits { headrooms, devices_max, sends, current } = &scenario.limits;
         out.section("constraints", |out| {
             out.entry("default_pins", scenario.default_pins);
             out.list("pins", &of_kind(ConstraintKind::Pin), write);
             out.list("forbids", &of_kind(ConstraintKind::Forbid), write);
+            if !headrooms.is_empty() {
+                out.list("headroom", headrooms, |out, one| out.scalar(quoted(&one.to_string())));
+            }
+            if let Some(most) = devices_max {
+                out.entry("max_devices", most);
+            }
+            if let Some(sends) = sends {
+                out.entry("sends", sends.name());
+            }
+        });
+        if let Some(current) = current {
+            self.write_current(out, current);
+        }
+    }
+
+    fn write_current(&self, out: &mut Emitter, current: &Current) {
+        let hardware = &self.scenario.hardware;
+        // A device that is gone is refused before there is a solution to record.
+        let home = |(id, device): &(ComponentId, String)| Some((*id, hardware.index_of(device)?));
+        let homes: Vec<(ComponentId, usize)> = current.homes.iter().filter_map(home).collect();
+        out.section("current", |out| {
+            for line in lines(&homes) {
+                out.entry(&line.name, text(&hardware.devices[line.device].id));
+            }
         });
     }
 

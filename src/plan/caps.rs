@@ -1,55 +1,58 @@
 //! What later stages must keep to.
 
+use std::collections::BTreeMap;
+
+use crate::objective::law;
 use crate::problem::{ObjectiveKind, ObjectiveValue, Problem};
 
 /// What a placement must not exceed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Caps {
-    /// Required bytes per device.
+    /// Required bytes per device; a cap on the peak is part of them.
     pub(super) device_bytes: Vec<u64>,
-    pub(super) spill_bytes: Option<u64>,
-    /// In units of one over the traffic denominator.
-    pub(super) traffic: Option<u64>,
-    pub(super) devices_used: Option<u64>,
-    pub(super) migration_bytes: Option<u64>,
+    /// In whole units of each objective that has a cap.
+    most: BTreeMap<ObjectiveKind, u64>,
 }
 
 impl Caps {
-    /// The capacities alone.
+    /// The capacities without their headroom, and the limit on devices.
     pub(super) fn of(problem: &Problem) -> Self {
         let device_bytes = (0..problem.devices.len()).map(|d| problem.limit_bytes(d)).collect();
-        let devices_used = problem.devices_max.and_then(|most| u64::try_from(most).ok());
-        Self { device_bytes, spill_bytes: None, traffic: None, devices_used, migration_bytes: None }
+        let mut caps = Self { device_bytes, most: BTreeMap::new() };
+        if let Some(most) = problem.devices_max.and_then(|most| u64::try_from(most).ok()) {
+            caps.tighten(ObjectiveKind::DevicesUsed, most);
+        }
+        caps
     }
 
-    /// The same without any limit on devices.
+    /// The same without any limit on the bytes of a device.
     pub(super) fn without_devices(&self) -> Self {
         Self { device_bytes: vec![u64::MAX; self.device_bytes.len()], ..self.clone() }
     }
 
+    /// The most units of `kind` there may be; `None` where nothing limits it, or only through
+    /// `device_bytes`.
+    pub(super) fn most(&self, kind: ObjectiveKind) -> Option<u64> {
+        self.most.get(&kind).copied()
+    }
+
+    /// At most so many units of `kind`.
+    pub(super) fn tighten(&mut self, kind: ObjectiveKind, units: u64) {
+        let most = self.most.entry(kind).or_insert(units);
+        *most = units.min(*most);
+    }
+
     /// Adds that `kind` stays at or below `cap`.
     pub(super) fn hold(&mut self, problem: &Problem, kind: ObjectiveKind, cap: ObjectiveValue) {
-        let tighter = |old: Option<u64>, new: u64| Some(old.map_or(new, |old| old.min(new)));
-        match (kind, cap) {
-            (ObjectiveKind::SpillBytes, ObjectiveValue::Bytes(cap)) => {
-                self.spill_bytes = tighter(self.spill_bytes, cap);
-            }
-            (ObjectiveKind::Traffic, ObjectiveValue::Ratio(cap)) => {
-                self.traffic = tighter(self.traffic, cap.floor_of(problem.traffic_denominator));
-            }
-            (_, ObjectiveValue::Ratio(cap)) => {
+        match (law(kind).unit().most(problem, cap), cap) {
+            (Some(units), _) => self.tighten(kind, units),
+            (None, ObjectiveValue::Ratio(share)) => {
                 for gpu in problem.gpus() {
-                    let limit = cap.floor_of(problem.devices[gpu].capacity_bytes);
+                    let limit = share.floor_of(problem.devices[gpu].capacity_bytes);
                     self.device_bytes[gpu] = self.device_bytes[gpu].min(limit);
                 }
             }
-            (ObjectiveKind::DevicesUsed, ObjectiveValue::Count(cap)) => {
-                self.devices_used = tighter(self.devices_used, cap);
-            }
-            (ObjectiveKind::Migration, ObjectiveValue::Bytes(cap)) => {
-                self.migration_bytes = tighter(self.migration_bytes, cap);
-            }
-            (_, ObjectiveValue::Bytes(_) | ObjectiveValue::Count(_)) => {}
+            (None, ObjectiveValue::Bytes(_) | ObjectiveValue::Count(_)) => {}
         }
     }
 }

@@ -127,7 +127,7 @@ impl<B: Backend> Chain<'_, '_, B> {
     /// Traffic units beyond which a sequence of homes is of no interest: the cap, and when traffic is what
     /// is minimised anything that is not better than the best.
     fn traffic_max(&self) -> u64 {
-        let cap = self.caps.traffic.unwrap_or(u64::MAX);
+        let cap = self.caps.most(ObjectiveKind::Traffic).unwrap_or(u64::MAX);
         match (self.kind, &self.answer.best) {
             (ObjectiveKind::Traffic, Some(best)) => {
                 cap.min(best.cost.traffic.saturating_sub(self.pressure.step))
@@ -175,7 +175,7 @@ impl<B: Backend> Chain<'_, '_, B> {
         let goal = Goal::Objective(self.kind);
         let mut caps = self.caps.clone();
         if self.kind == ObjectiveKind::Traffic {
-            caps.traffic = Some(self.traffic_max());
+            caps.tighten(ObjectiveKind::Traffic, self.traffic_max());
         }
         let nodes = (self.nodes / LEAF_SHARE).max(1);
         let homes_known = Homes::Fixed { counts: &key.0, chain: fixed };
@@ -197,7 +197,7 @@ impl<B: Backend> Chain<'_, '_, B> {
         let problem = self.search.problem;
         let claimed = value::bound(problem, self.kind, claimed);
         let best = self.answer.best.as_ref().map(|best| value::of(problem, &best.cost, self.kind));
-        best.is_some_and(|best| value::closes(self.kind, best, claimed))
+        best.is_some_and(|best| value::closes(problem, self.kind, best, claimed))
     }
 
     /// A lower bound on what any walk costs that uses some device for more than one run, in the terms of

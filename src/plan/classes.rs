@@ -7,12 +7,13 @@
 
 use std::collections::BTreeMap;
 
+use super::sends::Prices;
 use crate::error::Error;
 use crate::model::{ComponentId, ComponentKind};
-use crate::problem::{DeviceSet, Problem};
+use crate::problem::{DeviceSet, Placement, Problem, Sends};
 
 /// What decides where a unit may go and what it costs there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Profile {
     /// As allocated: with what rounding adds.
     pub(super) weights_bytes: u64,
@@ -21,10 +22,16 @@ pub(super) struct Profile {
     pub(super) allowed: DeviceSet,
     /// Visits per token in units of one over the traffic denominator; 0 on the chain.
     pub(super) visits: u64,
+    /// Whether it is an expert that is sent to together with others; see [`Classes::sends`].
+    pub(super) routed: bool,
+    /// Where its weights are now: an index into [`Classes::stays`].
+    pub(super) origin: usize,
+    /// Weights without what rounding adds: what a move moves.
+    pub(super) moved_bytes: u64,
 }
 
 /// What a device pays once, however many units of the kind it hosts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Presence {
     pub(super) workspace_bytes: u64,
     pub(super) staging_bytes: u64,
@@ -82,6 +89,11 @@ pub(super) struct Classes {
     pub(super) head: Option<Unit>,
     pub(super) layers: Vec<Layer>,
     pub(super) by_kind: Vec<LayerClass>,
+    /// Per origin and device: weight bytes of one unit that are there now. All zero without a current
+    /// placement.
+    pub(super) stays: Vec<Vec<u64>>,
+    /// Where sends are per device.
+    pub(super) sends: Option<Prices>,
 }
 
 impl Classes {
@@ -91,13 +103,26 @@ impl Classes {
     /// When the problem does not [hold together](Problem::validate), lacks a head or a layer's attention, or ties components together
     /// that no formulation here can keep together.
     pub(super) fn of(problem: &Problem) -> Result<Self, Error> {
+        Self::grouped(problem, problem.current.as_ref())
+    }
+
+    /// As [`Self::of`], but units are alike wherever they are now, and nothing that is done costs a move.
+    ///
+    /// # Errors
+    /// As [`Self::of`].
+    pub(super) fn unmoved(problem: &Problem) -> Result<Self, Error> {
+        Self::grouped(problem, None)
+    }
+
+    fn grouped(problem: &Problem, current: Option<&Placement>) -> Result<Self, Error> {
         problem.validate()?;
-        let mut units = units(problem)?;
+        let mut origins = Origins { current, seen: BTreeMap::new() };
+        let mut units = units(problem, &mut origins)?;
         let mut take = |id: ComponentId| units.remove(&id).ok_or_else(|| missing(id));
         let embedding = take(ComponentId::Embedding);
         let embedding = match problem.index_of(ComponentId::Embedding) {
             Some(_) => embedding?,
-            None => nowhere(problem),
+            None => nowhere(problem, &mut origins),
         };
         let head = if problem.tied_head { None } else { Some(take(ComponentId::OutputHead)?) };
         let homes = (0..problem.layers())
@@ -116,7 +141,16 @@ impl Classes {
             }
         }
         let by_kind = classify(&mut layers);
-        Ok(Self { embedding, head, layers, by_kind })
+        let mut stays = vec![Vec::new(); origins.seen.len()];
+        for (places, origin) in origins.seen {
+            stays[origin] = places;
+        }
+        Ok(Self { embedding, head, layers, by_kind, stays, sends: Prices::of(problem) })
+    }
+
+    /// What leaves other devices when a unit of this profile is on `device`.
+    pub(super) fn moved_bytes(&self, profile: &Profile, device: usize) -> u64 {
+        profile.moved_bytes - self.stays[profile.origin][device]
     }
 
     /// The embedding, and the head where it is on its own.
@@ -146,18 +180,33 @@ impl Classes {
     }
 }
 
+/// Where units are now.
+struct Origins<'a> {
+    current: Option<&'a Placement>,
+    /// Weight bytes per device that a unit has there, numbered in order of discovery.
+    seen: BTreeMap<Vec<u64>, usize>,
+}
+
 /// Stands for the embedding of a problem that has none.
-fn nowhere(problem: &Problem) -> Unit {
-    Unit {
-        profile: Profile {
-            weights_bytes: 0,
-            kv_cache_bytes: 0,
-            presence: Presence { workspace_bytes: 0, staging_bytes: 0 },
-            allowed: DeviceSet::first(problem.devices.len()),
-            visits: 0,
-        },
-        components: Vec::new(),
+fn nowhere(problem: &Problem, origins: &mut Origins<'_>) -> Unit {
+    let profile =
+        Profile { allowed: DeviceSet::first(problem.devices.len()), ..Profile::default() };
+    with_origin(problem, Unit { profile, components: Vec::new() }, origins)
+}
+
+/// Notes where the unit's weights are now.
+fn with_origin(problem: &Problem, mut unit: Unit, origins: &mut Origins<'_>) -> Unit {
+    let mut stays = vec![0; problem.devices.len()];
+    if let Some(current) = origins.current {
+        for &component in &unit.components {
+            let weights_bytes = problem.components[component].demand.weights_bytes;
+            stays[current.device_of[component]] += weights_bytes;
+            unit.profile.moved_bytes += weights_bytes;
+        }
     }
+    let next = origins.seen.len();
+    unit.profile.origin = *origins.seen.entry(stays).or_insert(next);
+    unit
 }
 
 fn missing(id: ComponentId) -> Error {
@@ -167,7 +216,11 @@ fn missing(id: ComponentId) -> Error {
 }
 
 /// One unit per group of components that live together, keyed by the group's leader.
-fn units(problem: &Problem) -> Result<BTreeMap<ComponentId, Unit>, Error> {
+fn units(
+    problem: &Problem,
+    origins: &mut Origins<'_>,
+) -> Result<BTreeMap<ComponentId, Unit>, Error> {
+    let everywhere = DeviceSet::first(problem.devices.len());
     let mut units: BTreeMap<ComponentId, Unit> = BTreeMap::new();
     for (index, component) in problem.components.iter().enumerate() {
         let id = component.demand.id;
@@ -176,31 +229,23 @@ fn units(problem: &Problem) -> Result<BTreeMap<ComponentId, Unit>, Error> {
         if follows && component.visits > 0 {
             return Err(missing(id));
         }
-        let presence = Presence {
-            workspace_bytes: workspace_bytes(problem, id),
-            staging_bytes: component.demand.staging_bytes,
-        };
         let unit = units.entry(leader).or_insert_with(|| Unit {
-            profile: Profile {
-                weights_bytes: 0,
-                kv_cache_bytes: 0,
-                presence: Presence { workspace_bytes: 0, staging_bytes: 0 },
-                allowed: component.allowed,
-                visits: component.visits,
-            },
+            profile: Profile { allowed: everywhere, ..Profile::default() },
             components: Vec::new(),
         });
         unit.components.push(index);
         let profile = &mut unit.profile;
         profile.weights_bytes += component.demand.weights_bytes + component.demand.rounding_bytes;
         profile.kv_cache_bytes += component.demand.kv_cache_bytes;
-        profile.presence.workspace_bytes =
-            profile.presence.workspace_bytes.max(presence.workspace_bytes);
-        profile.presence.staging_bytes = profile.presence.staging_bytes.max(presence.staging_bytes);
+        let presence = &mut profile.presence;
+        presence.workspace_bytes = presence.workspace_bytes.max(workspace_bytes(problem, id));
+        presence.staging_bytes = presence.staging_bytes.max(component.demand.staging_bytes);
         profile.allowed = profile.allowed.and(component.allowed);
         profile.visits = profile.visits.max(component.visits);
+        profile.routed |= problem.sends != Sends::PerExpert && id.kind() == ComponentKind::Expert;
     }
-    Ok(units)
+    let located = units.into_iter().map(|(id, unit)| (id, with_origin(problem, unit, origins)));
+    Ok(located.collect())
 }
 
 fn workspace_bytes(problem: &Problem, id: ComponentId) -> u64 {

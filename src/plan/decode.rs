@@ -3,6 +3,7 @@
 use super::classes::{Classes, ItemClass, Layer, LayerClass};
 use super::evaluate::Assignment;
 use super::formulation::counts::CountSolution;
+use super::packing;
 
 /// Names the layers and experts of `solution`, given each layer's home.
 ///
@@ -17,6 +18,13 @@ pub(super) fn assignment(
     let mut items: Vec<Vec<usize>> =
         classes.layers.iter().map(|layer| vec![usize::MAX; layer.items.len()]).collect();
     for (c, class) in classes.by_kind.iter().enumerate() {
+        if classes.sends.is_some() {
+            let packed = packing::pack(classes, class, &solution.items[c], homes)?;
+            for (&layer, devices) in class.layers.iter().zip(packed) {
+                items[layer] = devices;
+            }
+            continue;
+        }
         for (j, item) in class.items.iter().enumerate() {
             let places = places(classes, class, item);
             let devices = fill(&places, homes, &solution.items[c][j])?;

@@ -4,7 +4,9 @@
 //! again, from the same definitions and none of this code, before anyone sees a placement.
 
 use super::caps::Caps;
-use super::classes::{Classes, Presence, Unit};
+use super::classes::{self, Classes, Layer, Presence, Profile};
+use super::sends::Prices;
+use crate::objective::{ALL, Amount, Linear, Placed, Terms, Unit, law};
 use crate::problem::{ObjectiveKind, Placement, Problem};
 use crate::units::Ratio;
 
@@ -25,14 +27,11 @@ pub(super) struct Assignment {
 pub(super) struct Cost {
     /// Per device; 0 where nothing lives.
     pub(super) required_bytes: Vec<u64>,
-    pub(super) spill_bytes: u64,
     pub(super) peak: Ratio,
-    /// In units of one over the traffic denominator.
+    /// In units of one over the traffic denominator; also among `units`.
     pub(super) traffic: u64,
-    /// Devices that host a component.
-    pub(super) devices_used: u64,
-    /// Weight bytes that are not where the problem's current placement has them.
-    pub(super) migration_bytes: u64,
+    /// Per objective that counts whole units, in the order of [`ALL`]; 0 for others.
+    units: [u64; ALL.len()],
 }
 
 impl Assignment {
@@ -47,7 +46,7 @@ impl Assignment {
         Placement { device_of }
     }
 
-    fn each_unit<'a>(&self, classes: &'a Classes, mut visit: impl FnMut(&'a Unit, usize)) {
+    fn each_unit<'a>(&self, classes: &'a Classes, mut visit: impl FnMut(&'a classes::Unit, usize)) {
         if !classes.embedding.components.is_empty() {
             visit(&classes.embedding, self.embedding);
         }
@@ -69,40 +68,101 @@ impl Assignment {
         let required_bytes: Vec<u64> =
             (0..loads.len()).map(|d| loads[d].required_bytes(problem, d)).collect();
         let ratio = |d: usize| Ratio::new(required_bytes[d], problem.devices[d].capacity_bytes);
+        let hosts = loads.iter().map(|load| !load.empty).collect();
+        let mut placed = AtPlacement { problem, classes, assignment: self, hosts };
+        let units = ALL.map(|kind| match law(kind).unit() {
+            Unit::Share => 0,
+            _ => u64::try_from(law(kind).linear(&mut placed).constant).unwrap_or(u64::MAX),
+        });
         Cost {
-            spill_bytes: problem.cpus().map(|d| loads[d].weights + loads[d].kv_cache).sum(),
             peak: problem.gpus().map(ratio).max().unwrap_or(Ratio::ZERO),
-            traffic: self.traffic(problem, classes),
-            devices_used: loads.iter().map(|load| u64::from(!load.empty)).sum(),
-            migration_bytes: self.migration_bytes(problem, classes),
+            traffic: units_of(&units, ObjectiveKind::Traffic),
+            units,
             required_bytes,
         }
     }
+}
 
-    fn migration_bytes(&self, problem: &Problem, classes: &Classes) -> u64 {
-        let Some(current) = &problem.current else { return 0 };
-        let mut moved = 0;
-        self.each_unit(classes, |unit, device| {
-            let away = unit.components.iter().filter(|&&c| current.device_of[c] != device);
-            moved += away.map(|&c| problem.components[c].demand.weights_bytes).sum::<u64>();
+/// A finished placement as what linear forms are made of: everything is known, so a form is its value.
+struct AtPlacement<'a> {
+    problem: &'a Problem,
+    classes: &'a Classes,
+    assignment: &'a Assignment,
+    hosts: Vec<bool>,
+}
+
+impl Terms for AtPlacement<'_> {
+    fn problem(&self) -> &Problem {
+        self.problem
+    }
+
+    fn placed(&mut self, visit: &mut dyn FnMut(Placed)) {
+        self.assignment.each_unit(self.classes, |unit, device| {
+            visit(Placed {
+                amount: Amount::Known(1),
+                device,
+                held_bytes: unit.profile.bytes(),
+                moved_bytes: self.classes.moved_bytes(&unit.profile, device),
+            });
         });
-        moved
     }
 
-    fn traffic(&self, problem: &Problem, classes: &Classes) -> u64 {
-        // Without an embedding the chain begins at the first home.
-        let absent = classes.embedding.components.is_empty();
-        let first = self.homes.first().filter(|_| absent).copied().unwrap_or(self.embedding);
-        let mut units = hand_overs(first, &self.homes, self.head) * problem.traffic_denominator;
-        for (l, layer) in classes.layers.iter().enumerate() {
-            for (item, &device) in layer.items.iter().zip(&self.items[l]) {
-                if device != self.homes[l] {
-                    units += 2 * item.profile.visits;
-                }
-            }
-        }
-        units
+    fn hosts(&mut self, device: usize) -> Linear {
+        known(u64::from(self.hosts[device]))
     }
+
+    /// Not a whole number of anything; [`Cost::peak`] is.
+    fn peak(&mut self) -> Linear {
+        Linear::default()
+    }
+
+    fn hand_overs(&mut self) -> Linear {
+        let Assignment { homes, embedding, head, .. } = self.assignment;
+        // Without an embedding the chain begins at the first home.
+        let absent = self.classes.embedding.components.is_empty();
+        let first = homes.first().filter(|_| absent).unwrap_or(embedding);
+        known(hand_overs(*first, homes, *head))
+    }
+
+    fn sends(&mut self) -> Linear {
+        let Assignment { homes, items, .. } = self.assignment;
+        let layers = self.classes.layers.iter().zip(homes).zip(items);
+        let sends = |((layer, &home), devices): ((&Layer, &usize), &Vec<usize>)| {
+            let away = layer.items.iter().zip(devices).filter(|&(_, &device)| device != home);
+            let away = away.map(|(item, &device)| (&item.profile, device));
+            match &self.classes.sends {
+                None => away.map(|(profile, _)| 2 * profile.visits).sum(),
+                Some(prices) => per_device(prices, self.problem.devices.len(), away),
+            }
+        };
+        known(layers.map(sends).sum())
+    }
+}
+
+/// There and back to every device that holds something of a layer that lives elsewhere.
+fn per_device<'a>(
+    prices: &Prices,
+    devices: usize,
+    away: impl Iterator<Item = (&'a Profile, usize)>,
+) -> u64 {
+    let mut routed = vec![0_usize; devices];
+    let mut always = vec![false; devices];
+    for (profile, device) in away {
+        routed[device] += usize::from(profile.routed);
+        always[device] |= !profile.routed;
+    }
+    let price = |(&count, always): (&usize, bool)| {
+        2 * if always { prices.certain() } else { prices.exact(count) }
+    };
+    routed.iter().zip(always).map(price).sum()
+}
+
+fn known(number: u64) -> Linear {
+    Linear { terms: Vec::new(), constant: i64::try_from(number).unwrap_or(i64::MAX) }
+}
+
+fn units_of(units: &[u64; ALL.len()], kind: ObjectiveKind) -> u64 {
+    ALL.iter().zip(units).find(|(of, _)| **of == kind).map_or(0, |(_, &units)| units)
 }
 
 /// Device changes along the chain.
@@ -112,30 +172,27 @@ pub(super) fn hand_overs(embedding: usize, homes: &[usize], head: usize) -> u64 
 }
 
 impl Cost {
-    /// Whether every cap is kept.
-    pub(super) fn within(&self, caps: &Caps) -> bool {
-        self.required_bytes.iter().zip(&caps.device_bytes).all(|(r, limit)| r <= limit)
-            && caps.spill_bytes.is_none_or(|cap| self.spill_bytes <= cap)
-            && caps.traffic.is_none_or(|cap| self.traffic <= cap)
-            && caps.devices_used.is_none_or(|cap| self.devices_used <= cap)
-            && caps.migration_bytes.is_none_or(|cap| self.migration_bytes <= cap)
+    /// The value of an objective that counts whole units, in those.
+    pub(super) fn units(&self, kind: ObjectiveKind) -> u64 {
+        units_of(&self.units, kind)
     }
 
-    /// `self` is better in `kind`, or equal there and better in what is left (peak, traffic, spill): so
+    /// Whether every cap is kept.
+    pub(super) fn within(&self, caps: &Caps) -> bool {
+        let kept = |kind| caps.most(kind).is_none_or(|cap| self.units(kind) <= cap);
+        self.required_bytes.iter().zip(&caps.device_bytes).all(|(r, limit)| r <= limit)
+            && ALL.into_iter().all(kept)
+    }
+
+    /// `self` is better in `kind`, or equal there and better in what is left (spill, peak, traffic): so
     /// that among equals the choice does not depend on the order of discovery.
     pub(super) fn better(&self, other: &Self, kind: ObjectiveKind) -> bool {
-        let key = |c: &Self| (c.spill_bytes, c.peak, c.traffic);
-        match kind {
-            ObjectiveKind::SpillBytes => key(self) < key(other),
-            ObjectiveKind::PeakUtilization => (self.peak, key(self)) < (other.peak, key(other)),
-            ObjectiveKind::Traffic => (self.traffic, key(self)) < (other.traffic, key(other)),
-            ObjectiveKind::DevicesUsed => {
-                (self.devices_used, key(self)) < (other.devices_used, key(other))
-            }
-            ObjectiveKind::Migration => {
-                (self.migration_bytes, key(self)) < (other.migration_bytes, key(other))
-            }
-        }
+        let key = |c: &Self| {
+            let first =
+                if law(kind).unit() == Unit::Share { Ok(c.peak) } else { Err(c.units(kind)) };
+            (first, c.units(ObjectiveKind::SpillBytes), c.peak, c.traffic)
+        };
+        key(self) < key(other)
     }
 }
 
@@ -156,7 +213,7 @@ impl Default for Load {
 }
 
 impl Load {
-    fn add(&mut self, unit: &Unit) {
+    fn add(&mut self, unit: &classes::Unit) {
         let profile = &unit.profile;
         self.empty = false;
         self.weights += profile.weights_bytes;

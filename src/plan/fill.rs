@@ -7,7 +7,7 @@ use crate::plan::caps::Caps;
 use crate::plan::classes::{Classes, Presence, Profile};
 use crate::plan::evaluate::host_staging_bytes;
 use crate::plan::formulation::counts::CountSolution;
-use crate::problem::Problem;
+use crate::problem::{ObjectiveKind, Problem};
 
 /// Items of one class whose layers have one home.
 #[derive(Clone, Copy, Debug)]
@@ -28,6 +28,7 @@ struct Load {
     presence: Presence,
     reserve_bytes: u64,
     limit_bytes: u64,
+    hosts_anything: bool,
 }
 
 impl Load {
@@ -36,6 +37,7 @@ impl Load {
             return;
         }
         let count = u64::try_from(count).unwrap_or(u64::MAX);
+        self.hosts_anything = true;
         self.weights_bytes =
             self.weights_bytes.saturating_add(profile.weights_bytes.saturating_mul(count));
         self.kv_cache_bytes =
@@ -110,7 +112,8 @@ pub(super) fn fill(
     for group in &groups {
         items[group.class][group.item][group.home] += group.count;
     }
-    settle(&mut loads, away, &mut items)?;
+    let devices_most = caps.most(ObjectiveKind::DevicesUsed).unwrap_or(u64::MAX);
+    settle(&mut loads, away, &mut items, devices_most)?;
     Some(CountSolution { embedding, head, homes: home_counts.to_vec(), items })
 }
 
@@ -121,6 +124,7 @@ fn empty_loads(problem: &Problem, caps: &Caps) -> Vec<Load> {
         presence: Presence { workspace_bytes: 0, staging_bytes: host_staging_bytes(problem, d) },
         reserve_bytes: device.reserve_bytes,
         limit_bytes: caps.device_bytes[d],
+        hosts_anything: false,
     };
     problem.devices.iter().enumerate().map(load).collect()
 }
@@ -177,12 +181,16 @@ fn settle(
     loads: &mut [Load],
     mut away: Vec<(Group, usize)>,
     items: &mut [Vec<Vec<usize>>],
+    devices_most: u64,
 ) -> Option<()> {
     away.sort_by_key(|(group, _)| std::cmp::Reverse(group.profile.weights_bytes));
     for (group, mut count) in away {
         while count > 0 {
+            let used: u64 = loads.iter().map(|load| u64::from(load.hosts_anything)).sum();
+            let open = |d: &usize| used < devices_most || loads[*d].hosts_anything;
             let others =
                 (0..loads.len()).filter(|&d| d != group.home && group.profile.allowed.contains(d));
+            let others = others.filter(open);
             let room = |d: &usize| {
                 let load = &loads[*d];
                 let over = load.excess_bytes();

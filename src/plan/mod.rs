@@ -16,25 +16,27 @@ mod fill;
 mod formulation;
 mod infeasible;
 mod outcome;
+mod packing;
 mod presolve;
 mod price;
-mod program;
 mod relax;
 mod search;
 mod seed;
+mod sends;
 pub mod solver;
 mod spread;
 mod stage;
 mod value;
 
+pub use crate::program::{Program, Row, Sense, Var, Variable};
 pub use outcome::{
     Formulation, Infeasibility, LimitReached, Options, Outcome, Shortfall, Solved, SolverReport,
     StageReport,
 };
-pub use program::{Program, Row, Sense, Var, Variable};
 
 use crate::error::Error;
 use crate::problem::{Objective, ObjectiveKind, ObjectiveValue, Problem};
+use crate::program;
 use crate::verify::verify;
 use caps::Caps;
 use classes::Classes;
@@ -64,11 +66,16 @@ pub fn solve_with<B: Backend>(
     backend: &B,
 ) -> Result<Outcome, Error> {
     let classes = Classes::of(problem)?;
-    let mut search = Search::new(problem, &classes, backend, options);
+    // Until moves count, where units are now does not tell them apart.
+    let unmoved = Classes::unmoved(problem)?;
+    let mut search = Search::new(problem, &unmoved, backend, options);
     let mut caps = Caps::of(problem);
     let mut best: Option<Candidate> = None;
     let mut stages: Vec<StageReport> = Vec::new();
     for objective in &problem.objectives {
+        if objective.kind == ObjectiveKind::Migration {
+            best = search.regroup(&classes, best);
+        }
         let answer = search.minimise(objective.kind, &caps, best.take())?;
         if answer.infeasible && stages.is_empty() {
             return Ok(Outcome::Infeasible(infeasible::explain(&mut search)?));
@@ -81,7 +88,7 @@ pub fn solve_with<B: Backend>(
         stages.push(report);
         best = Some(found);
     }
-    let Some(best) = best else {
+    let Some(best) = search.regroup(&classes, best) else {
         return Err(Error::new("solve").found("the problem states no objective"));
     };
     let best = polish(&mut search, &caps, &stages, best)?;
@@ -171,7 +178,7 @@ fn report(
         bound,
         cap: value::cap(optimum, objective.tolerance),
         tolerance: objective.tolerance,
-        proven: value::closes(objective.kind, optimum, bound),
+        proven: value::closes(problem, objective.kind, optimum, bound),
     }
 }
 
@@ -210,7 +217,7 @@ fn solved<B: Backend>(
             // Polishing an earlier objective stumbled upon something better in an unproven later one.
             stage.optimum = stage.value;
             stage.cap = value::cap(stage.optimum, stage.tolerance);
-            stage.proven = value::closes(stage.kind, stage.optimum, stage.bound);
+            stage.proven = value::closes(search.problem, stage.kind, stage.optimum, stage.bound);
         }
         stage
     };

@@ -110,12 +110,16 @@ pub struct Shortfall {
 pub struct Infeasibility {
     /// The fewest bytes missing in total, and one way they can be divided among devices.
     pub shortfalls: Vec<Shortfall>,
-    /// Indices into [`crate::problem::Problem::rules`]: rules that conflict with the capacities; without
+    /// Indices into [`crate::problem::Problem::rules`]: rules that conflict with the capacities, or with the limit on devices; without
     /// any one of them the rest of this set is satisfiable, or a limit left that undecided. Empty when
     /// capacity alone is the reason.
     pub conflicting_rules: Vec<usize>,
     /// Whether releasing the default pins alone makes it feasible.
     pub default_pins_alone: bool,
+    /// Whether releasing the limit on devices alone does.
+    pub devices_max_alone: bool,
+    /// Whether giving up all headroom alone does.
+    pub headroom_alone: bool,
 }
 
 /// The answer.

@@ -150,7 +150,7 @@ impl<B: Backend> Search<'_, B> {
         nodes: u64,
     ) -> Result<StageAnswer, Error> {
         let kind = ObjectiveKind::PeakUtilization;
-        let assumed = presolve::assumed(self.problem, self.classes);
+        let assumed = presolve::assumed(self.problem, self.classes, caps);
         let few = if self.problem.devices.len() > DEVICES_FEW { NODES_MANY } else { NODES_PEAK };
         let mut first = self.relax(kind, caps, &assumed, incumbent, nodes.min(few))?;
         if !first.infeasible && !self.closed(kind, &first) && nodes > NODES_PEAK {

@@ -96,6 +96,18 @@ impl<'a, B: Backend> Search<'a, B> {
         }
     }
 
+    /// Goes on with units grouped another way; what was found costs what it costs there.
+    pub(super) fn regroup(
+        &mut self,
+        classes: &'a Classes,
+        best: Option<Candidate>,
+    ) -> Option<Candidate> {
+        self.classes = classes;
+        let Candidate { assignment, .. } = best?;
+        let cost = assignment.cost(self.problem, classes);
+        Some(Candidate { assignment, cost })
+    }
+
     /// A solver's bound is rounded down before it gets here, but it is never above what was found.
     pub(super) fn settled(&self, kind: ObjectiveKind, mut answer: StageAnswer) -> StageAnswer {
         if let Some(best) = &answer.best {
@@ -108,7 +120,12 @@ impl<'a, B: Backend> Search<'a, B> {
     pub(super) fn closed(&self, kind: ObjectiveKind, answer: &StageAnswer) -> bool {
         let best = answer.best.as_ref();
         best.is_some_and(|best| {
-            value::closes(kind, value::of(self.problem, &best.cost, kind), answer.bound)
+            value::closes(
+                self.problem,
+                kind,
+                value::of(self.problem, &best.cost, kind),
+                answer.bound,
+            )
         })
     }
 

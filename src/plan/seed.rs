@@ -9,7 +9,7 @@ use super::classes::Classes;
 use super::evaluate::Assignment;
 use super::fill;
 use super::formulation::counts::CountSolution;
-use super::{balance, decode};
+use super::{balance, decode, presolve};
 use crate::problem::Problem;
 
 /// A starting point: counts, and the homes that realise them.
@@ -31,6 +31,7 @@ pub(super) fn seeds(problem: &Problem, classes: &Classes, caps: &Caps) -> Vec<Se
     let all: Vec<usize> = (0..problem.devices.len()).collect();
     let mut seeds = Vec::new();
     for devices in [gpus, all] {
+        let devices = presolve::largest(problem, caps, devices);
         // All of the capacities, or only a part of the host's, so that it does not take all layers.
         for host_share in [1, 4, 16] {
             let Some(homes) = deal(problem, classes, caps, &devices, host_share) else { continue };

@@ -15,6 +15,9 @@ use super::value;
 use crate::error::Error;
 use crate::problem::ObjectiveKind;
 
+/// Binaries up to which the textbook program may finish what counting leaves open.
+const BINARIES_MAX: usize = 128;
+
 /// Nodes of a program on the first attempt at a stage.
 const NODES_FIRST: u64 = 2_000;
 
@@ -38,6 +41,7 @@ impl<B: Backend> Search<'_, B> {
         }
         let incumbent = incumbent.or_else(|| self.seeded(kind, caps));
         let first = self.attempt(kind, caps, incumbent, self.node_limit.min(NODES_FIRST))?;
+        let first = self.by_name(kind, caps, first)?;
         let many = self.problem.devices.len() > DEVICES_SEARCHED_MAX;
         let exhausted = kind == ObjectiveKind::Traffic && many && first.best.is_some();
         if first.infeasible
@@ -51,6 +55,26 @@ impl<B: Backend> Search<'_, B> {
         let mut second = self.attempt(kind, caps, first.best, self.node_limit)?;
         second.bound = second.bound.max(bound);
         Ok(self.settled(kind, second))
+    }
+
+    /// Where several devices compete for the same layers' experts, counts bound the price of company only
+    /// from below. On small problems names say what is left.
+    fn by_name(
+        &mut self,
+        kind: ObjectiveKind,
+        caps: &Caps,
+        answer: StageAnswer,
+    ) -> Result<StageAnswer, Error> {
+        let binaries = self.classes.units().count().saturating_mul(self.problem.devices.len());
+        let matters = kind == ObjectiveKind::Traffic || caps.most(ObjectiveKind::Traffic).is_some();
+        let counted = !matters || self.classes.sends.is_none() || self.closed(kind, &answer);
+        if counted || binaries > BINARIES_MAX {
+            return Ok(answer);
+        }
+        let bound = answer.bound;
+        let mut named = self.minimise_textbook(kind, caps, answer.best)?;
+        named.bound = named.bound.max(bound);
+        Ok(self.settled(kind, named))
     }
 
     /// Improves `incumbent` in `kind` under `caps` with a small budget; nothing need be proven.
@@ -76,7 +100,7 @@ impl<B: Backend> Search<'_, B> {
         incumbent: Option<Candidate>,
         nodes: u64,
     ) -> Result<StageAnswer, Error> {
-        let chain_matters = kind == ObjectiveKind::Traffic || caps.traffic.is_some();
+        let chain_matters = kind == ObjectiveKind::Traffic || caps.most(ObjectiveKind::Traffic).is_some();
         let bound = value::bound(self.problem, kind, None);
         let mut answer = StageAnswer { best: incumbent, bound, infeasible: false };
         let by_prices = kind == ObjectiveKind::Traffic

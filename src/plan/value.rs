@@ -1,6 +1,8 @@
 //! Objective values: exact from a cost, rounded against us from a solver, capped by a tolerance.
 
 use super::evaluate::Cost;
+use super::sends;
+use crate::objective::{Unit, law};
 use crate::problem::{ObjectiveKind, ObjectiveValue, Problem};
 use crate::units::{Ratio, greatest_common_divisor};
 
@@ -12,12 +14,9 @@ const PEAK_GRID: u64 = 1_000_000_000;
 
 /// The exact value of `kind`.
 pub(super) fn of(problem: &Problem, cost: &Cost, kind: ObjectiveKind) -> ObjectiveValue {
-    match kind {
-        ObjectiveKind::SpillBytes => ObjectiveValue::Bytes(cost.spill_bytes),
-        ObjectiveKind::PeakUtilization => ObjectiveValue::Ratio(cost.peak),
-        ObjectiveKind::Traffic => transfers(problem, cost.traffic),
-        ObjectiveKind::DevicesUsed => ObjectiveValue::Count(cost.devices_used),
-        ObjectiveKind::Migration => ObjectiveValue::Bytes(cost.migration_bytes),
+    match law(kind).unit() {
+        Unit::Share => ObjectiveValue::Ratio(cost.peak),
+        unit => unit.value(problem, cost.units(kind)),
     }
 }
 
@@ -30,28 +29,18 @@ pub(super) fn transfers(problem: &Problem, units: u64) -> ObjectiveValue {
 /// take at all. Nothing known is zero.
 pub(super) fn bound(problem: &Problem, kind: ObjectiveKind, raw: Option<f64>) -> ObjectiveValue {
     let raw = raw.filter(|raw| raw.is_finite()).unwrap_or(0.0);
-    match kind {
-        ObjectiveKind::SpillBytes => ObjectiveValue::Bytes(next_multiple(raw, spill_step(problem))),
-        ObjectiveKind::PeakUtilization => {
+    match law(kind).unit() {
+        Unit::Share => {
             let grid = floor((raw - 1e-8) * 1e9);
             ObjectiveValue::Ratio(Ratio::new(grid, PEAK_GRID))
         }
-        ObjectiveKind::Traffic => transfers(problem, next_multiple(raw, traffic_step(problem))),
-        ObjectiveKind::DevicesUsed => ObjectiveValue::Count(next_multiple(raw, 1)),
-        ObjectiveKind::Migration => ObjectiveValue::Bytes(next_multiple(raw, 1)),
+        unit => unit.value(problem, next_multiple(raw, step(problem, kind))),
     }
 }
 
-/// Every amount of spilled bytes is a multiple of this.
-fn spill_step(problem: &Problem) -> u64 {
-    let bytes = problem.components.iter().map(|c| &c.demand);
-    bytes.map(|d| d.weights_bytes + d.kv_cache_bytes).fold(0, greatest_common_divisor).max(1)
-}
-
-/// Every amount of traffic, in its units, is a multiple of this.
-pub(super) fn traffic_step(problem: &Problem) -> u64 {
-    let visits = problem.components.iter().map(|c| 2 * c.visits);
-    visits.fold(problem.traffic_denominator, greatest_common_divisor).max(1)
+/// Every amount of `kind`, in its units, is a multiple of this.
+pub(super) fn step(problem: &Problem, kind: ObjectiveKind) -> u64 {
+    law(kind).step(problem, sends::step(problem))
 }
 
 /// The least multiple of `step` that is not below `raw`, after taking off what a solver may be wrong by.
@@ -69,14 +58,15 @@ pub(super) fn floor(number: f64) -> u64 {
 }
 
 /// Whether `optimum` is proven by `bound` to the objective's stated gap.
-pub(super) fn closes(kind: ObjectiveKind, optimum: ObjectiveValue, bound: ObjectiveValue) -> bool {
-    match kind {
-        ObjectiveKind::PeakUtilization => {
-            let (optimum, bound) = (optimum.as_f64(), bound.as_f64());
-            optimum - bound <= GAP_PEAK * optimum
-        }
-        _ => optimum <= bound,
-    }
+pub(super) fn closes(
+    problem: &Problem,
+    kind: ObjectiveKind,
+    optimum: ObjectiveValue,
+    bound: ObjectiveValue,
+) -> bool {
+    let gap = law(kind).gap(problem).as_f64();
+    let (found, proven) = (optimum.as_f64(), bound.as_f64());
+    optimum <= bound || found - proven <= gap * found
 }
 
 /// What later stages may spend: the optimum and its tolerance on top, exactly.

@@ -14,6 +14,8 @@ const MIB: u64 = 1 << 20;
 pub(super) enum Attempt {
     DefaultPins,
     Rule(usize),
+    Headroom,
+    DevicesMax(usize),
     Context,
     Batch,
     Quantization,
@@ -24,6 +26,7 @@ pub(super) enum Attempt {
 
 /// What to try, cheapest intervention first.
 pub(super) fn attempts(problem: &Problem, case: &dyn Case) -> Vec<Attempt> {
+    let devices = problem.devices.len();
     let rules = || problem.rules.iter().enumerate();
     let default_pins = rules().any(|(_, rule)| rule.default).then_some(Attempt::DefaultPins);
     let single =
@@ -37,6 +40,8 @@ pub(super) fn attempts(problem: &Problem, case: &dyn Case) -> Vec<Attempt> {
     default_pins
         .into_iter()
         .chain(single)
+        .chain(problem.headroom_bytes.iter().any(|&bytes| bytes > 0).then_some(Attempt::Headroom))
+        .chain(problem.devices_max.filter(|&n| n < devices).map(Attempt::DevicesMax))
         .chain([Attempt::Context])
         .chain(batch)
         .chain([Attempt::Quantization])
@@ -50,6 +55,7 @@ pub(super) fn attempts(problem: &Problem, case: &dyn Case) -> Vec<Attempt> {
 fn equal(problem: &Problem, a: usize, b: usize) -> bool {
     let sizes = |d: &Device| (d.kind, d.capacity_bytes, d.reserve_bytes);
     sizes(&problem.devices[a]) == sizes(&problem.devices[b])
+        && problem.limit_bytes(a) == problem.limit_bytes(b)
 }
 
 /// Whether exchanging two devices changes nothing: more memory on either is the same remedy.
@@ -78,6 +84,13 @@ impl Asked<'_> {
                 .works(case.without_rule(rule))
                 .then_some(Remedy::ReleaseRule { rule })
                 .ok_or(NotEnough::Rule { rule }),
+            Attempt::Headroom => {
+                let without = Problem { headroom_bytes: Vec::new(), ..self.problem.clone() };
+                self.works(Ok(without))
+                    .then_some(Remedy::ReleaseHeadroom)
+                    .ok_or(NotEnough::Headroom)
+            }
+            Attempt::DevicesMax(now) => self.more_devices(now),
             Attempt::Context => self.context(),
             Attempt::Batch => {
                 let works = |sequences| self.works(case.with_batch(sequences));
@@ -103,6 +116,19 @@ impl Asked<'_> {
 
     fn works(&self, changed: Result<Problem, Error>) -> bool {
         changed.is_ok_and(|problem| (self.feasible)(&problem))
+    }
+
+    /// The lowest limit on devices above `now` that is enough.
+    fn more_devices(&self, now: usize) -> Result<Remedy, NotEnough> {
+        let count = |n: usize| u64::try_from(n).unwrap_or(u64::MAX);
+        let works = |devices: u64| {
+            let devices_max = usize::try_from(devices).ok();
+            self.works(Ok(Problem { devices_max, ..self.problem.clone() }))
+        };
+        let bracket = Bracket { from: count(now), to: count(self.problem.devices.len()) };
+        least(bracket, works)
+            .map(|devices| Remedy::DevicesMax { devices })
+            .ok_or(NotEnough::DevicesMax)
     }
 
     fn context(&self) -> Result<Remedy, NotEnough> {
@@ -150,5 +176,12 @@ fn everything_bytes(problem: &Problem) -> u64 {
     let workspace = problem.workspace.kinds().into_iter();
     let once = workspace.chain([problem.host_staging_bytes]).map(u128::from);
     let total: u128 = components.chain(reserve).chain(once).sum();
+    // Headroom comes on top, and a share of the capacity grows with it.
+    let with_headroom = (0..problem.devices.len()).map(|d| {
+        let (capacity, limit) = (problem.devices[d].capacity_bytes, problem.limit_bytes(d));
+        let headroom = u128::from(capacity - limit);
+        total.saturating_mul(u128::from(capacity)) / u128::from(limit.max(1)) + headroom
+    });
+    let total = with_headroom.max().unwrap_or(total);
     u64::try_from(total).unwrap_or(BYTES_MAX).min(BYTES_MAX)
 }

@@ -65,6 +65,13 @@ pub enum Remedy {
         /// Index into [`Problem::rules`].
         rule: usize,
     },
+    /// Without any headroom.
+    ReleaseHeadroom,
+    /// With a higher limit on devices: the lowest that is feasible.
+    DevicesMax {
+        /// Devices.
+        devices: u64,
+    },
     /// With a smaller context: the largest multiple of [`CONTEXT_STEP_TOKENS`] that is feasible.
     Context {
         /// Tokens.
@@ -109,6 +116,10 @@ pub enum NotEnough {
         /// Index into [`Problem::rules`].
         rule: usize,
     },
+    /// Giving up all headroom.
+    Headroom,
+    /// A higher limit on devices, or none.
+    DevicesMax,
     /// A smaller context.
     Context {
         /// The shortest that was tried; `None` when the asked one is no longer than that.
@@ -138,7 +149,7 @@ pub enum NotEnough {
 /// What was tried and what came of it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Remedies {
-    /// Every single change that is enough, cheapest intervention first: releasing pins, a smaller context
+    /// Every single change that is enough, cheapest intervention first: releasing pins and other limits, a smaller context
     /// or batch, a lighter quantization, more bytes (fewest first), one more device.
     pub enough: Vec<Remedy>,
     /// The others, in the same order.
@@ -178,7 +189,10 @@ pub fn remedies(case: &dyn Case, feasible: Feasible<'_>) -> Remedies {
 /// Classes of intervention in order, and bytes within the class of those on one device.
 fn cost(remedy: &Remedy) -> (u8, u64) {
     match remedy {
-        Remedy::ReleaseDefaultPins | Remedy::ReleaseRule { .. } => (0, 0),
+        Remedy::ReleaseDefaultPins
+        | Remedy::ReleaseRule { .. }
+        | Remedy::ReleaseHeadroom
+        | Remedy::DevicesMax { .. } => (0, 0),
         Remedy::Context { .. } | Remedy::Batch { .. } => (1, 0),
         Remedy::Quantization { .. } => (2, 0),
         Remedy::AddBytes { bytes, .. } => (3, *bytes),

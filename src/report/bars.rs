@@ -35,6 +35,7 @@ pub fn bars(problem: &Problem, measured: &Measured, width: usize) -> String {
     text.push_str(&aside(problem, measured, "staged while loading", |used| used.staging_bytes));
     text.push_str(&aside(problem, measured, "rounded up", |used| used.rounding_bytes));
     text.push_str(&aside(problem, measured, "reserve", |used| used.reserve_bytes));
+    text.push_str(&aside(problem, measured, "headroom", |used| used.headroom_bytes));
     text.push('\n');
     let names = problem.devices.iter().map(|device| printable(&device.id));
     let name_width = names.map(|name| name.chars().count()).max().unwrap_or(0);
@@ -109,6 +110,7 @@ mod tests {
             reserve_bytes: 10,
             used_bytes: 90,
             capacity_bytes: 100,
+            headroom_bytes: 0,
         };
         assert_eq!(bar(&used, 10), "WWWWWKosr.");
         assert_eq!(bar(&DeviceUse { capacity_bytes: 1, ..used }, 5), "WWWWW");

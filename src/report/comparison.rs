@@ -67,7 +67,7 @@ fn measured_cells(name: &str, fits: &str, measured: &Measured) -> [String; 6] {
     [
         name.to_owned(),
         fits.to_owned(),
-        percent(measured.peak),
+        percent(measured.peak()),
         measured.traffic.hand_overs.to_string(),
         plural(measured.traffic.remote_experts, "expert"),
         decimal(measured.traffic.expected_transfers_per_token()),
@@ -88,6 +88,6 @@ fn misfit_text(problem: &Problem, misfit: &Misfit) -> String {
         misfit.component,
         printable(&problem.devices[misfit.device].id),
         format_bytes(misfit.required_bytes),
-        format_bytes(misfit.capacity_bytes)
+        format_bytes(misfit.limit_bytes)
     )
 }

@@ -75,8 +75,13 @@ fn totals(problem: &Problem) -> String {
         format_bytes(problem.components.iter().map(bytes).fold(0, u64::saturating_add))
     };
     let capacity = problem.devices.iter().map(|d| d.capacity_bytes).fold(0, u64::saturating_add);
+    let limits = (0..problem.devices.len()).map(|d| problem.limit_bytes(d));
+    let headroom = match capacity - limits.fold(0, u64::saturating_add) {
+        0 => String::new(),
+        bytes => format!(", {} of it headroom", format_bytes(bytes)),
+    };
     format!(
-        "to place: {} of weights, {} of KV cache; capacity: {}",
+        "to place: {} of weights, {} of KV cache; capacity: {}{headroom}",
         sum(&|c| c.demand.weights_bytes),
         sum(&|c| c.demand.kv_cache_bytes),
         format_bytes(capacity)
@@ -94,12 +99,13 @@ fn shortfalls(problem: &Problem, why: &Infeasibility) -> Vec<String> {
         vec![format!("missing: {total} in total; the placement that comes closest lacks")];
     lines.extend(why.shortfalls.iter().map(|shortfall| {
         let device = &problem.devices[shortfall.device];
-        let (missing, capacity) = (shortfall.missing_bytes, device.capacity_bytes);
+        let (missing, limit) = (shortfall.missing_bytes, problem.limit_bytes(shortfall.device));
+        let left = if limit < device.capacity_bytes { " that its headroom leaves" } else { "" };
         format!(
-            "  {}  {} ({missing} bytes) beyond its {}",
+            "  {}  {} ({missing} bytes) beyond its {}{left}",
             printable(&device.id),
             format_bytes(missing),
-            format_bytes(capacity)
+            format_bytes(limit)
         )
     }));
     lines
@@ -135,7 +141,15 @@ fn conflicts(problem: &Problem, why: &Infeasibility) -> Vec<String> {
     if why.conflicting_rules.is_empty() {
         lines.push("no pin is to blame: without any rule it does not fit either".to_owned());
     } else {
-        lines.push("these rules conflict with the memory there is:".to_owned());
+        // With room for everything everywhere they conflict all the same.
+        let with = match problem.devices_max {
+            Some(most) if why.shortfalls.is_empty() => {
+                let most = u64::try_from(most).unwrap_or(u64::MAX);
+                format!("a limit of {}", super::plural(most, "device"))
+            }
+            _ => "the memory there is".to_owned(),
+        };
+        lines.push(format!("these rules conflict with {with}:"));
         let rules = why.conflicting_rules.iter().filter_map(|&rule| problem.rules.get(rule));
         lines.extend(rules.map(|rule| {
             let default = if rule.default { "  (default pin)" } else { "" };
@@ -144,6 +158,12 @@ fn conflicts(problem: &Problem, why: &Infeasibility) -> Vec<String> {
     }
     if why.default_pins_alone {
         lines.push("without the default pins it fits".to_owned());
+    }
+    if why.devices_max_alone {
+        lines.push("without the limit on devices it fits".to_owned());
+    }
+    if why.headroom_alone {
+        lines.push("without the headroom it fits".to_owned());
     }
     lines
 }

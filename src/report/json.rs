@@ -65,6 +65,8 @@ pub fn infeasible(
         "shortfalls": shortfalls,
         "conflicting_rules": rules,
         "default_pins_alone": why.default_pins_alone,
+        "devices_max_alone": why.devices_max_alone,
+        "headroom_alone": why.headroom_alone,
         "remedies": enough.collect::<Vec<_>>(),
         "not_enough": in_vain.collect::<Vec<_>>(),
         "undecided": remedies.undecided,
@@ -160,6 +162,7 @@ fn devices(problem: &Problem, measured: &Measured) -> Value {
             json!({
                 "id": device.id,
                 "capacity_bytes": device.capacity_bytes,
+                "headroom_bytes": used.headroom_bytes,
                 "used_bytes": used.used_bytes,
                 "weights_bytes": used.weights_bytes,
                 "rounding_bytes": used.rounding_bytes,
@@ -194,7 +197,8 @@ fn remedy(scenario: &Scenario, problem: &Problem, remedy: &Remedy) -> Value {
         "options": words::options(scenario, remedy),
     });
     match remedy {
-        Remedy::ReleaseDefaultPins => {}
+        Remedy::ReleaseDefaultPins | Remedy::ReleaseHeadroom => {}
+        Remedy::DevicesMax { devices } => value["devices"] = json!(devices),
         Remedy::ReleaseRule { rule } => value["rule"] = json!(problem.rules[*rule].text),
         Remedy::Context { tokens } => value["tokens"] = json!(tokens),
         Remedy::Batch { sequences } => value["sequences"] = json!(sequences),
@@ -232,6 +236,7 @@ fn measured_row(
             "component": misfit.component.to_string(),
             "device": problem.devices[misfit.device].id,
             "required_bytes": misfit.required_bytes,
+            "limit_bytes": misfit.limit_bytes,
             "capacity_bytes": misfit.capacity_bytes,
         })
     });
@@ -239,7 +244,7 @@ fn measured_row(
         "name": name,
         "fits": fits,
         "first_misfit": misfit,
-        "peak": measured.peak.as_f64(),
+        "peak": measured.peak().as_f64(),
         "hand_overs": measured.traffic.hand_overs,
         "remote_experts": measured.traffic.remote_experts,
         "expected_transfers_per_token":

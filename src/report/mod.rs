@@ -26,6 +26,7 @@ pub use solution::{Solution, holdings, question, solution};
 pub use table::{Align, Table};
 
 use crate::error::printable;
+use crate::objective::{Unit, law};
 use crate::problem::{ObjectiveKind, ObjectiveValue};
 use crate::quant::Scheme;
 use crate::units::{Ratio, format_bytes};
@@ -70,10 +71,10 @@ pub(crate) fn decimals(text: &str) -> serde_json::Value {
 
 /// An objective's value in the unit people read it in.
 pub fn objective_value(kind: ObjectiveKind, value: ObjectiveValue) -> String {
-    match (kind, value) {
+    match (law(kind).unit(), value) {
         (_, ObjectiveValue::Bytes(bytes)) => format_bytes(bytes),
         (_, ObjectiveValue::Count(count)) => count.to_string(),
-        (ObjectiveKind::PeakUtilization, ObjectiveValue::Ratio(ratio)) => percent(ratio),
+        (Unit::Share, ObjectiveValue::Ratio(ratio)) => percent(ratio),
         (_, ObjectiveValue::Ratio(ratio)) => decimal(ratio),
     }
 }

@@ -18,6 +18,8 @@ pub fn meaning(problem: &Problem, remedy: &Remedy) -> String {
         Remedy::ReleaseRule { rule } => {
             format!("without `{}`", printable(&problem.rules[*rule].text))
         }
+        Remedy::ReleaseHeadroom => "without the headroom".to_owned(),
+        Remedy::DevicesMax { .. } => "the fewest devices that fit".to_owned(),
         Remedy::Context { .. } => {
             format!("the longest context that fits, in steps of {CONTEXT_STEP_TOKENS}")
         }
@@ -50,7 +52,8 @@ pub fn options(scenario: &Scenario, remedy: &Remedy) -> Option<String> {
     };
     match remedy {
         Remedy::ReleaseDefaultPins => Some("--free-default-pins".to_owned()),
-        Remedy::ReleaseRule { .. } => None,
+        Remedy::ReleaseRule { .. } | Remedy::ReleaseHeadroom => None,
+        Remedy::DevicesMax { devices } => Some(format!("--max-devices {devices}")),
         Remedy::Context { tokens } => Some(format!("--context {tokens}")),
         Remedy::Batch { sequences } => Some(format!("--batch {sequences}")),
         Remedy::Quantization { scheme } => Some(format!("--quant {scheme}")),
@@ -90,6 +93,8 @@ pub fn in_vain(scenario: &Scenario, problem: &Problem, not_enough: &NotEnough) -
         NotEnough::Rule { rule } => {
             format!("releasing `{}` is not enough", printable(&problem.rules[*rule].text))
         }
+        NotEnough::Headroom => "giving up the headroom is not enough".to_owned(),
+        NotEnough::DevicesMax => "more devices of those there are are not enough".to_owned(),
         NotEnough::Context { tokens: Some(tokens) } => {
             format!("no shorter context fits (tried down to {tokens} tokens)")
         }
@@ -118,6 +123,8 @@ pub fn kind(remedy: &Remedy) -> &'static str {
     match remedy {
         Remedy::ReleaseDefaultPins => "release_default_pins",
         Remedy::ReleaseRule { .. } => "release_rule",
+        Remedy::ReleaseHeadroom => "release_headroom",
+        Remedy::DevicesMax { .. } => "devices_max",
         Remedy::Context { .. } => "context",
         Remedy::Batch { .. } => "batch",
         Remedy::Quantization { .. } => "quantization",
@@ -132,6 +139,8 @@ pub fn kind_in_vain(not_enough: &NotEnough) -> &'static str {
     match not_enough {
         NotEnough::DefaultPins => "release_default_pins",
         NotEnough::Rule { .. } => "release_rule",
+        NotEnough::Headroom => "release_headroom",
+        NotEnough::DevicesMax => "devices_max",
         NotEnough::Context { .. } => "context",
         NotEnough::Batch => "batch",
         NotEnough::Quantization { .. } => "quantization",

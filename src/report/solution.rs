@@ -7,7 +7,7 @@ use crate::error::printable;
 use crate::placement::Placement;
 use crate::plan::{LimitReached, Solved};
 use crate::problem::Problem;
-use crate::scenario::Scenario;
+use crate::scenario::{Limits, Scenario};
 use crate::verify::{Measured, Traffic};
 
 /// A solved problem and what the verifier measured.
@@ -74,9 +74,10 @@ pub fn question(scenario: &Scenario) -> String {
     let Scenario { model, scheme, load, .. } = scenario;
     let staging = load.staging_of(scheme);
     let runtime = runtime(scenario);
+    let limits = limits(scenario);
     let pins = if scenario.default_pins { "default pins" } else { "no default pins" };
     format!(
-        "{} {}, context {}, batch {}, KV {}, staging {}, {pins}{runtime}\n",
+        "{} {}, context {}, batch {}, KV {}, staging {}, {pins}{runtime}{limits}\n",
         printable(&model.name),
         super::quantization(scheme),
         load.context,
@@ -84,6 +85,25 @@ pub fn question(scenario: &Scenario) -> String {
         load.kv_type.name(),
         staging.name(),
     )
+}
+
+/// What was asked for beyond pins, on a line of its own.
+fn limits(scenario: &Scenario) -> String {
+    let Limits { headrooms, devices_max, sends, current } = &scenario.limits;
+    let mut said = Vec::new();
+    if !headrooms.is_empty() {
+        let sizes: Vec<String> = headrooms.iter().map(|h| printable(&h.to_string())).collect();
+        said.push(format!("headroom {}", sizes.join(", ")));
+    }
+    if let Some(most) = devices_max {
+        said.push(format!(
+            "at most {}",
+            plural(u64::try_from(*most).unwrap_or(u64::MAX), "device")
+        ));
+    }
+    said.extend(sends.map(|sends| format!("sends {}", sends.name().replace('_', " "))));
+    said.extend(current.as_ref().map(|_| "moving from another placement".to_owned()));
+    if said.is_empty() { String::new() } else { format!("\n{}", said.join("; ")) }
 }
 
 /// What does not run it is not named: the default runtime is part of the estimate's definition.

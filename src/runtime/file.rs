@@ -7,12 +7,14 @@ use serde::Deserialize;
 use serde::de::{self, Deserializer, MapAccess, SeqAccess, Visitor, value::MapAccessDeserializer};
 
 use super::rules::{RULES, canonical};
-use super::{NAMES, Profile, Rule};
+use super::{NAMES, Profile, Rule, SendRule};
 use crate::error::Error;
 use crate::nearest::did_you_mean;
 use crate::yaml::{self, StrictMap};
 
 const OPERATION: &str = "read the runtime profile";
+/// The one rule that need not be stated.
+const SENDS: &str = "sends";
 /// Longer sources and descriptions are refused.
 const TEXT_BYTES_MAX: usize = 600;
 
@@ -171,8 +173,13 @@ pub(super) fn recorded(name: &str, values: &BTreeMap<String, String>) -> Result<
 fn complete(
     name: String,
     about: String,
-    rules: BTreeMap<&'static str, Rule>,
+    mut rules: BTreeMap<&'static str, Rule>,
 ) -> Result<Profile, Error> {
+    // Profiles from before there was this rule are complete without it.
+    rules.entry(SENDS).or_insert_with(|| Rule {
+        value: SendRule::PerExpert.name().to_owned(),
+        source: "the convention until it is measured".to_owned(),
+    });
     let missing: Vec<&str> =
         RULES.iter().map(|row| row.0).filter(|key| !rules.contains_key(key)).collect();
     if missing.is_empty() {

@@ -26,7 +26,7 @@ const BYTES_MAX: u64 = 1 << 40;
 const TOKENS_MAX: u64 = 1 << 31;
 
 /// Every rule, in the order they are printed: what it may say and what it decides.
-pub(super) const RULES: [(&str, Form); 22] = [
+pub(super) const RULES: [(&str, Form); 23] = [
     ("kv_types", Form::KvTypes),
     ("kv_cells_multiple", Form::Count(1, 1 << 16)),
     ("kv_sequences", Form::Word(&["together", "separate"])),
@@ -49,6 +49,7 @@ pub(super) const RULES: [(&str, Form); 22] = [
     ("graph_copies", Form::Count(1, 16)),
     ("usable_fraction", Form::Fraction),
     ("embedding", Form::Word(&["anywhere", "host"])),
+    ("sends", Form::Word(&["per_expert", "per_device"])),
 ];
 
 /// Whether sequences share something or have one each.
@@ -91,6 +92,25 @@ pub enum Rounding {
     Torch,
     /// ggml's CUDA buffers.
     GgmlCuda,
+}
+
+/// How a token is sent to the experts that are not on their layer's device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SendRule {
+    /// There and back for every chosen expert.
+    PerExpert,
+    /// There and back once for every device with a chosen expert.
+    PerDevice,
+}
+
+impl SendRule {
+    /// The word in files.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::PerExpert => "per_expert",
+            Self::PerDevice => "per_device",
+        }
+    }
 }
 
 /// What a layer with a sliding window keeps.
@@ -151,6 +171,8 @@ pub struct Rules {
     pub usable_fraction: Ratio,
     /// Whether the token embedding never leaves host memory.
     pub embedding_on_host: bool,
+    /// How a token is sent to experts elsewhere.
+    pub sends: SendRule,
 }
 
 /// The value as it is kept and compared, or what was expected instead.
@@ -246,6 +268,11 @@ impl Rules {
             graph_copies: number("graph_copies").max(1),
             usable_fraction: fraction(text("usable_fraction")).unwrap_or(Ratio::new(1, 1)),
             embedding_on_host: text("embedding") == "host",
+            sends: if text("sends") == "per_device" {
+                SendRule::PerDevice
+            } else {
+                SendRule::PerExpert
+            },
         }
     }
 }

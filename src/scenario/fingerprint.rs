@@ -7,7 +7,7 @@ use std::fmt::Write;
 
 use sha2::{Digest, Sha256};
 
-use crate::problem::Problem;
+use crate::problem::{Problem, Sends};
 
 /// SHA-256 over everything that decides an answer, in hex; rules are in it as the places they leave.
 pub fn fingerprint(problem: &Problem) -> String {
@@ -43,9 +43,29 @@ pub fn fingerprint(problem: &Problem) -> String {
         problem.host_staging_bytes,
         problem.traffic_denominator
     ));
+    lines.extend(limits(problem));
     let objectives = problem.objectives.iter();
     lines.extend(objectives.map(|o| format!("objective {} {}", o.kind.name(), o.tolerance)));
     hex(&Sha256::digest(lines.join("\n")))
+}
+
+/// What few problems have; without it there is no line, as before there was such a thing.
+fn limits(problem: &Problem) -> Vec<String> {
+    let numbers = |numbers: &mut dyn Iterator<Item = String>| numbers.collect::<Vec<_>>().join(" ");
+    let mut lines = Vec::new();
+    if problem.headroom_bytes.iter().any(|&bytes| bytes > 0) {
+        let bytes = &mut problem.headroom_bytes.iter().map(u64::to_string);
+        lines.push(format!("headroom {}", numbers(bytes)));
+    }
+    lines.extend(problem.devices_max.map(|most| format!("devices at most {most}")));
+    if let Sends::PerDevice { experts, experts_per_token } = problem.sends {
+        lines.push(format!("sends per device {experts_per_token} of {experts}"));
+    }
+    if let Some(current) = &problem.current {
+        let devices = &mut current.device_of.iter().map(usize::to_string);
+        lines.push(format!("current {}", numbers(devices)));
+    }
+    lines
 }
 
 fn hex(bytes: &[u8]) -> String {

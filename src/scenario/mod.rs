@@ -7,20 +7,26 @@
 
 mod case;
 mod fingerprint;
+mod limits;
 mod objectives;
 mod rules;
 
 use crate::error::Error;
 use crate::hardware::{Device, DeviceKind, Hardware};
 use crate::memory::{ComponentDemand, Demand, Load, PerDevice};
-use crate::model::{ComponentId, ComponentKind, Model};
-use crate::problem::{Component, DeviceSet, Objective, Problem, Sends};
+use crate::model::{ComponentId, ComponentKind, Geometry, Model};
+use crate::problem::{Component, DeviceSet, Objective, ObjectiveKind, Placement, Problem, Sends};
 use crate::quant::{Scheme, Storage};
+use crate::runtime::SendRule;
 use crate::units::BYTES_MAX;
 
 pub use fingerprint::fingerprint;
+pub use limits::{Current, Headroom, HeadroomSize, Limits, parse_devices_max};
 pub use objectives::{default_objectives, parse_objectives, parse_tolerance, with_spill_first};
 pub use rules::{Constraint, ConstraintKind};
+
+/// Units of a transfer in which chances of visiting a device are counted.
+const CHANCE_UNITS: u64 = 1_000_000_000;
 
 /// A model, how it is stored and used, the machine, and the user's wishes.
 #[derive(Clone, Debug)]
@@ -38,6 +44,8 @@ pub struct Scenario {
     /// Whether the embedding and the feed-forward part of layer 0 are pinned to the first GPU unless
     /// a constraint says otherwise.
     pub default_pins: bool,
+    /// What else it must respect.
+    pub limits: Limits,
     /// What is minimised, most important first. A CPU without `spill_bytes` here puts it first.
     pub objectives: Vec<Objective>,
 }
@@ -71,6 +79,7 @@ impl Scenario {
             .map(|d| self.component(d.clone(), everywhere, tied_head))
             .collect();
         let rules = rules::apply(self, &mut components)?;
+        let current = self.current(&components)?;
         Ok(Problem {
             components,
             devices: self.devices(&demand.per_device),
@@ -80,10 +89,10 @@ impl Scenario {
             traffic_denominator: self.traffic_denominator(),
             rules,
             objectives: with_spill_first(&self.objectives, self.hardware.has_cpu()),
-            headroom_bytes: Vec::new(),
-            devices_max: None,
-            sends: Sends::PerExpert,
-            current: None,
+            headroom_bytes: limits::headroom_bytes(&self.limits.headrooms, &self.hardware)?,
+            devices_max: self.limits.devices_max,
+            sends: self.sends()?,
+            current,
         })
     }
 
@@ -118,15 +127,75 @@ impl Scenario {
         let lives_with = lives_with(demand.id, tied);
         let visits = match demand.id.kind() {
             ComponentKind::Mlp | ComponentKind::SharedExpert => self.traffic_denominator(),
-            ComponentKind::Expert => u64::from(self.model.geometry.experts_per_token),
+            ComponentKind::Expert => self.expert_visits(),
             _ => 0,
         };
         Component { demand, allowed, lives_with, visits }
     }
 
-    /// Chances that a token visits an expert are multiples of one over this.
+    /// How a token reaches experts away from home: as asked, else as the runtime does. Without experts
+    /// there is no difference.
+    fn send_rule(&self) -> SendRule {
+        let asked = self.limits.sends.unwrap_or(self.load.runtime.rules().sends);
+        if self.model.geometry.experts == 0 { SendRule::PerExpert } else { asked }
+    }
+
+    fn sends(&self) -> Result<Sends, Error> {
+        let Geometry { experts, experts_per_token, .. } = self.model.geometry;
+        let per_token = 1..=Sends::PER_TOKEN_MAX.min(experts);
+        match self.send_rule() {
+            SendRule::PerExpert => Ok(Sends::PerExpert),
+            SendRule::PerDevice
+                if experts <= Sends::EXPERTS_MAX && per_token.contains(&experts_per_token) =>
+            {
+                Ok(Sends::PerDevice { experts, experts_per_token })
+            }
+            SendRule::PerDevice => Err(Error::new("price sends per device")
+                .object(&self.model.name)
+                .expected(format!(
+                    "up to {} of up to {} experts per token",
+                    Sends::PER_TOKEN_MAX,
+                    Sends::EXPERTS_MAX
+                ))
+                .found(format!("{experts_per_token} of {experts}"))
+                .hint("--sends per-expert has no such limit")),
+        }
+    }
+
+    /// Per expert, chances are multiples of one over the number of experts. Those of visiting a device are
+    /// fractions of many denominators, rounded up at a billionth.
     fn traffic_denominator(&self) -> u64 {
-        u64::from(self.model.geometry.experts).max(1)
+        match self.send_rule() {
+            SendRule::PerExpert => u64::from(self.model.geometry.experts).max(1),
+            SendRule::PerDevice => CHANCE_UNITS,
+        }
+    }
+
+    /// How often a token visits one expert, rounded up to units of one over the denominator.
+    fn expert_visits(&self) -> u64 {
+        let Geometry { experts, experts_per_token, .. } = self.model.geometry;
+        let chosen = self.traffic_denominator().saturating_mul(u64::from(experts_per_token));
+        chosen.div_ceil(u64::from(experts).max(1))
+    }
+
+    /// The current placement, where something is to be minimised against it.
+    fn current(&self, components: &[Component]) -> Result<Option<Placement>, Error> {
+        let migrates = self.objectives.iter().any(|o| o.kind == ObjectiveKind::Migration);
+        match (&self.limits.current, migrates) {
+            (None, false) => Ok(None),
+            (Some(current), true) => {
+                let ids = components.iter().map(|c| c.demand.id);
+                current.placement(ids, &self.hardware).map(Some)
+            }
+            (Some(_), false) => Err(Error::new("count what moves")
+                .expected("`migration` among the objectives")
+                .found("a current placement that nothing is measured against")
+                .hint("add `--objective migration,...`")),
+            (None, true) => Err(Error::new("minimise migration")
+                .expected("a placement to move from")
+                .found("none")
+                .hint("add `--migrate-from PLACEMENT.yaml`")),
+        }
     }
 }
 

@@ -4,29 +4,18 @@
 //! placement that the user excluded.
 
 use crate::error::Error;
+use crate::objective::{ALL, law};
 use crate::problem::{Objective, ObjectiveKind};
 use crate::units::{Ratio, greatest_common_divisor, parse_decimal};
-
-const KINDS: [ObjectiveKind; 5] = [
-    ObjectiveKind::SpillBytes,
-    ObjectiveKind::PeakUtilization,
-    ObjectiveKind::Traffic,
-    ObjectiveKind::DevicesUsed,
-    ObjectiveKind::Migration,
-];
 
 /// Peak utilization within 1 %, then traffic.
 pub fn default_objectives() -> Vec<Objective> {
     [ObjectiveKind::PeakUtilization, ObjectiveKind::Traffic].map(with_default_tolerance).into()
 }
 
-/// Memory may be a little less balanced where that saves traffic; the others are exact.
+/// As the objective's own law says.
 fn with_default_tolerance(kind: ObjectiveKind) -> Objective {
-    let tolerance = match kind {
-        ObjectiveKind::PeakUtilization => Ratio::new(1, 100),
-        _ => Ratio::ZERO,
-    };
-    Objective { kind, tolerance }
+    Objective { kind, tolerance: law(kind).default_tolerance() }
 }
 
 /// GPUs before CPU: where there is a CPU, bytes on it are minimised first unless the user placed
@@ -65,8 +54,8 @@ fn parse_objective(item: &str) -> Result<Objective, Error> {
         Some((name, tolerance)) => (name, Some(tolerance)),
         None => (item, None),
     };
-    let kind = KINDS.into_iter().find(|kind| kind.name() == name).ok_or_else(|| {
-        let names: Vec<_> = KINDS.iter().map(|kind| format!("`{}`", kind.name())).collect();
+    let kind = ObjectiveKind::named(name).ok_or_else(|| {
+        let names: Vec<_> = ALL.iter().map(|kind| format!("`{}`", kind.name())).collect();
         Error::new("read the objective")
             .object(name)
             .expected(format!("one of {}", names.join(", ")))

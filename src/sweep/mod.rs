@@ -209,8 +209,8 @@ fn verdict(problem: &Problem, options: &Options) -> Result<Verdict, Error> {
     }
     Ok(match answer(problem, options)? {
         Found::Placed(solved, measured) => Verdict::Fits(Worth {
-            peak: measured.peak,
-            spill_bytes: measured.spill_bytes,
+            peak: measured.peak(),
+            spill_bytes: measured.spill_bytes(),
             traffic: measured.traffic,
             limit: solved.limit,
             nodes: solved.solver.nodes,
@@ -229,6 +229,6 @@ fn infeasible(shortfalls: &[Shortfall]) -> Verdict {
 fn plainly_short(problem: &Problem) -> bool {
     let demands = problem.components.iter().map(|component| &component.demand);
     let needed = demands.map(|d| u128::from(d.weights_bytes) + u128::from(d.kv_cache_bytes));
-    let capacity = problem.devices.iter().map(|device| u128::from(device.capacity_bytes));
+    let capacity = (0..problem.devices.len()).map(|device| u128::from(problem.limit_bytes(device)));
     needed.sum::<u128>() > capacity.sum()
 }

@@ -96,6 +96,11 @@ impl<'a> Load<'a> {
         self.required() <= u128::from(self.limit_bytes)
     }
 
+    /// What it may require at most.
+    pub(crate) fn limit_bytes(&self) -> u64 {
+        self.limit_bytes
+    }
+
     /// What it requires, in bytes; saturated.
     pub(crate) fn required_bytes(&self) -> u64 {
         saturate(self.required())
@@ -111,6 +116,7 @@ impl<'a> Load<'a> {
             staging_bytes: self.staging_bytes,
             used_bytes: self.required_bytes(),
             capacity_bytes: self.device.capacity_bytes,
+            headroom_bytes: self.device.capacity_bytes - self.limit_bytes,
         }
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! Plain results; the rules that produce them are in the files beside this one.
 
+use crate::objective::Traffic;
 use crate::problem::{ObjectiveKind, ObjectiveValue};
 use crate::units::Ratio;
 
@@ -10,29 +11,32 @@ use crate::units::Ratio;
 pub struct Measured {
     /// One per device of the problem, in its order.
     pub devices: Vec<DeviceUse>,
-    /// Weights as allocated, and KV cache, of everything on CPU devices.
-    pub spill_bytes: u64,
-    /// The largest utilization over GPUs that host a component; zero when none does.
-    pub peak: Ratio,
+    /// The value of every objective, in the order of [`crate::objective::ALL`].
+    pub values: Vec<(ObjectiveKind, ObjectiveValue)>,
     /// Activations sent between devices for one token.
     pub traffic: Traffic,
-    /// Devices that host a component.
-    pub devices_used: u64,
-    /// Weights that are not where the problem's current placement has them.
-    pub migration_bytes: u64,
 }
 
 impl Measured {
     /// The value of one objective.
     pub fn value(&self, kind: ObjectiveKind) -> ObjectiveValue {
-        match kind {
-            ObjectiveKind::SpillBytes => ObjectiveValue::Bytes(self.spill_bytes),
-            ObjectiveKind::DevicesUsed => ObjectiveValue::Count(self.devices_used),
-            ObjectiveKind::Migration => ObjectiveValue::Bytes(self.migration_bytes),
-            ObjectiveKind::PeakUtilization => ObjectiveValue::Ratio(self.peak),
-            ObjectiveKind::Traffic => {
-                ObjectiveValue::Ratio(self.traffic.expected_transfers_per_token())
-            }
+        let found = self.values.iter().find(|(of, _)| *of == kind);
+        found.map_or(ObjectiveValue::Count(0), |&(_, value)| value)
+    }
+
+    /// The largest utilization over GPUs that host a component; zero when none does.
+    pub fn peak(&self) -> Ratio {
+        match self.value(ObjectiveKind::PeakUtilization) {
+            ObjectiveValue::Ratio(peak) => peak,
+            ObjectiveValue::Bytes(_) | ObjectiveValue::Count(_) => Ratio::ZERO,
+        }
+    }
+
+    /// Weights as allocated, and KV cache, of everything on CPU devices.
+    pub fn spill_bytes(&self) -> u64 {
+        match self.value(ObjectiveKind::SpillBytes) {
+            ObjectiveValue::Bytes(bytes) => bytes,
+            ObjectiveValue::Count(_) | ObjectiveValue::Ratio(_) => 0,
         }
     }
 }
@@ -60,32 +64,13 @@ pub struct DeviceUse {
     pub used_bytes: u64,
     /// What the device offers.
     pub capacity_bytes: u64,
+    /// What of that must stay free beyond all the above.
+    pub headroom_bytes: u64,
 }
 
 impl DeviceUse {
     /// `used / capacity`.
     pub fn utilization(&self) -> Ratio {
         Ratio::new(self.used_bytes, self.capacity_bytes)
-    }
-}
-
-/// Activations sent between devices for one token.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Traffic {
-    /// Changes of device along embedding, attention blocks in layer order, output head.
-    pub hand_overs: u64,
-    /// Feed-forward components that are not on their layer's attention device.
-    pub remote_experts: u64,
-    /// Expected transfers, in units of one over `denominator`: every hand-over, and there and back for
-    /// every visit to a remote component. Saturated.
-    pub units: u64,
-    /// [`crate::problem::Problem::traffic_denominator`].
-    pub denominator: u64,
-}
-
-impl Traffic {
-    /// `units / denominator`.
-    pub fn expected_transfers_per_token(&self) -> Ratio {
-        Ratio::new(self.units, self.denominator)
     }
 }

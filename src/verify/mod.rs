@@ -6,28 +6,28 @@
 
 mod load;
 mod measured;
-mod traffic;
 mod violation;
 
+pub use crate::objective::Traffic;
 pub(crate) use load::Load;
-pub use measured::{DeviceUse, Measured, Traffic};
+pub use measured::{DeviceUse, Measured};
 pub use violation::Violation;
 
-use crate::hardware::DeviceKind;
+use crate::objective::{ALL, Facts, law, traffic};
 use crate::problem::{Component, DeviceSet, Placement, Problem};
-use crate::units::Ratio;
 
 /// Measures a placement and checks everything the problem demands of it.
 ///
 /// # Errors
 /// Every violation there is, in this order: structural ones alone (nothing can be measured then), else
-/// components where they may not be, components apart that belong together, devices over capacity.
+/// components where they may not be, components apart that belong together, devices over capacity, too many devices.
 pub fn verify(problem: &Problem, placement: &Placement) -> Result<Measured, Vec<Violation>> {
     check_structure(problem, placement)?;
     let loads = loads(problem, placement);
     let mut violations = misplaced(problem, placement);
     violations.extend(separated(problem, placement));
     violations.extend(over_capacity(problem, &loads));
+    violations.extend(too_many_devices(problem, &loads));
     if violations.is_empty() { Ok(measured(problem, placement, &loads)) } else { Err(violations) }
 }
 
@@ -114,38 +114,26 @@ fn over_capacity(problem: &Problem, loads: &[Load<'_>]) -> Vec<Violation> {
     over.map(|(device, load)| Violation::OverCapacity {
         device: device.id.clone(),
         required_bytes: load.required_bytes(),
+        limit_bytes: load.limit_bytes(),
         capacity_bytes: device.capacity_bytes,
     })
     .collect()
 }
 
-fn measured(problem: &Problem, placement: &Placement, loads: &[Load<'_>]) -> Measured {
-    let devices: Vec<DeviceUse> = loads.iter().map(Load::device_use).collect();
-    let hosting = problem.gpus().filter(|&gpu| loads[gpu].hosts_anything());
-    let peak = hosting.map(|gpu| devices[gpu].utilization()).max().unwrap_or(Ratio::ZERO);
-    let spilled = homes(problem, placement)
-        .filter(|&(_, device)| problem.devices[device].kind == DeviceKind::Cpu)
-        .flat_map(|(c, _)| {
-            [c.demand.weights_bytes, c.demand.rounding_bytes, c.demand.kv_cache_bytes]
-        })
-        .map(u128::from)
-        .sum();
-    Measured {
-        devices,
-        spill_bytes: saturate(spilled),
-        peak,
-        traffic: traffic::traffic(problem, placement),
-        devices_used: loads.iter().map(|load| u64::from(load.hosts_anything())).sum(),
-        migration_bytes: migrated(problem, placement),
-    }
+fn too_many_devices(problem: &Problem, loads: &[Load<'_>]) -> Option<Violation> {
+    let most = problem.devices_max?;
+    let found = loads.iter().filter(|load| load.hosts_anything()).count();
+    (found > most).then_some(Violation::TooManyDevices { most, found })
 }
 
-/// Weights on another device than the current placement's.
-fn migrated(problem: &Problem, placement: &Placement) -> u64 {
-    let Some(current) = &problem.current else { return 0 };
-    let moved = homes(problem, placement).zip(&current.device_of);
-    let moved = moved.filter(|((_, device), from)| device != *from);
-    saturate(moved.map(|((component, _), _)| u128::from(component.demand.weights_bytes)).sum())
+fn measured(problem: &Problem, placement: &Placement, loads: &[Load<'_>]) -> Measured {
+    let required_bytes: Vec<u64> = loads.iter().map(Load::required_bytes).collect();
+    let facts = Facts { problem, placement, required_bytes: &required_bytes };
+    Measured {
+        devices: loads.iter().map(Load::device_use).collect(),
+        values: ALL.map(|kind| (kind, law(kind).evaluate(&facts))).into(),
+        traffic: traffic(problem, placement),
+    }
 }
 
 /// Sums are taken in 128 bits, where no number of `u64` terms that fits in memory can overflow; only

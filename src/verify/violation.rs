@@ -49,14 +49,23 @@ pub enum Violation {
         /// Where that one is; `None` when the problem has no such component.
         with_device: Option<String>,
     },
-    /// A device that requires more than it has.
+    /// A device that requires more than it may.
     OverCapacity {
         /// The device.
         device: String,
         /// What it requires.
         required_bytes: u64,
+        /// What it may require at most: its capacity, headroom left free.
+        limit_bytes: u64,
         /// What it has.
         capacity_bytes: u64,
+    },
+    /// More devices host something than may.
+    TooManyDevices {
+        /// How many may.
+        most: usize,
+        /// How many do.
+        found: usize,
     },
 }
 
@@ -84,13 +93,25 @@ impl fmt::Display for Violation {
                 }
                 write!(f, ", found on {}", printable(device))
             }
-            Self::OverCapacity { device, required_bytes, capacity_bytes } => write!(
-                f,
-                "{}: expected at most {} ({capacity_bytes} bytes), found {} ({required_bytes} bytes)",
-                printable(device),
-                format_bytes(*capacity_bytes),
-                format_bytes(*required_bytes),
-            ),
+            Self::OverCapacity { device, required_bytes, limit_bytes, capacity_bytes } => {
+                let headroom = capacity_bytes.saturating_sub(*limit_bytes);
+                let kept = if headroom > 0 {
+                    format!(" besides a headroom of {}", format_bytes(headroom))
+                } else {
+                    String::new()
+                };
+                write!(
+                    f,
+                    "{}: expected at most {} ({limit_bytes} bytes){kept}, found {} \
+                     ({required_bytes} bytes)",
+                    printable(device),
+                    format_bytes(*limit_bytes),
+                    format_bytes(*required_bytes),
+                )
+            }
+            Self::TooManyDevices { most, found } => {
+                write!(f, "expected at most {most} devices in use, found {found}")
+            }
         }
     }
 }

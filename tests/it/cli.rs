@@ -78,6 +78,7 @@ fn solve_json_has_the_promised_shape() {
     let device = [
         "id",
         "capacity_bytes",
+        "headroom_bytes",
         "used_bytes",
         "weights_bytes",
         "rounding_bytes",
@@ -200,6 +201,8 @@ fn infeasible_is_an_answer_with_ways_out() {
         "shortfalls",
         "conflicting_rules",
         "default_pins_alone",
+        "devices_max_alone",
+        "headroom_alone",
         "remedies",
         "not_enough",
         "undecided",
@@ -280,7 +283,10 @@ fn compare_puts_habits_beside_the_optimum() {
     let optimum = row("apportion");
     let misfit = &row("12/20")["first_misfit"];
     assert_eq!(row("12/20")["fits"], false);
-    assert_eq!(keys(misfit), ["component", "device", "required_bytes", "capacity_bytes"]);
+    assert_eq!(
+        keys(misfit),
+        ["component", "device", "required_bytes", "limit_bytes", "capacity_bytes"]
+    );
     assert_eq!(misfit["device"], "gpu1");
     let alternating = row("alternating");
     assert_eq!(alternating["fits"], true);

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeSet;
 
+use apportion::objective::{ALL, law};
 use apportion::plan::{counting_program, textbook_program};
-use apportion::problem::ObjectiveKind;
+use apportion::problem::{Problem, Sends};
 use apportion::verify::Violation;
 
 use crate::support::Tiny;
@@ -29,21 +30,24 @@ fn every_row_of_the_counting_programs_is_on_the_page_and_the_other_way_round() {
     tiny.workspace.attention_bytes = 2;
     tiny.workspace.feed_forward_bytes = 3;
     tiny.host_staging_bytes = 5;
+    tiny.shared_expert = true;
     let problem = tiny.problem();
-    let kinds = [ObjectiveKind::SpillBytes, ObjectiveKind::PeakUtilization, ObjectiveKind::Traffic];
+    let sends = Sends::PerDevice { experts: 4, experts_per_token: 1 };
+    let company = Problem { sends, ..problem.clone() };
     let mut stated = BTreeSet::new();
-    for kind in kinds {
-        let program = counting_program(&problem, kind).unwrap();
+    for (kind, problem) in ALL.into_iter().flat_map(|kind| [(kind, &problem), (kind, &company)]) {
+        let program = counting_program(problem, kind).unwrap();
         let name = |name: &str| {
             name.split('_').next().unwrap().trim_end_matches(char::is_numeric).to_owned()
         };
         stated.extend(program.rows.iter().map(|row| name(&row.name)));
-        assert!(!textbook_program(&problem, kind).unwrap().rows.is_empty());
+        assert!(!textbook_program(problem, kind).unwrap().rows.is_empty());
     }
     let page: BTreeSet<String> =
         rows().flat_map(|line| words(line, 0)).map(str::to_owned).collect();
     // Rows that cap an earlier objective exist in later stages only.
-    let caps: BTreeSet<String> = ["spill", "traffic"].map(str::to_owned).into();
+    let caps: BTreeSet<String> = ALL.map(|kind| law(kind).row().to_owned()).into();
+    let caps: BTreeSet<String> = caps.difference(&["peak".to_owned()].into()).cloned().collect();
     assert_eq!(stated.difference(&page).collect::<Vec<_>>(), Vec::<&String>::new());
     assert_eq!(page.difference(&stated).cloned().collect::<BTreeSet<_>>(), caps);
 }
@@ -59,7 +63,13 @@ fn every_violation_is_named_where_it_is_checked() {
         Violation::UnknownDevice { component: id, device: 0, devices: 0 },
         Violation::NotAllowed { component: id, device: text(), allowed: vec![], rule: None },
         Violation::NotTogether { component: id, device: text(), with: id, with_device: None },
-        Violation::OverCapacity { device: text(), required_bytes: 0, capacity_bytes: 0 },
+        Violation::OverCapacity {
+            device: text(),
+            required_bytes: 0,
+            limit_bytes: 0,
+            capacity_bytes: 0,
+        },
+        Violation::TooManyDevices { most: 0, found: 1 },
     ];
     let debug = all.map(|violation| format!("{violation:?}"));
     let there_are: BTreeSet<&str> =

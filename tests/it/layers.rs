@@ -20,7 +20,7 @@ const HOMES: [(&[&str], &[&str]); 7] = [
 ];
 
 /// Which rooms must not name which: the left ones none of the right ones.
-const STRANGERS: [(&[&str], &[&str]); 6] = [
+const STRANGERS: [(&[&str], &[&str]); 7] = [
     // Facts know nothing of what is decided with them.
     (
         &["dtype", "checkpoint", "model", "quant", "runtime", "memory", "hardware"],
@@ -28,6 +28,11 @@ const STRANGERS: [(&[&str], &[&str]); 6] = [
     ),
     // What is in a file is read without an opinion of what should be.
     (&["dtype", "checkpoint"], &["model", "quant", "memory", "hardware", "problem"]),
+    // Objectives are below whoever plans for them and whoever checks.
+    (
+        &["objective", "program"],
+        &["plan", "verify", "scenario", "placement", "baseline", "remedy", "yaml", "files"],
+    ),
     // The planner sees the problem, never what it was made from.
     (&["plan"], &["scenario", "quant", "placement", "baseline", "remedy", "yaml", "files"]),
     // The checker shares nothing with what it checks.
@@ -45,6 +50,8 @@ const STRANGERS: [(&[&str], &[&str]); 6] = [
             "memory",
             "hardware",
             "problem",
+            "program",
+            "objective",
             "plan",
             "verify",
             "scenario",
@@ -160,9 +167,23 @@ fn no_room_names_a_room_it_must_not_know() {
     none(&found);
 }
 
+/// An objective's file holds its exact value and its linear form; that is all they share.
+#[test]
+fn the_planner_does_not_evaluate_and_the_checker_does_not_state() {
+    let mut found = Vec::new();
+    for (room, word) in [("plan", ".evaluate("), ("verify", ".linear("), ("plan", "chance")] {
+        for source in rust().iter().filter(|source| source.is_in(room)) {
+            let lines = source.code().filter(|line| line.contains(word));
+            found.extend(lines.map(|line| format!("{}: {line}", source.path)));
+        }
+    }
+    none(&found);
+}
+
 #[test]
 fn the_checker_counts_in_integers() {
-    let checker = rust().into_iter().filter(|source| source.is_in("verify"));
+    let checks = |source: &Source| source.is_in("verify") || source.is_in("objective");
+    let checker = rust().into_iter().filter(checks);
     let found = checker.flat_map(|source| {
         let floating = |line: &&str| ["f32", "f64"].iter().any(|word| line.contains(word));
         let found: Vec<String> = source.code().filter(floating).map(str::to_owned).collect();

@@ -47,3 +47,5 @@ mod verify;
 mod verify_properties;
 /// Every remedy an infeasible answer offers is tried.
 mod ways_out;
+/// What can be wished for beside pins: headroom, fewer devices, sends per device, fewer moves.
+mod wishes;

@@ -6,7 +6,7 @@ use apportion::model::Model;
 use apportion::plan::{self, Options, Outcome, Solved};
 use apportion::problem::{DeviceSet, Objective, ObjectiveKind, ObjectiveValue, Problem, Rule};
 use apportion::quant::Scheme;
-use apportion::scenario::{Scenario, default_objectives};
+use apportion::scenario::{Limits, Scenario, default_objectives};
 use apportion::units::Ratio;
 
 use crate::support::{Random, Tiny};
@@ -38,6 +38,7 @@ fn mixtral(scheme: &str, gpus: &[u64]) -> Problem {
         hardware: Hardware::from_sizes(gpus, None, 0).unwrap(),
         constraints: Vec::new(),
         default_pins: true,
+        limits: Limits::default(),
         objectives: default_objectives(),
     }
     .problem()
@@ -275,4 +276,39 @@ fn rule(component: usize) -> Rule {
         devices: DeviceSet::only(0),
         components: vec![component],
     }
+}
+
+/// Less headroom, one more device allowed: no optimum gets worse, and what was feasible stays so.
+#[test]
+fn lifting_a_limit_never_hurts() {
+    let mut random = Random::new(17);
+    let mut feasible = 0;
+    for _ in 0..200 {
+        let tiny = random.tiny();
+        let kinds = [
+            ObjectiveKind::PeakUtilization,
+            ObjectiveKind::Traffic,
+            ObjectiveKind::DevicesUsed,
+            ObjectiveKind::Migration,
+        ];
+        let kind = kinds[random.index(kinds.len())];
+        let mut problem = tiny.with(|t| t.objectives = Some(only(kind))).problem();
+        problem.current = Some(random.placement(&problem));
+        let devices = problem.devices.len();
+        problem.headroom_bytes = (0..devices).map(|_| random.below(5)).collect();
+        problem.devices_max = Some(1 + random.index(devices));
+        let Some(tight) = optimum(&problem) else { continue };
+        feasible += 1;
+        let mut lifted = problem.clone();
+        if random.coin() {
+            lifted.devices_max = lifted.devices_max.map(|most| most + 1);
+        } else {
+            let device = random.index(devices);
+            lifted.headroom_bytes[device] = lifted.headroom_bytes[device].saturating_sub(1);
+        }
+        let loose = optimum(&lifted).expect("feasible with less to respect").as_f64();
+        let gap = if kind == ObjectiveKind::PeakUtilization { 1e-4 } else { 1e-8 };
+        assert!(loose <= tight.as_f64() * (1.0 + gap), "{kind:?}: {loose} after {tight:?}");
+    }
+    assert!(feasible > 60, "only {feasible} were feasible");
 }

@@ -246,6 +246,86 @@ fn pins_come_first_and_one_by_one() {
     assert_eq!(found[0], Remedy::ReleaseRule { rule: 2 });
 }
 
+/// A case whose problem has limits of its own.
+struct Limited {
+    fake: Fake,
+    headroom_bytes: Vec<u64>,
+    devices_max: Option<usize>,
+}
+
+impl Limited {
+    fn limit(&self, mut problem: Problem) -> Problem {
+        problem.headroom_bytes.clone_from(&self.headroom_bytes);
+        problem.devices_max = self.devices_max;
+        problem
+    }
+}
+
+impl Case for Limited {
+    fn problem(&self) -> Result<Problem, Error> {
+        Ok(self.limit(self.fake.problem()?))
+    }
+
+    fn with_scheme(&self, name: &str) -> Result<Problem, Error> {
+        Ok(self.limit(self.fake.with_scheme(name)?))
+    }
+
+    fn alternative_schemes(&self) -> Vec<String> {
+        self.fake.alternative_schemes()
+    }
+
+    fn context(&self) -> u64 {
+        self.fake.context()
+    }
+
+    fn with_context(&self, tokens: u64) -> Result<Problem, Error> {
+        Ok(self.limit(self.fake.with_context(tokens)?))
+    }
+
+    fn batch(&self) -> u64 {
+        self.fake.batch()
+    }
+
+    fn with_batch(&self, sequences: u64) -> Result<Problem, Error> {
+        Ok(self.limit(self.fake.with_batch(sequences)?))
+    }
+
+    fn with_extra_capacity(&self, bytes: &[u64]) -> Result<Problem, Error> {
+        Ok(self.limit(self.fake.with_extra_capacity(bytes)?))
+    }
+
+    fn with_added_device_like(&self, device: usize) -> Result<Problem, Error> {
+        Ok(self.limit(self.fake.with_added_device_like(device)?))
+    }
+
+    fn without_rule(&self, rule: usize) -> Result<Problem, Error> {
+        Ok(self.limit(self.fake.without_rule(rule)?))
+    }
+
+    fn without_default_pins(&self) -> Result<Problem, Error> {
+        Ok(self.limit(self.fake.without_default_pins()?))
+    }
+}
+
+#[test]
+fn limits_are_lifted_as_little_as_helps() {
+    // 22 MiB in all, on four devices of 8: three are enough.
+    let fake = || Fake::new(dense().gpus(4, 8 * MIB));
+    let case = Limited { fake: fake(), headroom_bytes: Vec::new(), devices_max: Some(1) };
+    let found = remedies(&case, &feasible).enough;
+    assert_eq!(found[0], Remedy::DevicesMax { devices: 3 }, "{found:?}");
+    let headroom_bytes = vec![4 * MIB; 4];
+    let case = Limited { fake: fake(), headroom_bytes, devices_max: None };
+    let found = remedies(&case, &feasible).enough;
+    assert_eq!(found[0], Remedy::ReleaseHeadroom, "{found:?}");
+    // Both at once: neither alone is enough, and that is said.
+    let headroom_bytes = vec![4 * MIB; 4];
+    let case = Limited { fake: fake(), headroom_bytes, devices_max: Some(1) };
+    let found = remedies(&case, &feasible);
+    assert!(found.not_enough.contains(&NotEnough::Headroom), "{found:?}");
+    assert!(found.not_enough.contains(&NotEnough::DevicesMax), "{found:?}");
+}
+
 #[test]
 fn every_class_has_its_place() {
     let mut case = Fake::new(dense().gpus(2, 11 * MIB).default_pins());
@@ -256,6 +336,8 @@ fn every_class_has_its_place() {
         .map(|remedy| match remedy {
             Remedy::ReleaseDefaultPins => "default pins",
             Remedy::ReleaseRule { .. } => "rule",
+            Remedy::ReleaseHeadroom => "headroom",
+            Remedy::DevicesMax { .. } => "devices",
             Remedy::Context { .. } => "context",
             Remedy::Batch { .. } => "batch",
             Remedy::Quantization { .. } => "quantization",

@@ -6,7 +6,7 @@ use apportion::model::{ComponentId, Model};
 use apportion::problem::{DeviceSet, ObjectiveKind, Problem};
 use apportion::quant::Scheme;
 use apportion::remedy::Case;
-use apportion::scenario::{Constraint, ConstraintKind, Scenario, default_objectives};
+use apportion::scenario::{Constraint, ConstraintKind, Limits, Scenario, default_objectives};
 
 /// A scenario on GPUs of 16 GiB.
 pub fn scenario(model: &str, gpus: usize, cpu: bool) -> Scenario {
@@ -18,6 +18,7 @@ pub fn scenario(model: &str, gpus: usize, cpu: bool) -> Scenario {
         hardware: Hardware::from_sizes(&sizes, cpu.then_some(64 << 30), 0).unwrap(),
         constraints: Vec::new(),
         default_pins: true,
+        limits: Limits::default(),
         objectives: default_objectives(),
     }
 }

@@ -47,12 +47,13 @@ fn every_byte_of_a_small_problem_is_where_hand_arithmetic_puts_it() {
         staging_bytes: 0,
         used_bytes: 23,
         capacity_bytes: 100,
+        headroom_bytes: 0,
     };
     // Two experts 8, attention 3, router 1, norm 1, head 5; KV and logits are 9, staging is 9.
     let second = DeviceUse { weights_bytes: 18, workspace_bytes: 7, staging_bytes: 9, ..first };
     assert_eq!(measured.devices, [first, DeviceUse { used_bytes: 27, ..second }]);
-    assert_eq!(measured.peak, Ratio::new(27, 100));
-    assert_eq!(measured.spill_bytes, 0);
+    assert_eq!(measured.peak(), Ratio::new(27, 100));
+    assert_eq!(measured.spill_bytes(), 0);
     // One hand-over; one expert of each layer is remote, each visited with probability one half.
     let traffic = measured.traffic;
     assert_eq!((traffic.hand_overs, traffic.remote_experts, traffic.units), (1, 2, 6));
@@ -109,7 +110,7 @@ fn the_host_pays_for_staging_even_when_it_keeps_nothing() {
     assert_eq!((empty.staging_bytes, empty.reserve_bytes, empty.used_bytes), (20, 3, 23));
     let spilled = measure(&problem, &place(&problem, &[("layers.0.mlp", 1)])).unwrap();
     assert_eq!(spilled.devices[1].used_bytes, 8 + 3 + 20);
-    assert_eq!(spilled.spill_bytes, 8);
+    assert_eq!(spilled.spill_bytes(), 8);
     let without = tiny.problem();
     assert_eq!(measure(&without, &place(&without, &[])).unwrap().devices[1].used_bytes, 0);
 }
@@ -119,8 +120,8 @@ fn cpus_do_not_count_for_the_peak_and_kv_cache_counts_as_spill() {
     let problem = Tiny::new(1, 0).with(|tiny| tiny.kv_cache_bytes = 6).gpu(10).cpu(20).problem();
     let all_on_cpu = Placement { device_of: vec![1; problem.components.len()] };
     let measured = measure(&problem, &all_on_cpu).unwrap();
-    assert_eq!(measured.peak, Ratio::ZERO);
-    assert_eq!(measured.spill_bytes, 5 + 3 + 6 + 8 + 1 + 5);
+    assert_eq!(measured.peak(), Ratio::ZERO);
+    assert_eq!(measured.spill_bytes(), 5 + 3 + 6 + 8 + 1 + 5);
 }
 
 #[test]

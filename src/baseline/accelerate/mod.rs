@@ -11,7 +11,6 @@ pub use caps::{MaxMemory, balanced_caps};
 pub use greedy::{Assignment, Target, infer_device_map};
 
 use super::Baseline;
-use crate::hardware::Device;
 use crate::model::{ComponentId, ComponentKind};
 use crate::placement::Placement;
 use crate::problem::{Component, Problem};
@@ -69,8 +68,9 @@ impl Baseline for Balanced {
         }
         let cpu = problem.cpus().next();
         let modules = modules(problem);
-        // Its users are told to subtract the driver's context by hand, so they get credit for it.
-        let usable = |d: usize| usable_bytes(&problem.devices[d]);
+        // Its users are told to subtract the driver's context and a margin by hand, so they get credit for it.
+        let usable =
+            |d: usize| problem.limit_bytes(d).saturating_sub(problem.devices[d].reserve_bytes);
         let given =
             MaxMemory { gpus: gpus.iter().map(|&d| usable(d)).collect(), cpu: cpu.map(usable) };
         let map = infer_device_map(&modules, &balanced_caps(&modules, &given));
@@ -85,10 +85,6 @@ impl Baseline for Balanced {
             .map(|device_of| Placement { device_of })
             .ok_or_else(|| offloaded(problem, &homes, cpu.is_some()))
     }
-}
-
-fn usable_bytes(device: &Device) -> u64 {
-    device.capacity_bytes.saturating_sub(device.reserve_bytes)
 }
 
 fn offloaded(problem: &Problem, homes: &[Option<usize>], cpu: bool) -> String {

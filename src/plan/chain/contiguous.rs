@@ -201,7 +201,7 @@ impl<'a> Table<'a> {
         if !self.any_order {
             return (device >= state).then_some(device + 1);
         }
-        let unused = state >> device & 1 == 0;
+        let unused = state >> device & 1 == 0 && state.count_ones() < self.pressure.homes_most;
         let twin_used = self.pressure.twin(device).is_none_or(|twin| state >> twin & 1 == 1);
         (unused && twin_used).then_some(state | 1 << device)
     }

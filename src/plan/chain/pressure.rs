@@ -1,10 +1,11 @@
 //! How many experts must leave a device that is home to given layers: the lower bound of the search.
 
 use crate::plan::caps::Caps;
-use crate::plan::classes::{Classes, Layer, Profile, Unit};
+use crate::plan::classes::{Classes, Layer, LayerClass, Profile, Unit};
 use crate::plan::presolve;
+use crate::plan::sends::Prices;
 use crate::plan::value;
-use crate::problem::{DeviceSet, Problem};
+use crate::problem::{DeviceSet, ObjectiveKind, Problem};
 
 /// What layers bring to their home; additive over layers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -62,6 +63,10 @@ pub(super) struct Pressure {
     item_transient: (u64, u64),
     /// The cheapest item to send away: its traffic units, and the bytes that go with them.
     cheapest: Option<(u64, u64)>,
+    /// Devices that may be home to a layer at once.
+    pub(super) homes_most: u32,
+    /// Whether what is away shares its sends, so that what leaves may join what may not stay.
+    company: bool,
     /// Every amount of traffic is a multiple of this.
     pub(super) step: u64,
     /// What one change of device costs.
@@ -82,8 +87,13 @@ impl Pressure {
         let items = || classes.by_kind.iter().flat_map(|c| c.items.iter().map(|i| &i.profile));
         let homes = || classes.by_kind.iter().map(|c| &c.home);
         let (home, item) = (least_transient(homes()), least_transient(items()));
-        let prices =
-            items().filter(|p| p.weights_bytes > 0).map(|p| (2 * p.visits, p.weights_bytes));
+        let prices: Vec<(u64, u64)> = match &classes.sends {
+            None => items().map(|p| (2 * p.visits, p.weights_bytes)).collect(),
+            Some(prices) => {
+                classes.by_kind.iter().flat_map(|class| company(class, prices)).collect()
+            }
+        };
+        let prices = prices.into_iter().filter(|&(_, bytes)| bytes > 0);
         Self {
             sides: (0..devices).map(|d| side(problem, classes, caps, d)).collect(),
             twins: (0..devices).map(|d| presolve::twin(problem, classes, caps, d)).collect(),
@@ -92,7 +102,11 @@ impl Pressure {
             cheapest: prices.min_by(|a, b| {
                 (u128::from(a.0) * u128::from(b.1)).cmp(&(u128::from(b.0) * u128::from(a.1)))
             }),
-            step: value::traffic_step(problem),
+            homes_most: caps
+                .most(ObjectiveKind::DevicesUsed)
+                .map_or(u32::MAX, |most| u32::try_from(most).unwrap_or(u32::MAX)),
+            company: classes.sends.is_some(),
+            step: value::step(problem, ObjectiveKind::Traffic),
             hand_over_units: problem.traffic_denominator,
             layers: classes.layers.len(),
             embedding_allowed: classes.embedding.profile.allowed,
@@ -164,7 +178,12 @@ impl Pressure {
         let leaving = (u128::from(excess) * u128::from(units)).div_ceil(u128::from(bytes));
         let leaving =
             u64::try_from(leaving).unwrap_or(u64::MAX / 4).div_ceil(self.step) * self.step;
-        Some(burden.barred_units + leaving.min(burden.movable_units))
+        let leaving = leaving.min(burden.movable_units);
+        Some(if self.company {
+            burden.barred_units.max(leaving)
+        } else {
+            burden.barred_units + leaving
+        })
     }
 
     /// The least the chain's start costs when the first run is on `device`.
@@ -198,7 +217,7 @@ fn side(problem: &Problem, classes: &Classes, caps: &Caps, device: usize) -> Sid
     let mut prefix = vec![Burden::default()];
     for layer in &classes.layers {
         let so_far = prefix.last().copied().unwrap_or_default();
-        prefix.push(so_far.plus(layer_burden(layer, device)));
+        prefix.push(so_far.plus(layer_burden(classes, layer, device)));
     }
     Side {
         limit_bytes: caps.device_bytes[device],
@@ -213,20 +232,45 @@ fn side(problem: &Problem, classes: &Classes, caps: &Caps, device: usize) -> Sid
 }
 
 /// What a layer brings to `device` as its home.
-fn layer_burden(layer: &Layer, device: usize) -> Burden {
+fn layer_burden(classes: &Classes, layer: &Layer, device: usize) -> Burden {
     let home = &layer.home.profile;
-    let mut burden = Burden {
+    let profiles = || layer.items.iter().map(|item| &item.profile);
+    let barred = |p: &&Profile| !p.allowed.contains(device);
+    let movable = |p: &&Profile| !barred(p) && p.allowed != DeviceSet::only(device);
+    Burden {
         fixed_bytes: home.weights_bytes,
         kv_cache_bytes: home.kv_cache_bytes,
-        ..Burden::default()
-    };
-    for profile in layer.items.iter().map(|item| &item.profile) {
-        if !profile.allowed.contains(device) {
-            burden.barred_units += 2 * profile.visits;
-        } else if profile.allowed != DeviceSet::only(device) {
-            burden.movable_bytes += profile.weights_bytes;
-            burden.movable_units += 2 * profile.visits;
-        }
+        movable_bytes: profiles().filter(movable).map(|p| p.weights_bytes).sum(),
+        movable_units: together(classes, profiles().filter(movable)),
+        barred_units: together(classes, profiles().filter(barred)),
     }
-    burden
+}
+
+/// The least that these items of one layer cost away from home: each for itself, or all on one device.
+fn together<'a>(classes: &Classes, mut items: impl Iterator<Item = &'a Profile>) -> u64 {
+    let Some(prices) = &classes.sends else {
+        return items.map(|profile| 2 * profile.visits).sum();
+    };
+    let mut experts = 0;
+    let always = items.any(|profile| {
+        experts += usize::from(profile.routed);
+        !profile.routed
+    });
+    2 * if always { prices.certain() } else { prices.exact(experts) }
+}
+
+/// The cheapest ways to send items of a class's layers away, as units and the bytes that go with them: all
+/// experts together, because the more there are the less each adds, and everything at the price of a
+/// part that every token visits.
+fn company(class: &LayerClass, prices: &Prices) -> Vec<(u64, u64)> {
+    let count = |n: usize| u64::try_from(n).unwrap_or(u64::MAX);
+    let routed = || class.items.iter().filter(|item| item.profile.routed);
+    let experts: usize = routed().map(|item| item.per_layer).sum();
+    let largest = routed().map(|item| item.profile.weights_bytes).max().unwrap_or(0);
+    let mut ways = vec![(2 * prices.concave(experts), largest.saturating_mul(count(experts)))];
+    if class.items.iter().any(|item| !item.profile.routed) {
+        let bytes = class.items.iter().map(|i| i.profile.weights_bytes * count(i.per_layer));
+        ways.push((2 * prices.certain(), bytes.sum()));
+    }
+    ways
 }

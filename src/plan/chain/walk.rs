@@ -50,7 +50,9 @@ fn extend<B: Backend>(chain: &mut Chain<'_, '_, B>, walk: &mut Walk) -> Result<b
         let unused = walk.runs[device] == 0;
         let twin = chain.pressure.twin(device);
         let twin_unused = twin.is_some_and(|twin| walk.runs[twin] == 0);
-        if walk.homes.last() == Some(&device) || (unused && twin_unused) {
+        let homes = walk.runs.iter().filter(|&&runs| runs > 0).count();
+        let full = u32::try_from(homes).is_ok_and(|homes| homes >= chain.pressure.homes_most);
+        if walk.homes.last() == Some(&device) || (unused && (twin_unused || full)) {
             continue;
         }
         if !extend_on(chain, walk, device, !unused)? {

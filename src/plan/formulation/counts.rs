@@ -4,14 +4,16 @@
 //! It is exact for memory. For traffic it is exact once the homes of the layers are fixed, and a lower
 //! bound while they are free, because any order of the layers is then thought possible.
 
-use super::memory::{self, Forced, Occupant};
+use super::memory::{Forced, Memory, Occupant};
 use super::traffic::{self, FixedChain};
-use super::{Goal, PerDevice, times};
+use super::{Goal, PerDevice, Stated, sends, signed, times};
+use crate::objective::{Amount, Linear, Placed, Terms};
 use crate::plan::caps::Caps;
 use crate::plan::classes::{Classes, ItemClass, Profile};
 use crate::plan::presolve;
-use crate::plan::program::{Program, Var, merged};
-use crate::problem::{ObjectiveKind, Problem};
+use crate::plan::sends::Prices;
+use crate::problem::Problem;
+use crate::program::Program;
 
 /// What is known of the layers' homes.
 #[derive(Clone, Copy, Debug)]
@@ -64,10 +66,9 @@ impl Counts {
             counts.order_twins(problem, classes, caps);
         }
         let occupants = counts.occupants(problem, classes);
-        memory::add(&mut counts.program, problem, &occupants, forced, caps, goal);
-        if goal == Goal::Objective(ObjectiveKind::Traffic) || caps.traffic.is_some() {
-            counts.add_traffic(problem, classes, caps, goal, homes);
-        }
+        let memory = Memory::state(&mut counts.program, problem, occupants, forced, caps, goal);
+        let mut stated = StatedCounts { problem, classes, homes, memory, counts: &mut counts };
+        super::objectives(&mut stated, caps, goal);
         counts
     }
 
@@ -136,7 +137,9 @@ impl Counts {
                 here.extend(var.map(|var| Occupant { var, profile: *profile, count_max }));
             }
         };
-        add(&self.embedding, &classes.embedding.profile, 1);
+        if !classes.embedding.components.is_empty() {
+            add(&self.embedding, &classes.embedding.profile, 1);
+        }
         if let Some(head) = &classes.head {
             add(&self.head, &head.profile, 1);
         }
@@ -150,51 +153,47 @@ impl Counts {
         out
     }
 
-    /// `C12`: the traffic, as goal or under its cap.
-    fn add_traffic(
-        &mut self,
-        problem: &Problem,
-        classes: &Classes,
-        caps: &Caps,
-        goal: Goal,
-        homes: Homes<'_>,
-    ) {
-        let hand_overs = match homes {
-            Homes::Fixed { chain, .. } => chain.hand_overs(&self.embedding, &self.head),
-            Homes::Free => self.closed_walk(problem, classes, false),
-            Homes::Returning => self.closed_walk(problem, classes, true),
-        };
-        let per_hand_over = i64::try_from(problem.traffic_denominator).unwrap_or(i64::MAX);
-        let mut terms: Vec<(Var, i64)> =
-            hand_overs.terms.iter().map(|&(var, n)| (var, n * per_hand_over)).collect();
-        let mut constant = hand_overs.constant * per_hand_over;
+    /// `C12`, per expert: a price for every item but for those at home.
+    fn per_expert(&mut self, problem: &Problem, classes: &Classes) -> Linear {
+        let mut sends = Linear::default();
         for (c, class) in classes.by_kind.iter().enumerate() {
             for (j, item) in class.items.iter().enumerate() {
                 let count = class.layers.len() * item.per_layer;
-                let price = 2 * i64::try_from(item.profile.visits).unwrap_or(i64::MAX);
-                constant += price * i64::try_from(count).unwrap_or(i64::MAX);
+                let price = 2 * signed(item.profile.visits);
+                sends.add(Amount::Known(i64::try_from(count).unwrap_or(i64::MAX)), price);
                 let local = self.local(problem, c, j, item);
-                terms.extend(times(&local, -price));
+                sends.terms.extend(times(&local, -price));
             }
         }
-        let terms = merged(terms);
-        if let Some(cap) = caps.traffic {
-            // The constant may be negative, and a cap so large that nothing is left to subtract from.
-            let cap = i64::try_from(cap).unwrap_or(i64::MAX).saturating_sub(constant);
-            self.program.at_most("traffic".to_owned(), terms.clone(), cap);
-        }
-        if goal == Goal::Objective(ObjectiveKind::Traffic) {
-            self.program.objective = terms;
-            self.program.objective_constant = constant;
-        }
+        sends
     }
 
-    fn closed_walk(
-        &mut self,
-        problem: &Problem,
-        classes: &Classes,
-        returning: bool,
-    ) -> traffic::HandOvers {
+    /// `C12`, per device: see [`sends::class`].
+    fn per_device(&mut self, problem: &Problem, classes: &Classes, prices: &Prices) -> Linear {
+        let mut form = Linear::default();
+        let detail = sends::Detail::of(problem, classes);
+        for (c, class) in classes.by_kind.iter().enumerate() {
+            let local: Vec<PerDevice> = (0..class.items.len())
+                .map(|j| self.local(problem, c, j, &class.items[j]))
+                .collect();
+            for (d, device) in problem.devices.iter().enumerate() {
+                let items = class.items.iter().zip(self.items[c].iter().zip(&local));
+                let away = items.filter_map(|(item, (here, local))| {
+                    Some(sends::Remote { item, here: here[d]?, local: local[d] })
+                });
+                let site = sends::Class {
+                    name: format!("{c}_{}", device.id),
+                    layers: class.layers.len(),
+                    home: self.homes[c][d],
+                    away: away.collect(),
+                };
+                form.add_form(&sends::class(&mut self.program, &site, prices, detail), 1);
+            }
+        }
+        form
+    }
+
+    fn closed_walk(&mut self, problem: &Problem, classes: &Classes, returning: bool) -> Linear {
         let ids: Vec<&str> = problem.devices.iter().map(|d| d.id.as_str()).collect();
         let sizes: Vec<usize> = classes.by_kind.iter().map(|c| c.layers.len()).collect();
         let end = |layer: Option<&crate::plan::classes::Layer>| layer.map_or(0, |l| l.class);
@@ -247,6 +246,55 @@ impl Counts {
                 .map(|class| class.iter().map(counts).collect::<Option<_>>())
                 .collect::<Option<_>>()?,
         })
+    }
+}
+
+/// The counting program while objectives are stated in it.
+struct StatedCounts<'a> {
+    problem: &'a Problem,
+    classes: &'a Classes,
+    homes: Homes<'a>,
+    memory: Memory<'a>,
+    counts: &'a mut Counts,
+}
+
+impl Stated for StatedCounts<'_> {
+    fn program(&mut self) -> &mut Program {
+        &mut self.counts.program
+    }
+}
+
+impl Terms for StatedCounts<'_> {
+    fn problem(&self) -> &Problem {
+        self.problem
+    }
+
+    fn placed(&mut self, visit: &mut dyn FnMut(Placed)) {
+        self.memory.placed(self.classes, visit);
+    }
+
+    fn hosts(&mut self, device: usize) -> Linear {
+        self.memory.counted(&mut self.counts.program, device)
+    }
+
+    fn peak(&mut self) -> Linear {
+        self.memory.peak()
+    }
+
+    fn hand_overs(&mut self) -> Linear {
+        let Self { problem, classes, counts, .. } = self;
+        match self.homes {
+            Homes::Fixed { chain, .. } => chain.hand_overs(&counts.embedding, &counts.head),
+            Homes::Free => counts.closed_walk(problem, classes, false),
+            Homes::Returning => counts.closed_walk(problem, classes, true),
+        }
+    }
+
+    fn sends(&mut self) -> Linear {
+        match &self.classes.sends {
+            None => self.counts.per_expert(self.problem, self.classes),
+            Some(prices) => self.counts.per_device(self.problem, self.classes, prices),
+        }
     }
 }
 

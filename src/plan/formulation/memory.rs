@@ -1,12 +1,14 @@
 //! Rows of what a device must hold: `C1 capacity`, `C2 running`, `C3 staging`, `C4 switched` and
-//! `filled`, `C5 spill`.
+//! `filled`, `C15 empty`.
 
 use super::{Goal, signed};
+use crate::hardware::DeviceKind;
+use crate::objective::{Amount, Linear, Placed};
 use crate::plan::caps::Caps;
-use crate::plan::classes::{Presence, Profile};
+use crate::plan::classes::{Classes, Presence, Profile};
 use crate::plan::evaluate::host_staging_bytes;
-use crate::plan::program::{Program, Var};
 use crate::problem::{ObjectiveKind, Problem};
+use crate::program::{Program, Var};
 
 /// A variable that says how many units of one profile live on a device.
 #[derive(Clone, Copy, Debug)]
@@ -20,30 +22,56 @@ pub(in crate::plan) struct Occupant {
 /// What is known to live on a device before solving: the presences it is charged for in any case.
 pub(in crate::plan) type Forced = Vec<Vec<Presence>>;
 
-/// Adds the memory of every device, the cap on spilled bytes, and the goal if it is about memory.
-///
-/// `occupants` and `forced` are per device.
-pub(in crate::plan) fn add(
-    program: &mut Program,
-    problem: &Problem,
-    occupants: &[Vec<Occupant>],
-    forced: &Forced,
-    caps: &Caps,
-    goal: Goal,
-) {
-    let peak = (goal == Goal::Objective(ObjectiveKind::PeakUtilization))
-        .then(|| program.continuous("peak".to_owned(), None));
-    let quantum = quantum(problem);
-    for (device, occupants) in occupants.iter().enumerate() {
+/// The memory of all devices while a program is stated.
+#[derive(Debug)]
+pub(in crate::plan) struct Memory<'a> {
+    problem: &'a Problem,
+    /// Per device.
+    pub(in crate::plan) occupants: Vec<Vec<Occupant>>,
+    forced: &'a Forced,
+    /// What a device can hold at all.
+    limit_bytes: Vec<u64>,
+    /// Per device, once asked for: whether it hosts anything.
+    hosts: Vec<Option<Amount>>,
+    /// At least the utilization of every GPU, when that is the goal.
+    peak: Option<Var>,
+}
+
+impl<'a> Memory<'a> {
+    /// States what every device must hold.
+    ///
+    /// `occupants` and `forced` are per device.
+    pub(in crate::plan) fn state(
+        program: &mut Program,
+        problem: &'a Problem,
+        occupants: Vec<Vec<Occupant>>,
+        forced: &'a Forced,
+        caps: &Caps,
+        goal: Goal,
+    ) -> Self {
+        let peak = (goal == Goal::Objective(ObjectiveKind::PeakUtilization))
+            .then(|| program.continuous("peak".to_owned(), None));
         // What is missing may be put anywhere, so nothing is known of how much a device holds.
-        let limit_bytes =
-            if goal == Goal::Shortfall { u64::MAX } else { caps.device_bytes[device] };
-        let site = Site { device, forced: &forced[device], limit_bytes };
-        let required = required(program, problem, &site, occupants, quantum);
-        let id = &problem.devices[device].id;
-        if let Some(peak) = peak.filter(|_| problem.gpus().any(|gpu| gpu == device)) {
+        let limit_bytes = match goal {
+            Goal::Shortfall => vec![u64::MAX; problem.devices.len()],
+            Goal::Objective(_) => caps.device_bytes.clone(),
+        };
+        let hosts = vec![None; problem.devices.len()];
+        let mut memory = Self { problem, occupants, forced, limit_bytes, hosts, peak };
+        for device in 0..problem.devices.len() {
+            memory.add_device(program, device, caps.device_bytes[device], goal);
+        }
+        memory
+    }
+
+    fn add_device(&mut self, program: &mut Program, device: usize, limit_bytes: u64, goal: Goal) {
+        let quantum = quantum(self.problem);
+        let required = self.required(program, device, quantum);
+        let of = &self.problem.devices[device];
+        let id = &of.id;
+        if let Some(peak) = self.peak.filter(|_| of.kind == DeviceKind::Gpu) {
             let mut terms = required.terms.clone();
-            terms.push((peak, -signed(problem.devices[device].capacity_bytes)));
+            terms.push((peak, -signed(of.capacity_bytes)));
             program.at_most(format!("peak_{id}"), terms, -required.constant);
         }
         let mut terms = required.terms;
@@ -52,61 +80,95 @@ pub(in crate::plan) fn add(
             terms.push((missing, -quantum));
             program.objective.push((missing, quantum));
         }
-        let limit = signed(caps.device_bytes[device]) - required.constant;
+        let limit = signed(limit_bytes) - required.constant;
         program.at_most(format!("capacity_{id}"), terms, limit);
     }
-    program.objective.extend(peak.map(|peak| (peak, 1)));
-    add_spill(program, problem, occupants, caps, goal);
-}
 
-/// A sum of terms and a constant.
-struct Required {
-    terms: Vec<(Var, i64)>,
-    constant: i64,
-}
-
-/// A device and what is known about it.
-struct Site<'a> {
-    device: usize,
-    forced: &'a [Presence],
-    limit_bytes: u64,
-}
-
-/// What a device requires.
-fn required(
-    program: &mut Program,
-    problem: &Problem,
-    site: &Site<'_>,
-    occupants: &[Occupant],
-    quantum: i64,
-) -> Required {
-    let &Site { device, forced, limit_bytes } = site;
-    let id = &problem.devices[device].id;
-    let weights = occupants.iter().map(|o| (o.var, signed(o.profile.weights_bytes)));
-    let mut required = Required { terms: weights.collect(), constant: 0 };
-    let kv_cache = occupants.iter().map(|o| (o.var, signed(o.profile.kv_cache_bytes)));
-    let kv_cache: Vec<(Var, i64)> = kv_cache.filter(|&(_, bytes)| bytes > 0).collect();
-    let host_staging = host_staging_bytes(problem, device);
-    let floor = Floor::of(forced, host_staging);
-    let presences = presence_variables(program, id, occupants, &floor, limit_bytes);
-    if presences.is_empty() && floor.staging_bytes <= floor.workspace_bytes {
-        required.terms.extend(kv_cache);
-        required.constant = signed(floor.workspace_bytes);
-    } else {
-        // A continuous variable in large units, so that the row stays well scaled; it may take any value.
-        let transient = program.continuous(format!("transient_{id}"), None);
-        required.terms.push((transient, quantum));
-        add_transient(program, id, (transient, -quantum), &presences, &kv_cache, &floor);
+    /// What a device requires.
+    fn required(&mut self, program: &mut Program, device: usize, quantum: i64) -> Linear {
+        let id = &self.problem.devices[device].id;
+        let occupants = &self.occupants[device];
+        let weights = occupants.iter().map(|o| (o.var, signed(o.profile.weights_bytes)));
+        let mut required = Linear { terms: weights.collect(), constant: 0 };
+        let kv_cache = occupants.iter().map(|o| (o.var, signed(o.profile.kv_cache_bytes)));
+        let kv_cache: Vec<(Var, i64)> = kv_cache.filter(|&(_, bytes)| bytes > 0).collect();
+        let host_staging = host_staging_bytes(self.problem, device);
+        let floor = Floor::of(&self.forced[device], host_staging);
+        let presences =
+            presence_variables(program, id, occupants, &floor, self.limit_bytes[device]);
+        if presences.is_empty() && floor.staging_bytes <= floor.workspace_bytes {
+            required.terms.extend(kv_cache);
+            required.constant = signed(floor.workspace_bytes);
+        } else {
+            // A continuous variable in large units, so that the row stays well scaled; it may take any
+            // value.
+            let transient = program.continuous(format!("transient_{id}"), None);
+            required.terms.push((transient, quantum));
+            add_transient(program, id, (transient, -quantum), &presences, &kv_cache, &floor);
+        }
+        let reserve = signed(self.problem.devices[device].reserve_bytes);
+        if host_staging > 0 {
+            required.constant += reserve;
+        } else if reserve > 0 {
+            required.add(self.hosts(program, device), reserve);
+        }
+        required
     }
-    let reserve = signed(problem.devices[device].reserve_bytes);
-    if !forced.is_empty() || host_staging > 0 {
-        required.constant += reserve;
-    } else if reserve > 0 {
-        let occupied = program.binary(format!("occupied_{id}"));
-        switched_by(program, id, &occupants.iter().collect::<Vec<_>>(), occupied, limit_bytes);
-        required.terms.push((occupied, reserve));
+
+    /// Whether a device hosts anything.
+    fn hosts(&mut self, program: &mut Program, device: usize) -> Amount {
+        if let Some(known) = self.hosts[device] {
+            return known;
+        }
+        let id = &self.problem.devices[device].id;
+        let members: Vec<&Occupant> = self.occupants[device].iter().collect();
+        let hosts = if !self.forced[device].is_empty() {
+            Amount::Known(1)
+        } else if members.is_empty() {
+            Amount::Known(0)
+        } else {
+            let occupied = program.binary(format!("occupied_{id}"));
+            switched_by(program, id, &members, occupied, self.limit_bytes[device]);
+            Amount::Variable(occupied)
+        };
+        self.hosts[device] = Some(hosts);
+        hosts
     }
-    required
+
+    /// `C15`: 1 exactly when a device hosts anything.
+    pub(in crate::plan) fn counted(&mut self, program: &mut Program, device: usize) -> Linear {
+        let hosts = self.hosts(program, device);
+        if let Amount::Variable(occupied) = hosts {
+            let mut terms: Vec<(Var, i64)> =
+                self.occupants[device].iter().map(|o| (o.var, -1)).collect();
+            terms.push((occupied, 1));
+            program.at_most(format!("empty_{}", self.problem.devices[device].id), terms, 0);
+        }
+        let mut form = Linear::default();
+        form.add(hosts, 1);
+        form
+    }
+
+    /// The peak, when that is the goal.
+    pub(in crate::plan) fn peak(&self) -> Linear {
+        let mut form = Linear::default();
+        self.peak.into_iter().for_each(|peak| form.add(Amount::Variable(peak), 1));
+        form
+    }
+
+    /// Visits all occupants.
+    pub(in crate::plan) fn placed(&self, classes: &Classes, visit: &mut dyn FnMut(Placed)) {
+        for (device, occupants) in self.occupants.iter().enumerate() {
+            for Occupant { var, profile, .. } in occupants {
+                visit(Placed {
+                    amount: Amount::Variable(*var),
+                    device,
+                    held_bytes: profile.bytes(),
+                    moved_bytes: classes.moved_bytes(profile, device),
+                });
+            }
+        }
+    }
 }
 
 /// What a device is charged whatever is decided.
@@ -213,24 +275,6 @@ fn switched_by(
         let count = u64::try_from(occupant.count_max).unwrap_or(u64::MAX).min(fit);
         let terms = vec![(occupant.var, 1), (switch, -signed(count))];
         program.at_most(format!("switched_{id}_{}_{}", switch.0, occupant.var.0), terms, 0);
-    }
-}
-
-/// `C5`: bytes on CPU devices, as goal or under a cap.
-fn add_spill(
-    program: &mut Program,
-    problem: &Problem,
-    occupants: &[Vec<Occupant>],
-    caps: &Caps,
-    goal: Goal,
-) {
-    let on_cpu = problem.cpus().flat_map(|d| &occupants[d]);
-    let spill: Vec<(Var, i64)> = on_cpu.map(|o| (o.var, signed(o.profile.bytes()))).collect();
-    if let Some(cap) = caps.spill_bytes.filter(|_| !spill.is_empty()) {
-        program.at_most("spill".to_owned(), spill.clone(), signed(cap));
-    }
-    if goal == Goal::Objective(ObjectiveKind::SpillBytes) {
-        program.objective.extend(spill);
     }
 }
 

@@ -7,11 +7,14 @@
 
 pub(super) mod counts;
 pub(super) mod memory;
+pub(super) mod sends;
 pub(super) mod textbook;
 pub(super) mod traffic;
 
-use super::program::Var;
+use super::caps::Caps;
+use crate::objective::{ALL, Terms, law};
 use crate::problem::ObjectiveKind;
+use crate::program::{Program, Var};
 
 /// What a program minimises.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,6 +23,34 @@ pub(super) enum Goal {
     Objective(ObjectiveKind),
     /// The bytes missing beyond the devices' limits, in total: 0 exactly when a placement exists.
     Shortfall,
+}
+
+/// A formulation that objectives can be stated in.
+trait Stated: Terms {
+    fn program(&mut self) -> &mut Program;
+}
+
+/// What is capped and what is minimised, each as its law says.
+fn objectives(stated: &mut impl Stated, caps: &Caps, goal: Goal) {
+    for kind in ALL {
+        let (most, minimised) = (caps.most(kind), goal == Goal::Objective(kind));
+        if most.is_none() && !minimised {
+            continue;
+        }
+        let form = law(kind).linear(stated).merged();
+        let program = stated.program();
+        if let Some(most) = most {
+            // The constant may be negative, and a cap so large that nothing is left to subtract from.
+            let left = signed(most).saturating_sub(form.constant);
+            if !form.terms.is_empty() || left < 0 {
+                program.at_most(law(kind).row().to_owned(), form.terms.clone(), left);
+            }
+        }
+        if minimised {
+            program.objective = form.terms;
+            program.objective_constant = form.constant;
+        }
+    }
 }
 
 /// A variable per device where there can be one.

@@ -3,14 +3,16 @@
 //! It is what one would write first, correct and slow. Nothing is merged, so nothing can be merged wrongly:
 //! tests compare the counting formulation with it.
 
-use super::memory::{self, Occupant};
-use super::{Goal, PerDevice, times};
+use super::memory::{Memory, Occupant};
+use super::{Goal, PerDevice, Stated, sends, signed, times};
 use crate::model::ComponentId;
+use crate::objective::{Amount, Linear, Placed, Terms};
 use crate::plan::caps::Caps;
-use crate::plan::classes::{Classes, Unit};
+use crate::plan::classes::{Classes, Layer, Unit};
 use crate::plan::evaluate::Assignment;
-use crate::plan::program::{Program, Var};
-use crate::problem::{ObjectiveKind, Problem};
+use crate::plan::sends::Prices;
+use crate::problem::Problem;
+use crate::program::{Program, Var};
 
 use super::counts::whole;
 
@@ -47,38 +49,12 @@ impl Textbook {
         let items: Vec<Vec<PerDevice>> =
             classes.layers.iter().map(|l| l.items.iter().map(&mut place).collect()).collect();
         let nothing = vec![Vec::new(); problem.devices.len()];
-        memory::add(&mut program, problem, &occupants, &nothing, caps, goal);
         let mut textbook = Self { program, embedding, head, homes, items };
-        if goal == Goal::Objective(ObjectiveKind::Traffic) || caps.traffic.is_some() {
-            textbook.add_traffic(problem, classes, caps, goal);
-        }
+        let program = &mut textbook.program;
+        let memory = Memory::state(program, problem, occupants, &nothing, caps, goal);
+        let mut stated = StatedTextbook { problem, classes, memory, textbook: &mut textbook };
+        super::objectives(&mut stated, caps, goal);
         textbook
-    }
-
-    fn add_traffic(&mut self, problem: &Problem, classes: &Classes, caps: &Caps, goal: Goal) {
-        let signed = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
-        let per_hand_over = signed(problem.traffic_denominator);
-        let mut terms = Vec::new();
-        let mut chain: Vec<PerDevice> = vec![self.embedding.clone()];
-        chain.extend(self.homes.iter().cloned());
-        chain.push(self.head.clone());
-        for (link, pair) in chain.windows(2).enumerate() {
-            let changes = self.differ(&format!("change{link}"), &pair[0], &pair[1]);
-            terms.push((changes, per_hand_over));
-        }
-        for (l, layer) in classes.layers.iter().enumerate() {
-            for (e, item) in layer.items.iter().enumerate() {
-                let (here, home) = (self.items[l][e].clone(), self.homes[l].clone());
-                let remote = self.differ(&format!("remote{l}_{e}"), &here, &home);
-                terms.push((remote, 2 * signed(item.profile.visits)));
-            }
-        }
-        if let Some(cap) = caps.traffic {
-            self.program.at_most("traffic".to_owned(), terms.clone(), signed(cap));
-        }
-        if goal == Goal::Objective(ObjectiveKind::Traffic) {
-            self.program.objective = terms;
-        }
     }
 
     /// A variable that is at least 1 when the two live on different devices.
@@ -108,6 +84,93 @@ impl Textbook {
     }
 }
 
+/// The textbook program while objectives are stated in it.
+struct StatedTextbook<'a> {
+    problem: &'a Problem,
+    classes: &'a Classes,
+    memory: Memory<'a>,
+    textbook: &'a mut Textbook,
+}
+
+impl Stated for StatedTextbook<'_> {
+    fn program(&mut self) -> &mut Program {
+        &mut self.textbook.program
+    }
+}
+
+impl Terms for StatedTextbook<'_> {
+    fn problem(&self) -> &Problem {
+        self.problem
+    }
+
+    fn placed(&mut self, visit: &mut dyn FnMut(Placed)) {
+        self.memory.placed(self.classes, visit);
+    }
+
+    fn hosts(&mut self, device: usize) -> Linear {
+        self.memory.counted(&mut self.textbook.program, device)
+    }
+
+    fn peak(&mut self) -> Linear {
+        self.memory.peak()
+    }
+
+    fn hand_overs(&mut self) -> Linear {
+        let textbook = &mut *self.textbook;
+        let mut chain: Vec<PerDevice> = vec![textbook.embedding.clone()];
+        chain.extend(textbook.homes.iter().cloned());
+        chain.push(textbook.head.clone());
+        let mut hand_overs = Linear::default();
+        for (link, pair) in chain.windows(2).enumerate() {
+            let changes = textbook.differ(&format!("change{link}"), &pair[0], &pair[1]);
+            hand_overs.add(Amount::Variable(changes), 1);
+        }
+        hand_overs
+    }
+
+    fn sends(&mut self) -> Linear {
+        let mut sends = Linear::default();
+        for (l, layer) in self.classes.layers.iter().enumerate() {
+            let form = match &self.classes.sends {
+                None => self.textbook.per_expert(l, layer),
+                Some(prices) => self.textbook.per_device(l, layer, prices),
+            };
+            sends.add_form(&form, 1);
+        }
+        sends
+    }
+}
+
+impl Textbook {
+    /// A variable per item: 1 when it is away from home.
+    fn per_expert(&mut self, l: usize, layer: &Layer) -> Linear {
+        let mut sends = Linear::default();
+        for (e, item) in layer.items.iter().enumerate() {
+            let (here, home) = (self.items[l][e].clone(), self.homes[l].clone());
+            let remote = self.differ(&format!("remote{l}_{e}"), &here, &home);
+            sends.add(Amount::Variable(remote), 2 * signed(item.profile.visits));
+        }
+        sends
+    }
+
+    /// A price per device: what every token visits there, or as many experts as are there.
+    fn per_device(&mut self, l: usize, layer: &Layer, prices: &Prices) -> Linear {
+        let mut sends = Linear::default();
+        for d in 0..self.homes[l].len() {
+            let here = |routed: bool| -> Vec<Var> {
+                let items = layer.items.iter().zip(&self.items[l]);
+                let items = items.filter(|(item, _)| item.profile.routed == routed);
+                items.filter_map(|(_, vars)| vars[d]).collect()
+            };
+            let (experts, always) = (here(true), here(false));
+            let site = sends::Away { name: format!("{l}_{d}"), experts, always };
+            let home = self.homes[l][d];
+            sends.add_form(&sends::one_layer(&mut self.program, &site, home, prices), 1);
+        }
+        sends
+    }
+}
+
 fn place(
     program: &mut Program,
     occupants: &mut [Vec<Occupant>],
@@ -118,7 +181,9 @@ fn place(
     let mut vars: PerDevice = vec![None; problem.devices.len()];
     for d in unit.profile.allowed.iter().take_while(|&d| d < problem.devices.len()) {
         let var = program.binary(format!("{name}.{}", problem.devices[d].id));
-        occupants[d].push(Occupant { var, profile: unit.profile, count_max: 1 });
+        if !unit.components.is_empty() {
+            occupants[d].push(Occupant { var, profile: unit.profile, count_max: 1 });
+        }
         vars[d] = Some(var);
     }
     program.equal(format!("place.{name}"), times(&vars, 1).collect(), 1);

@@ -1,14 +1,8 @@
 //! Rows of the chain: hand-overs between consecutive homes, `C8` to `C11`.
 
 use super::{PerDevice, times};
-use crate::plan::program::{Program, Var};
-
-/// How often the hidden state changes device, as terms and a constant.
-#[derive(Clone, Debug, Default)]
-pub(in crate::plan) struct HandOvers {
-    pub(in crate::plan) terms: Vec<(Var, i64)>,
-    pub(in crate::plan) constant: i64,
-}
+use crate::objective::Linear;
+use crate::program::{Program, Var};
 
 /// Where the layers' homes are known: only the ends of the chain are left to decide.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -30,14 +24,14 @@ impl FixedChain {
     }
 
     /// The inner changes, plus one at each end that lives elsewhere.
-    pub(in crate::plan) fn hand_overs(&self, embedding: &PerDevice, head: &PerDevice) -> HandOvers {
+    pub(in crate::plan) fn hand_overs(&self, embedding: &PerDevice, head: &PerDevice) -> Linear {
         let away = |vars: &PerDevice, from: usize| {
             let others = vars.iter().enumerate().filter(move |(d, _)| *d != from);
             others.filter_map(|(_, v)| v.map(|v| (v, 1))).collect::<Vec<_>>()
         };
         let mut terms = away(embedding, self.first);
         terms.extend(away(head, self.last));
-        HandOvers { terms, constant: i64::try_from(self.changes).unwrap_or(i64::MAX) }
+        Linear { terms, constant: i64::try_from(self.changes).unwrap_or(i64::MAX) }
     }
 }
 
@@ -55,7 +49,7 @@ pub(in crate::plan) fn closed_walk(
     ends: (usize, usize),
     (embedding, head): (&PerDevice, &PerDevice),
     returning: bool,
-) -> HandOvers {
+) -> Linear {
     let used = used(program, device_ids, homes, class_sizes);
     let first = end(program, "first", device_ids, &homes[ends.0]);
     let last = end(program, "last", device_ids, &homes[ends.1]);
@@ -63,7 +57,7 @@ pub(in crate::plan) fn closed_walk(
     if returning {
         only_returning(program, device_ids, &used, &first, &last);
     }
-    let mut out = HandOvers { terms: times(&used, 1).collect(), constant: -1 };
+    let mut out = Linear { terms: times(&used, 1).collect(), constant: -1 };
     out.terms.push((returns, 1));
     out.terms.extend(away(program, "start", device_ids, embedding, &first));
     out.terms.extend(away(program, "return", device_ids, head, &last));

@@ -5,10 +5,10 @@
 
 use super::market::Market;
 use crate::error::Error;
-use crate::plan::program::{Program, Var};
 use crate::plan::search::Search;
 use crate::plan::solver::Backend;
 use crate::plan::value::floor;
+use crate::program::{Program, Var};
 
 /// Evaluations at most, from nothing and from prices that are known to be good.
 const ROUNDS_MAX: usize = 60;

@@ -3,7 +3,7 @@
 use crate::plan::caps::Caps;
 use crate::plan::classes::{Classes, Presence, Profile};
 use crate::plan::evaluate::host_staging_bytes;
-use crate::problem::{DeviceSet, Problem};
+use crate::problem::{DeviceSet, ObjectiveKind, Problem};
 
 /// Items of one class of layers that cannot be told apart.
 #[derive(Clone, Copy, Debug)]
@@ -136,7 +136,7 @@ impl Market {
             (if allowed == only { item.total } else { 0 }, most)
         };
         let cpus: Vec<usize> = problem.cpus().collect();
-        let spilled = caps.spill_bytes.filter(|_| cpus.contains(&device));
+        let spilled = caps.most(ObjectiveKind::SpillBytes).filter(|_| cpus.contains(&device));
         Site {
             room_bytes: caps.device_bytes[device]
                 .checked_sub(problem.devices[device].reserve_bytes),

@@ -2,10 +2,12 @@
 
 use apportion::hardware::{Device, DeviceKind};
 use apportion::memory::{ComponentDemand, Workspace};
-use apportion::model::ComponentId;
+use apportion::model::{ComponentId, ComponentKind};
+use apportion::placement::Placement;
 use apportion::problem::{Component, DeviceSet, Objective, ObjectiveKind, Problem, Rule, Sends};
 use apportion::units::Ratio;
 
+use super::costs::visited;
 use crate::support::Random;
 
 /// A tiny problem; sometimes infeasible, sometimes with a CPU, uneven devices, pins, a tied head, layers of
@@ -189,4 +191,65 @@ fn random_rules(random: &mut Random, problem: &Problem) -> Vec<Rule> {
         }
     }
     rules
+}
+
+/// Adds what else can be wished for: headroom, a limit on devices, fewer devices or fewer moves as
+/// objectives, sends per device.
+pub fn random_wishes(random: &mut Random, problem: &mut Problem) {
+    let devices = problem.devices.len();
+    if random.one_in(3) {
+        problem.headroom_bytes = (0..devices).map(|_| random.below(4)).collect();
+    }
+    if random.one_in(3) {
+        problem.devices_max = Some(usize::try_from(random.within(1, devices as u64)).unwrap());
+    }
+    let tolerance = if random.one_in(2) { Ratio::ZERO } else { Ratio::new(1, 5) };
+    let mut add = |random: &mut Random, kind| {
+        let at = random.index(problem.objectives.len() + 1);
+        problem.objectives.insert(at, Objective { kind, tolerance });
+    };
+    if random.one_in(3) {
+        add(random, ObjectiveKind::DevicesUsed);
+    }
+    if random.one_in(2) {
+        add(random, ObjectiveKind::Migration);
+        problem.current = Some(random_current(random, problem));
+    }
+    if random.one_in(2) {
+        send_per_device(random, problem);
+    }
+}
+
+/// Where things are now: anywhere, but more often in runs than not.
+fn random_current(random: &mut Random, problem: &Problem) -> Placement {
+    let devices = problem.devices.len();
+    let mut here = random.index(devices);
+    let anywhere = random.one_in(4);
+    let mut device = || {
+        if anywhere || random.one_in(6) {
+            here = random.index(devices);
+        }
+        here
+    };
+    Placement { device_of: problem.components.iter().map(|_| device()).collect() }
+}
+
+/// Tokens go once to every device, in units that divide the chances or do not.
+fn send_per_device(random: &mut Random, problem: &mut Problem) {
+    let experts = problem.components.iter().filter_map(|c| match c.demand.id {
+        ComponentId::Expert(_, expert) => Some(expert + 1),
+        _ => None,
+    });
+    let experts = experts.max().unwrap_or(1) + u32::from(random.one_in(6));
+    let experts_per_token = u32::try_from(random.within(1, u64::from(experts))).unwrap();
+    let denominator = [12, 12, 7, 1_000_000_000][random.index(4)];
+    problem.sends = Sends::PerDevice { experts, experts_per_token };
+    problem.traffic_denominator = denominator;
+    for component in &mut problem.components {
+        component.visits = match component.demand.id.kind() {
+            ComponentKind::Mlp | ComponentKind::SharedExpert => denominator,
+            ComponentKind::Expert => visited(denominator, experts, experts_per_token, 1),
+            _ => 0,
+        };
+    }
 }

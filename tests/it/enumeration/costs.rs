@@ -2,19 +2,28 @@
 
 use apportion::hardware::DeviceKind;
 use apportion::model::{ComponentId, ComponentKind};
-use apportion::problem::{Component, Problem};
+use apportion::problem::{Component, Problem, Sends};
 use apportion::units::Ratio;
 
 const PLACEMENTS_MAX: u64 = 60_000;
 
-/// What one placement costs: (spill, peak, traffic units), or `None` when it breaks a constraint.
-pub type Costs = (u64, Ratio, u64);
+/// What one placement costs.
+#[derive(Clone, Copy, Debug)]
+pub struct Costs {
+    pub spill: u64,
+    pub peak: Ratio,
+    pub traffic: u64,
+    pub devices: u64,
+    pub migration: u64,
+}
 
+/// `None` when it breaks a constraint.
 pub fn costs(problem: &Problem, device_of: &[usize]) -> Option<Costs> {
     let index =
         |id: ComponentId| problem.components.iter().position(|c| c.demand.id == id).unwrap();
     let mut peak = Ratio::ZERO;
     let mut spill = 0;
+    let mut devices = 0;
     for (d, device) in problem.devices.iter().enumerate() {
         let here: Vec<&Component> = problem
             .components
@@ -23,6 +32,7 @@ pub fn costs(problem: &Problem, device_of: &[usize]) -> Option<Costs> {
             .filter(|&(_, &on)| on == d)
             .map(|(c, _)| c)
             .collect();
+        devices += u64::from(!here.is_empty());
         let cpu = device.kind == DeviceKind::Cpu;
         let staging = here.iter().map(|c| c.demand.staging_bytes).max().unwrap_or(0);
         let staging = staging.max(if cpu { problem.host_staging_bytes } else { 0 });
@@ -33,7 +43,8 @@ pub fn costs(problem: &Problem, device_of: &[usize]) -> Option<Costs> {
         let occupied = !here.is_empty() || (cpu && problem.host_staging_bytes > 0);
         let reserve = if occupied { device.reserve_bytes } else { 0 };
         let required = weights + reserve + (kv + workspace).max(staging);
-        if required > device.capacity_bytes {
+        let headroom = problem.headroom_bytes.get(d).copied().unwrap_or(0);
+        if required + headroom > device.capacity_bytes {
             return None;
         }
         if cpu {
@@ -41,6 +52,9 @@ pub fn costs(problem: &Problem, device_of: &[usize]) -> Option<Costs> {
         } else {
             peak = peak.max(Ratio::new(required, device.capacity_bytes));
         }
+    }
+    if problem.devices_max.is_some_and(|most| devices > most as u64) {
+        return None;
     }
     let home = |l| device_of[index(ComponentId::Attention(l))];
     let embedding = problem.components[0].demand.id == ComponentId::Embedding;
@@ -53,13 +67,46 @@ pub fn costs(problem: &Problem, device_of: &[usize]) -> Option<Costs> {
     });
     let changes = chain.windows(2).filter(|w| w[0] != w[1]).count() as u64;
     let mut traffic = changes * problem.traffic_denominator;
-    for (component, &on) in problem.components.iter().zip(device_of) {
-        let id = component.demand.id;
-        if id.kind().is_feed_forward() && on != home(id.layer().unwrap()) {
-            traffic += 2 * component.visits;
+    for layer in 0..problem.layers() {
+        for device in (0..problem.devices.len()).filter(|&d| d != home(layer)) {
+            let here = problem.components.iter().zip(device_of).filter(|&(c, &on)| {
+                let id = c.demand.id;
+                on == device && id.kind().is_feed_forward() && id.layer() == Some(layer)
+            });
+            traffic += 2 * sends(problem, here.map(|(component, _)| component));
         }
     }
-    Some((spill, peak, traffic))
+    let moved = problem.current.as_ref().map_or(0, |current| {
+        let all = problem.components.iter().zip(device_of.iter().zip(&current.device_of));
+        all.filter(|(_, (a, b))| a != b).map(|(c, _)| c.demand.weights_bytes).sum()
+    });
+    Some(Costs { spill, peak, traffic, devices, migration: moved })
+}
+
+/// One way to a device that holds these parts of a layer that lives elsewhere.
+fn sends<'a>(problem: &Problem, here: impl Iterator<Item = &'a Component>) -> u64 {
+    let here: Vec<&Component> = here.collect();
+    let Sends::PerDevice { experts, experts_per_token } = problem.sends else {
+        return here.iter().map(|component| component.visits).sum();
+    };
+    let routed = here.iter().filter(|c| c.demand.id.kind() == ComponentKind::Expert).count();
+    if routed < here.len() {
+        return problem.traffic_denominator;
+    }
+    visited(problem.traffic_denominator, experts, experts_per_token, routed)
+}
+
+/// The chance that a token visits one of the first `n` experts, by looking at every choice it has; rounded
+/// up to one over `denominator`.
+pub fn visited(denominator: u64, experts: u32, experts_per_token: u32, n: usize) -> u64 {
+    let choices = (0..1_u32 << experts).filter(|set| set.count_ones() == experts_per_token);
+    let ours = (1_u32 << n) - 1;
+    let (mut hit, mut all) = (0_u64, 0_u64);
+    for set in choices {
+        hit += u64::from(set & ours != 0);
+        all += 1;
+    }
+    (denominator * hit).div_ceil(all)
 }
 
 fn workspace(problem: &Problem, component: &Component) -> u64 {

@@ -1,16 +1,16 @@
 //! An integer program in exact numbers: named variables, named rows, one linear objective to minimise.
 //!
-//! It is a value. Formulations build it, a [`solver`](super::solver) solves it, and its `Display` is the
+//! It is a value. Formulations build it, a [`solver`](crate::plan::solver) solves it, and its `Display` is the
 //! CPLEX LP format that any other solver reads. No solver type and no floating point occurs in it.
 
 use std::fmt;
 
 /// A variable of a [`Program`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Var(pub(super) usize);
+pub struct Var(pub(crate) usize);
 
 impl Var {
-    /// Its place in [`Program::variables`] and in the values of a [`Run`](super::solver::Run).
+    /// Its place in [`Program::variables`] and in the values of a [`Run`](crate::plan::solver::Run).
     pub fn index(self) -> usize {
         self.0
     }
@@ -66,18 +66,18 @@ pub struct Program {
 
 impl Program {
     /// A whole number between `0` and `upper`.
-    pub(super) fn integer(&mut self, name: String, upper: usize) -> Var {
+    pub(crate) fn integer(&mut self, name: String, upper: usize) -> Var {
         let upper = i32::try_from(upper).unwrap_or(i32::MAX);
         self.push(Variable { name, lower: 0, upper: Some(upper), integer: true })
     }
 
     /// 0 or 1.
-    pub(super) fn binary(&mut self, name: String) -> Var {
+    pub(crate) fn binary(&mut self, name: String) -> Var {
         self.integer(name, 1)
     }
 
     /// Any number from 0 up.
-    pub(super) fn continuous(&mut self, name: String, upper: Option<i32>) -> Var {
+    pub(crate) fn continuous(&mut self, name: String, upper: Option<i32>) -> Var {
         self.push(Variable { name, lower: 0, upper, integer: false })
     }
 
@@ -87,12 +87,12 @@ impl Program {
     }
 
     /// Adds `terms <= rhs`.
-    pub(super) fn at_most(&mut self, name: String, terms: Vec<(Var, i64)>, rhs: i64) {
+    pub(crate) fn at_most(&mut self, name: String, terms: Vec<(Var, i64)>, rhs: i64) {
         self.row(name, terms, Sense::Le, rhs);
     }
 
     /// Adds `terms = rhs`.
-    pub(super) fn equal(&mut self, name: String, terms: Vec<(Var, i64)>, rhs: i64) {
+    pub(crate) fn equal(&mut self, name: String, terms: Vec<(Var, i64)>, rhs: i64) {
         self.row(name, terms, Sense::Eq, rhs);
     }
 
@@ -102,7 +102,7 @@ impl Program {
     }
 
     /// Fixes a variable.
-    pub(super) fn fix(&mut self, var: Var, value: i32) {
+    pub(crate) fn fix(&mut self, var: Var, value: i32) {
         let variable = &mut self.variables[var.0];
         variable.lower = value;
         variable.upper = Some(value);
@@ -110,7 +110,7 @@ impl Program {
 }
 
 /// Each variable once, zero coefficients dropped, in variable order.
-pub(super) fn merged(mut terms: Vec<(Var, i64)>) -> Vec<(Var, i64)> {
+pub(crate) fn merged(mut terms: Vec<(Var, i64)>) -> Vec<(Var, i64)> {
     terms.sort_by_key(|(var, _)| var.0);
     let mut out: Vec<(Var, i64)> = Vec::with_capacity(terms.len());
     for (var, coefficient) in terms {

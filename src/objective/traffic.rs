@@ -1,0 +1,162 @@
+//! `traffic`: expected activation transfers per token.
+//!
+//! ```text
+//! traffic = changes of device along embedding, home 1, ..., home L, head
+//!         + sends between each layer's home and its feed-forward parts elsewhere
+//! ```
+//!
+//! Per expert, a part away from home costs there and back times the chance that a token visits it. Per
+//! device, a device that holds parts of a layer away from home costs there and back once: always when a
+//! part is there that every token visits (mlp, shared expert), else times the chance that at least one
+//! of the `n` experts there is among the chosen ones,
+//!
+//! ```text
+//! P(n) = 1 - C(E - n, k) / C(E, k)        rounded up to one over the traffic denominator
+//! ```
+//!
+//! which is concave in `n`: remote experts like company.
+
+use std::collections::BTreeMap;
+
+use super::{Facts, Law, Linear, Terms, Unit, chance, saturate};
+use crate::model::ComponentKind;
+use crate::problem::{Component, ObjectiveValue, Placement, Problem, Sends};
+use crate::units::{Ratio, greatest_common_divisor};
+
+/// The law.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct TrafficLaw;
+
+impl Law for TrafficLaw {
+    fn name(&self) -> &'static str {
+        "traffic"
+    }
+
+    fn about(&self) -> &'static str {
+        "expected activation transfers between devices per token"
+    }
+
+    fn unit(&self) -> Unit {
+        Unit::Transfers
+    }
+
+    fn row(&self) -> &'static str {
+        "traffic"
+    }
+
+    /// Chances are rounded up at one over the traffic denominator, which sums of them can be told apart by
+    /// only in exact arithmetic.
+    fn gap(&self, problem: &Problem) -> Ratio {
+        match problem.sends {
+            Sends::PerExpert => Ratio::ZERO,
+            Sends::PerDevice { .. } => Ratio::new(1, 100_000_000),
+        }
+    }
+
+    fn evaluate(&self, facts: &Facts<'_>) -> ObjectiveValue {
+        let traffic = traffic(facts.problem, facts.placement);
+        ObjectiveValue::Ratio(traffic.expected_transfers_per_token())
+    }
+
+    fn linear(&self, terms: &mut dyn Terms) -> Linear {
+        let per_hand_over = i64::try_from(terms.problem().traffic_denominator).unwrap_or(i64::MAX);
+        let mut traffic = Linear::default();
+        traffic.add_form(&terms.hand_overs(), per_hand_over);
+        traffic.add_form(&terms.sends(), 1);
+        traffic
+    }
+
+    fn step(&self, problem: &Problem, sends_step: u64) -> u64 {
+        greatest_common_divisor(problem.traffic_denominator, sends_step).max(1)
+    }
+}
+
+/// Activations sent between devices for one token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Traffic {
+    /// Changes of device along embedding, attention blocks in layer order, output head.
+    pub hand_overs: u64,
+    /// Feed-forward components that are not on their layer's attention device.
+    pub remote_experts: u64,
+    /// Expected transfers, in units of one over `denominator`: every hand-over, and there and back for
+    /// what is remote, as the problem's [`Sends`] say. Saturated.
+    pub units: u64,
+    /// [`crate::problem::Problem::traffic_denominator`].
+    pub denominator: u64,
+}
+
+impl Traffic {
+    /// `units / denominator`.
+    pub fn expected_transfers_per_token(&self) -> Ratio {
+        Ratio::new(self.units, self.denominator)
+    }
+}
+
+/// What of one layer is on one device away from its home.
+#[derive(Clone, Copy, Debug, Default)]
+struct Away {
+    /// A part that every token visits.
+    always: bool,
+    experts: u64,
+    /// The sum over its parts of how often a token visits each.
+    visits: u128,
+}
+
+/// Counts the transfers of a structurally sound placement.
+pub(crate) fn traffic(problem: &Problem, placement: &Placement) -> Traffic {
+    let attention: BTreeMap<u32, usize> = homes(problem, placement)
+        .filter(|(component, _)| component.demand.id.kind() == ComponentKind::Attention)
+        .filter_map(|(component, device)| Some((component.demand.id.layer()?, device)))
+        .collect();
+    let hand_overs = hand_overs(problem, placement, &attention);
+    let mut remote_experts = 0;
+    let mut away: BTreeMap<(u32, usize), Away> = BTreeMap::new();
+    for (component, device) in homes(problem, placement) {
+        let Some(layer) = component.demand.id.layer() else { continue };
+        if attention.get(&layer).is_none_or(|&home| home == device) {
+            continue;
+        }
+        let kind = component.demand.id.kind();
+        remote_experts += u64::from(kind.is_feed_forward());
+        let here = away.entry((layer, device)).or_default();
+        here.visits += u128::from(component.visits);
+        here.experts += u64::from(kind == ComponentKind::Expert);
+        here.always |= kind.is_feed_forward() && kind != ComponentKind::Expert;
+    }
+    let sends: u128 = away.values().map(|away| sends(problem, away)).sum();
+    let denominator = problem.traffic_denominator;
+    let units = u128::from(hand_overs) * u128::from(denominator) + sends;
+    Traffic { hand_overs, remote_experts, units: saturate(units), denominator }
+}
+
+/// There and back, for what one device holds of a layer that lives elsewhere.
+fn sends(problem: &Problem, away: &Away) -> u128 {
+    let denominator = problem.traffic_denominator;
+    2 * match problem.sends {
+        Sends::PerExpert => away.visits,
+        Sends::PerDevice { .. } if away.always => u128::from(denominator),
+        Sends::PerDevice { experts, experts_per_token } => {
+            u128::from(chance::any_visited(denominator, experts, experts_per_token, away.experts))
+        }
+    }
+}
+
+/// Each component with its device index, in the problem's order.
+fn homes<'a>(
+    problem: &'a Problem,
+    placement: &'a Placement,
+) -> impl Iterator<Item = (&'a Component, usize)> {
+    problem.components.iter().zip(placement.device_of.iter().copied())
+}
+
+fn hand_overs(problem: &Problem, placement: &Placement, attention: &BTreeMap<u32, usize>) -> u64 {
+    let device_of = |kind| {
+        let mut homes = homes(problem, placement);
+        homes.find(|(c, _)| c.demand.id.kind() == kind).map(|(_, device)| device)
+    };
+    let embedding = device_of(ComponentKind::Embedding);
+    let head = if problem.tied_head { embedding } else { device_of(ComponentKind::OutputHead) };
+    let chain: Vec<usize> =
+        embedding.into_iter().chain(attention.values().copied()).chain(head).collect();
+    chain.windows(2).map(|pair| u64::from(pair[0] != pair[1])).sum()
+}

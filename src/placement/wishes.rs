@@ -1,0 +1,55 @@
+//! Reads what the answer had to respect: pins, forbidden places and other limits.
+
+use serde::Deserialize;
+
+use crate::error::Error;
+use crate::hardware::Hardware;
+use crate::model::ComponentId;
+use crate::runtime::SendRule;
+use crate::scenario::{Constraint, ConstraintKind, Current, Headroom, Limits, parse_devices_max};
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, expecting = "the keys of constraints")]
+pub(super) struct ConstraintsEntry {
+    pub(super) default_pins: bool,
+    pins: Vec<String>,
+    forbids: Vec<String>,
+    #[serde(default)]
+    headroom: Vec<String>,
+    max_devices: Option<u64>,
+    sends: Option<SendsEntry>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum SendsEntry {
+    PerExpert,
+    PerDevice,
+}
+
+/// The devices of a map by name.
+pub(super) fn named(homes: &[(ComponentId, usize)], hardware: &Hardware) -> Current {
+    let name = |&(id, device): &(ComponentId, usize)| (id, hardware.devices[device].id.clone());
+    Current { homes: homes.iter().map(name).collect() }
+}
+
+/// What there is beside pins; the current placement has a section of its own.
+pub(super) fn read_limits(entry: &ConstraintsEntry) -> Result<Limits, Error> {
+    let headrooms = entry.headroom.iter().map(|text| Headroom::parse(text));
+    Ok(Limits {
+        headrooms: headrooms.collect::<Result<_, _>>()?,
+        devices_max: entry.max_devices.map(|n| parse_devices_max(&n.to_string())).transpose()?,
+        sends: entry.sends.as_ref().map(|sends| match sends {
+            SendsEntry::PerExpert => SendRule::PerExpert,
+            SendsEntry::PerDevice => SendRule::PerDevice,
+        }),
+        current: None,
+    })
+}
+
+/// Pins, then forbidden places.
+pub(super) fn read_constraints(entry: &ConstraintsEntry) -> Result<Vec<Constraint>, Error> {
+    let pins = entry.pins.iter().map(|text| Constraint::parse(ConstraintKind::Pin, text));
+    let forbids = entry.forbids.iter().map(|text| Constraint::parse(ConstraintKind::Forbid, text));
+    pins.chain(forbids).collect()
+}

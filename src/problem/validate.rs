@@ -1,0 +1,144 @@
+//! Whether the parts of a problem fit together: what planner and verifier take for granted.
+
+use super::{DeviceSet, ObjectiveKind, Placement, Problem, Rule, Sends};
+use crate::error::Error;
+use crate::memory::{ComponentDemand, Workspace};
+use crate::model::ComponentId;
+use crate::units::BYTES_MAX;
+
+impl Problem {
+    /// Whether the parts fit together: what planner and verifier take for granted.
+    ///
+    /// # Errors
+    /// Components out of order or twice, no device or too many, a component with nowhere to live or tied to
+    /// one that is not there, a set or a rule that names what is not there, or numbers so large that their
+    /// sums could overflow.
+    pub fn validate(&self) -> Result<(), Error> {
+        if self.devices.is_empty() || self.devices.len() > DeviceSet::DEVICES_MAX {
+            let most = DeviceSet::DEVICES_MAX;
+            return refuse(format!(
+                "{} devices; 1 to {most} can be planned for",
+                self.devices.len()
+            ));
+        }
+        let ids = self.components.iter().map(|c| c.demand.id);
+        if !ids.clone().zip(ids.skip(1)).all(|(a, b)| a < b) {
+            return refuse("components that are not in canonical order, or one twice".to_owned());
+        }
+        if self.tied_head && self.index_of(ComponentId::Embedding).is_none() {
+            return refuse("a head tied to an embedding that is not there".to_owned());
+        }
+        self.validate_places()?;
+        self.validate_limits()?;
+        self.validate_sends()?;
+        if self.largest_sum() > u128::from(BYTES_MAX) || self.traffic_denominator == 0 {
+            return refuse("numbers beyond what can be added up".to_owned());
+        }
+        Ok(())
+    }
+
+    /// Every component has somewhere to live and someone to live with, and rules speak of what is there.
+    fn validate_places(&self) -> Result<(), Error> {
+        let everywhere = DeviceSet::first(self.devices.len());
+        for component in &self.components {
+            let id = component.demand.id;
+            if component.allowed.is_empty() {
+                return refuse(format!("{id} may live on no device"));
+            }
+            if !component.allowed.without(everywhere).is_empty() {
+                return refuse(format!("{id} may live on a device that is not there"));
+            }
+            if self.index_of(component.lives_with).is_none() {
+                return refuse(format!(
+                    "{id} lives with {}, which is not there",
+                    component.lives_with
+                ));
+            }
+        }
+        let beyond = |rule: &&Rule| rule.components.iter().any(|&c| c >= self.components.len());
+        match self.rules.iter().find(beyond) {
+            Some(rule) => refuse(format!("`{}` names a component that is not there", rule.text)),
+            None => Ok(()),
+        }
+    }
+
+    /// Headroom for each device, room for one device, a current placement of these components.
+    fn validate_limits(&self) -> Result<(), Error> {
+        if self.headroom_bytes.len() > self.devices.len() {
+            return refuse(format!(
+                "{} headrooms for {} devices",
+                self.headroom_bytes.len(),
+                self.devices.len()
+            ));
+        }
+        if self.devices_max == Some(0) {
+            return refuse("a limit of no device at all".to_owned());
+        }
+        let fits = |current: &Placement| {
+            current.device_of.len() == self.components.len()
+                && current.device_of.iter().all(|&d| d < self.devices.len())
+        };
+        let migrates = self.objectives.iter().any(|o| o.kind == ObjectiveKind::Migration);
+        match &self.current {
+            Some(current) if !fits(current) => {
+                refuse("a current placement of other components or devices".to_owned())
+            }
+            None if migrates => refuse("migration from no current placement".to_owned()),
+            _ => Ok(()),
+        }
+    }
+
+    /// Sends per device speak of as many experts as there are, few enough to price exactly.
+    fn validate_sends(&self) -> Result<(), Error> {
+        let Sends::PerDevice { experts, experts_per_token } = self.sends else { return Ok(()) };
+        let (most, visited_most) = (Sends::EXPERTS_MAX, Sends::PER_TOKEN_MAX);
+        let visited = 1..=visited_most.min(experts);
+        if experts > most || !visited.contains(&experts_per_token) {
+            return refuse(format!(
+                "sends per device to {experts_per_token} of {experts} experts; up to {visited_most} \
+                 of up to {most} can be priced"
+            ));
+        }
+        let mut routed: Vec<u32> = vec![0; usize::try_from(self.layers()).unwrap_or(0)];
+        for component in &self.components {
+            let ComponentId::Expert(layer, _) = component.demand.id else { continue };
+            let count = usize::try_from(layer).ok().and_then(|layer| routed.get_mut(layer));
+            if let Some(count) = count {
+                *count = count.saturating_add(1);
+            }
+        }
+        match routed.into_iter().max() {
+            Some(found) if found > experts => {
+                refuse(format!("a layer of {found} experts where each has {experts}"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// An upper bound on any sum of bytes, or of traffic units, that planner or verifier may form.
+    fn largest_sum(&self) -> u128 {
+        let demands = self.components.iter().map(|c| {
+            let ComponentDemand { weights_bytes, rounding_bytes, .. } = c.demand;
+            let ComponentDemand { kv_cache_bytes, staging_bytes, .. } = c.demand;
+            let bytes = [weights_bytes, rounding_bytes, kv_cache_bytes, staging_bytes];
+            // A visit there and back, at most certain, and a hand-over.
+            let visits = match self.sends {
+                Sends::PerExpert => c.visits,
+                Sends::PerDevice { .. } => self.traffic_denominator,
+            };
+            let traffic = u128::from(visits) * 2 + u128::from(self.traffic_denominator);
+            bytes.map(u128::from).iter().sum::<u128>() + traffic
+        });
+        let devices =
+            self.devices.iter().map(|d| u128::from(d.capacity_bytes) + u128::from(d.reserve_bytes));
+        let Workspace { embedding_bytes, attention_bytes, feed_forward_bytes, head_bytes } =
+            self.workspace;
+        let rest = [embedding_bytes, attention_bytes, feed_forward_bytes, head_bytes];
+        let rest = rest.map(u128::from).iter().sum::<u128>() + u128::from(self.host_staging_bytes);
+        demands.sum::<u128>() + devices.sum::<u128>() + rest
+    }
+}
+
+fn refuse(found: String) -> Result<(), Error> {
+    Err(Error::new("state the problem").found(found))
+}
