@@ -112,7 +112,8 @@ fn supported(
     proof: &StageProof,
     proven: Option<i128>,
 ) -> Result<ObjectiveValue, Error> {
-    let Some(units) = proven else { return Ok(proof.bound) };
+    // Nothing is below zero.
+    let Some(units) = proven.map(|units| units.max(0)) else { return Ok(proof.bound) };
     let peak = proof.kind == ObjectiveKind::PeakUtilization && !matches!(proof.proof, Proof::Zero);
     let claimed = if peak { 1 } else { value::ceiling_units(proof.bound, problem) };
     let value = if peak { proof.bound } else { value::of_units(proof.kind, units, problem) };
