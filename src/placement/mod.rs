@@ -41,7 +41,7 @@
 //! of the model must be named exactly once over all lines.
 
 mod check;
-mod emit;
+pub(crate) mod emit;
 mod model;
 mod ranges;
 mod read;
