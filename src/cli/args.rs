@@ -112,6 +112,9 @@ pub struct CheckArgs {
     /// Also demand that it was made for this model
     #[arg(long)]
     pub model: Option<String>,
+    /// Verify the bounds too, by this certificate
+    #[arg(long, value_name = "FILE")]
+    pub certificate: Option<PathBuf>,
     #[command(flatten)]
     pub output: OutputArgs,
 }

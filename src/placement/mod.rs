@@ -40,6 +40,7 @@
 //! Numbers ascend, so `layers.1-15.experts.0,2,4-6` names each of its 15 x 5 experts once. Every component
 //! of the model must be named exactly once over all lines.
 
+mod certified;
 mod check;
 pub(crate) mod emit;
 mod model;
@@ -48,6 +49,7 @@ mod read;
 mod record;
 mod write;
 
+pub use certified::uncertified;
 pub use check::{Difference, differences};
 pub use ranges::{Line, expand, lines};
 pub(crate) use record::limit_name;

@@ -91,7 +91,7 @@ fn certificate(caps: &[ObjectiveValue], problem: &Problem, proof: Proof) -> Cert
 }
 
 /// What the proof of the stage after these caps gives, or why it is refused.
-fn proven(
+pub fn proven(
     caps: &[ObjectiveValue],
     problem: &Problem,
     proof: Proof,
@@ -109,7 +109,7 @@ fn proven(
 }
 
 /// Names of classes: those by which a certificate may call something.
-fn class_names(caps: &[ObjectiveValue], problem: &Problem) -> Vec<ComponentId> {
+pub fn class_names(caps: &[ObjectiveValue], problem: &Problem) -> Vec<ComponentId> {
     let kind = problem.objectives[caps.len()].kind;
     let ids = problem.components.iter().map(|c| c.demand.id);
     let known = |id: &ComponentId| {
