@@ -124,8 +124,9 @@ impl Terms<'_> {
         charges + without.min(held.cost + used(true) + rest)
     }
 
-    /// The least that one or more further members of `class` add. Their cost is linear but for one bend,
-    /// where home is full, so the least is at the ends or there.
+    /// The least that one or more further members of `class` add. Where each is sent to alone, their cost is
+    /// linear but for one bend, where home is full, so the least is at the ends or there; where sends are
+    /// shared, every number is tried.
     fn more_of(&self, device: &Device, class: usize, counts: &[i64], held: &Held) -> i128 {
         let facts = &self.kinds.classes[class].facts;
         let room = device.limit_bytes - device.reserve_bytes - held.weights_bytes;
@@ -137,12 +138,35 @@ impl Terms<'_> {
         if most < 1 {
             return NEVER;
         }
+        if self.gathered.is_some() {
+            return self.any_number(device, class, counts, most);
+        }
         let free = self.free(class, counts);
         let cost = |n: i64| {
             let away = i128::from((n - free).max(0)) * self.away_each[class];
             i128::from(n) * device.cost[class] + away
         };
         cost(1).min(cost(most)).min(cost(free.clamp(1, most)))
+    }
+
+    /// The least that 1 to `most` further members of `class` add where they share sends.
+    fn any_number(&self, device: &Device, class: usize, counts: &[i64], most: i64) -> i128 {
+        let Role::Item { home, per_layer } = self.kinds.classes[class].role else { return NEVER };
+        let before = self.remote(home, counts);
+        let now = self.together(home, before);
+        let here = remote(counts, class, home, per_layer);
+        let (at_home, routed) =
+            (per_layer * counts[home] - counts[class], self.kinds.classes[class].facts.routed);
+        let cost = |n: i64| {
+            let away = (n - at_home).max(0);
+            let after = if routed {
+                Remote { routed: before.routed - here + away, ..before }
+            } else {
+                Remote { always: before.always.max(layers(away, per_layer)), ..before }
+            };
+            i128::from(n) * device.cost[class] + self.together(home, after) - now
+        };
+        (1..=most).map(cost).min().unwrap_or(NEVER)
     }
 
     /// A bound on the least that further parts add: they fill the room by gain per byte, the last one as
@@ -182,7 +206,7 @@ impl Terms<'_> {
     fn free(&self, class: usize, counts: &[i64]) -> i64 {
         let Role::Item { home, per_layer } = self.kinds.classes[class].role else { return 0 };
         let along = match self.away_each[class] {
-            each if each > 0 => (self.together(home, counts) + each - 1) / each,
+            each if each > 0 => (self.together(home, self.remote(home, counts)) + each - 1) / each,
             _ => 0,
         };
         let along = i64::try_from(along).unwrap_or(i64::MAX / 4).min(i64::MAX / 4);
@@ -215,33 +239,57 @@ impl Terms<'_> {
             return 0;
         }
         if self.gathered.is_some() {
-            return self.kinds.homes().map(|home| self.together(home, counts)).sum();
+            let together = |home| self.together(home, self.remote(home, counts));
+            return self.kinds.homes().map(together).sum();
         }
-        let remote = |(class, home, m)| self.away_each[class] * remote(counts, class, home, m);
+        let remote =
+            |(class, home, m)| self.away_each[class] * i128::from(remote(counts, class, home, m));
         self.kinds.items().map(remote).sum()
     }
 
     /// Where a token is sent to a device once for a layer, what the items of these layers cost at least: the
     /// routed ones together, or a class that every token visits, whichever is more; both share their sends.
-    fn together(&self, home: usize, counts: &[i64]) -> i128 {
-        let Some(gathered) = &self.gathered else { return 0 };
-        let (mut routed, mut always) = (0, 0);
-        for (class, _, m) in self.kinds.items().filter(|&(_, of, _)| of == home) {
-            let away = remote(counts, class, home, m);
-            if self.kinds.classes[class].facts.routed {
-                routed += away;
-            } else {
-                let layers = (away + i128::from(m) - 1) / i128::from(m);
-                always = layers.max(always);
+    fn together(&self, home: usize, remote: Remote) -> i128 {
+        let table = self.gathered.and_then(|gathered| gathered.get(home));
+        let least = usize::try_from(remote.routed).ok().and_then(|n| table?.get(n));
+        let routed = self.traffic * least.copied().unwrap_or(0);
+        routed.max(2 * self.hand_over * i128::from(remote.always))
+    }
+
+    /// What is away from these homes.
+    fn remote(&self, home: usize, counts: &[i64]) -> Remote {
+        let mut all = Remote { routed: 0, always: 0 };
+        if self.gathered.is_some() {
+            for (class, _, m) in self.kinds.items().filter(|&(_, of, _)| of == home) {
+                let away = remote(counts, class, home, m);
+                if self.kinds.classes[class].facts.routed {
+                    all.routed += away;
+                } else {
+                    all.always = all.always.max(layers(away, m));
+                }
             }
         }
-        let least = usize::try_from(routed).ok().and_then(|n| gathered.get(home)?.get(n)).copied();
-        (self.traffic * least.unwrap_or(0)).max(2 * self.hand_over * always)
+        all
     }
 }
 
-fn remote(counts: &[i64], class: usize, home: usize, per_layer: i64) -> i128 {
-    i128::from((counts[class] - per_layer * counts[home]).max(0))
+/// Items away from home, of the layers of one class.
+#[derive(Clone, Copy, Debug)]
+struct Remote {
+    /// Those that some tokens visit.
+    routed: i64,
+    /// The most layers, over classes that every token visits, that one of them is from.
+    always: i64,
+}
+
+/// From how many layers so many items are at least.
+fn layers(items: i64, per_layer: i64) -> i64 {
+    items / per_layer + i64::from(items % per_layer > 0)
+}
+
+/// How many of an item class are away from home, at least.
+fn remote(counts: &[i64], class: usize, home: usize, per_layer: i64) -> i64 {
+    (counts[class] - per_layer * counts[home]).max(0)
 }
 
 /// How often `bytes` go into `room`.

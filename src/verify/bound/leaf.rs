@@ -46,7 +46,7 @@ pub(super) struct Terms<'a> {
     pub tracked: Vec<usize>,
     /// Classes of which every count is tried.
     pub open: Vec<usize>,
-    /// A class whose best count has a closed form.
+    /// A class whose best count is found when all others are known.
     pub last: Option<usize>,
     /// Classes of which parts may be held.
     pub parts: Vec<usize>,
@@ -95,7 +95,7 @@ impl<'a> Terms<'a> {
             head: kinds.with_role(Role::Head),
         };
         terms.check(&of_price)?;
-        terms.choose_open(terms.gathered.is_none());
+        terms.choose_open();
         Ok(terms)
     }
 
@@ -145,15 +145,15 @@ impl<'a> Terms<'a> {
         }
     }
 
-    /// All that is neither tracked nor held in parts is tried count by count, but for the largest class where
-    /// its costs are those of its members one by one.
-    fn choose_open(&mut self, one_by_one: bool) {
+    /// All that is neither tracked nor held in parts is tried count by count, but for the largest item class
+    /// when there are no parts: it comes last, when the rest is known.
+    fn choose_open(&mut self) {
         let classes = &self.kinds.classes;
         let mut open: Vec<usize> = (0..classes.len())
             .filter(|c| !self.tracked.contains(c) && !self.parts.contains(c))
             .filter(|&c| self.walk != Walk::SingleRuns || is_item(self.kinds, c))
             .collect();
-        if one_by_one && self.parts.is_empty() {
+        if self.parts.is_empty() {
             let items = open.iter().copied().filter(|&c| is_item(self.kinds, c));
             self.last = items.rev().max_by_key(|&c| classes[c].count);
             open.retain(|c| Some(*c) != self.last);

@@ -55,9 +55,10 @@ pub fn prove(problem: &Problem, certificate: &Certificate) -> Result<Vec<Certifi
             .expected(asked.join(", "))
             .found(claimed.join(", ")));
     }
-    let mut work = Work { steps_left: 10 * STEPS_MAX, leaves_left: LEAVES_MAX };
+    let mut work = Work { steps: 10 * STEPS_MAX, leaf_steps: STEPS_MAX, leaves: LEAVES_MAX };
     let mut certified = Vec::new();
     for (index, stage) in stages.iter().enumerate() {
+        work.leaf_steps = STEPS_MAX;
         let proven = prove_stage(problem, &stages[..index], stage, &mut work);
         let proven = proven.map_err(|error| error.object(stage.kind.name()))?;
         certified.push(Certified { kind: stage.kind, claimed: stage.bound, proven });
@@ -139,22 +140,25 @@ const LEAVES_MAX: usize = 10_000;
 /// Entries of 16 bytes that are held at a time.
 const ENTRIES_MAX: u128 = 1 << 24;
 
-/// How much is still done for a certificate, counted before it is done.
+/// How much is still done for a certificate, and for the leaf at hand, counted before it is done.
 #[derive(Debug)]
 struct Work {
-    steps_left: u128,
-    leaves_left: usize,
+    steps: u128,
+    leaf_steps: u128,
+    leaves: usize,
 }
 
 impl Work {
     fn spend(&mut self, each: u128, times: u128) -> Result<(), Error> {
         let steps = each.saturating_mul(times);
-        if steps > STEPS_MAX.min(self.steps_left) {
+        let most = self.leaf_steps.min(self.steps);
+        if steps > most {
             return Err(Error::new(OPERATION)
-                .expected(format!("at most {} steps of work", STEPS_MAX.min(self.steps_left)))
-                .found(format!("a proof that takes {steps}")));
+                .expected(format!("at most {STEPS_MAX} steps of work for a set of prices"))
+                .found(format!("a proof that needs {steps} where {most} are left")));
         }
-        self.steps_left -= steps;
+        self.leaf_steps -= steps;
+        self.steps -= steps;
         Ok(())
     }
 
@@ -170,11 +174,11 @@ impl Work {
     }
 
     fn leaf(&mut self) -> Result<(), Error> {
-        let Some(left) = self.leaves_left.checked_sub(1) else {
+        let Some(left) = self.leaves.checked_sub(1) else {
             let refusal = Error::new(OPERATION).expected(format!("at most {LEAVES_MAX} leaves"));
             return Err(refusal.found("more"));
         };
-        self.leaves_left = left;
+        (self.leaves, self.leaf_steps) = (left, STEPS_MAX);
         Ok(())
     }
 }

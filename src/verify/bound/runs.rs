@@ -16,6 +16,9 @@ use super::leaf::Terms;
 use super::table::{tries, wide};
 use crate::error::Error;
 
+/// Of a state to which no runs lead.
+const UNREACHED: i128 = i128::MAX;
+
 /// How a device can be taken: layers `from..to`, embedding here, head here.
 type Taken = (usize, usize, bool, bool);
 
@@ -40,19 +43,22 @@ pub(super) fn single_runs(
         .map(|(device, count)| Group::of(terms, &device, count, work))
         .collect::<Result<Vec<_>, Error>>()?;
     let sets = groups.iter().fold(1, |sets: u128, g| sets.saturating_mul(wide(g.count) + 1));
-    let states = Work::entries(sets.saturating_mul(4 * wide(layers + 1)), 2)?;
+    let states = Work::entries(sets.saturating_mul(4 * wide(layers + 1)), 1)?;
     let sets = states / (4 * (layers + 1));
     let choices: usize = groups.iter().map(|group| group.taken.len()).sum();
     work.spend(wide(sets) * 4, wide(choices))?;
     // Both bits: what of embedding and head has its place. What there is not needs none.
     let nothing_to_place =
         usize::from(terms.embedding.is_none()) + 2 * usize::from(terms.head.is_none());
-    let mut table: Vec<Option<i128>> = vec![None; states];
-    table[nothing_to_place] = Some(0);
+    let mut table = vec![UNREACHED; states];
+    table[nothing_to_place] = 0;
     for from in 0..=layers {
         for set in 0..sets {
             for placed in 0..4 {
-                let Some(so_far) = table[(from * sets + set) * 4 + placed] else { continue };
+                let so_far = table[(from * sets + set) * 4 + placed];
+                if so_far == UNREACHED {
+                    continue;
+                }
                 let mut stride = 1;
                 for group in &groups {
                     let free = set / stride % (group.count + 1) < group.count;
@@ -64,7 +70,7 @@ pub(super) fn single_runs(
                         }
                         let sum = so_far + least - group.idle;
                         let next = &mut table[(to * sets + set + stride) * 4 + (placed | places)];
-                        *next = Some(next.map_or(sum, |least| least.min(sum)));
+                        *next = sum.min(*next);
                     }
                     stride *= group.count + 1;
                 }
@@ -72,7 +78,8 @@ pub(super) fn single_runs(
         }
     }
     let idle: i128 = groups.iter().map(|g| i128::try_from(g.count).unwrap_or(0) * g.idle).sum();
-    let done = table[layers * sets * 4..].iter().skip(3).step_by(4).flatten().min();
+    let done = table[layers * sets * 4..].iter().skip(3).step_by(4).min();
+    let done = done.copied().filter(|done| *done != UNREACHED);
     Ok(done.map_or(NEVER, |done| done + idle))
 }
 

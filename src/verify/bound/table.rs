@@ -50,9 +50,13 @@ pub(super) fn shared(
     Ok(table[states - 1])
 }
 
-/// How many counts of its open classes a device tries, at most.
+/// How many steps a device takes at most to find its least contribution: so many counts of its open classes,
+/// a look at every class for each, and where sends are shared at every number of the last one.
 pub(super) fn tries(terms: &Terms<'_>, device: &Device) -> u128 {
-    combinations(&terms.open.iter().map(|&c| device.bounds[c]).collect::<Vec<_>>())
+    let range = |&class: &usize| device.bounds[class];
+    let last = terms.last.filter(|_| terms.gathered.is_some()).map(|class| range(&class));
+    let each = combinations(last.as_slice()).max(1).saturating_add(wide(device.bounds.len()));
+    combinations(&terms.open.iter().map(range).collect::<Vec<_>>()).saturating_mul(each)
 }
 
 /// How many choices of one number from each range there are; saturated.

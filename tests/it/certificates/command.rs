@@ -27,8 +27,8 @@ fn solved(bench: &Bench) -> (Problem, Certificate) {
         let bytes = with.map(|c| c.demand.weights_bytes + c.demand.kv_cache_bytes);
         i64::try_from(bytes.sum::<u64>()).unwrap()
     };
-    let priced = [&all[..], &["layers.0.experts.0", "layers.1.experts.0"]].concat();
-    let prices: Vec<(&str, i64)> = priced.iter().map(|&id| (id, bytes(id))).collect();
+    let with_experts = [&all[..], &["layers.0.experts.0", "layers.1.experts.0"]].concat();
+    let prices: Vec<(&str, i64)> = with_experts.iter().map(|&id| (id, bytes(id))).collect();
     let traffic = [(ObjectiveKind::Traffic, 1)];
     let proof = |kind| match kind {
         ObjectiveKind::PeakUtilization => relaxation(&[], &[], &prices),
@@ -48,7 +48,7 @@ fn solved(bench: &Bench) -> (Problem, Certificate) {
 }
 
 fn check(bench: &Bench, problem: &Problem, certificate: &Certificate) -> (i32, String) {
-    bench.write("certificate.yaml", &certificate.to_yaml(problem));
+    bench.write("certificate.yaml", certificate.to_yaml(problem));
     let run = bench.line("check map.yaml --certificate certificate.yaml");
     (run.code, run.stdout)
 }

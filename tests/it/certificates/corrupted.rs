@@ -101,7 +101,7 @@ fn every_corruption_is_refused_by_name() {
         ("device: gpu1", "device: gpu2", "a device of the problem"),
         ("class: embedding", "class: layers.1.attention", "not the first of a class"),
         ("class: embedding", "klass: embedding", "unknown field"),
-        ("        most:\n", "        extra:\n", "unknown field"),
+        ("      most:\n", "      extra:\n", "unknown field"),
         ("proof: relaxation", "proof: walks", "`tree` for a relaxation"),
         ("proof: relaxation", "proof: faith", "unknown variant"),
         ("proof: walks", "proof: relaxation", "`tree` for a relaxation"),
@@ -167,7 +167,7 @@ fn tables_beyond_what_anyone_waits_for_are_refused() {
     ] {
         certificate.stages[0].proof = Proof::Relaxation(leaf(&[], tracked, &[]));
         let message = prove(&problem, &certificate).unwrap_err().to_string();
-        assert!(message.contains("steps of work"), "{message}");
+        assert!(message.contains("steps of work for a set of prices"), "{message}");
     }
 }
 

@@ -26,7 +26,7 @@ fn check_case(seed: u64) -> Result<bool, String> {
     let tracked = class_names(&[], &problem);
     let proof = Proof::Relaxation(Tree::Leaf(Prices { weights, tracked, ..Prices::default() }));
     if !peak {
-        let bound = proven(&[], &problem, proof)?;
+        let bound = proven(&[], &problem, &proof)?;
         return if bound == best { Ok(true) } else { Err(format!("{bound:?} of {best:?}")) };
     }
     let claim = |bound: ObjectiveValue| {

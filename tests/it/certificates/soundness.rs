@@ -80,7 +80,7 @@ pub fn nothing(kind: ObjectiveKind) -> ObjectiveValue {
 }
 
 /// Stages that claim nothing, the last of them by this proof.
-fn certificate(caps: &[ObjectiveValue], problem: &Problem, proof: Proof) -> Certificate {
+fn certificate(caps: &[ObjectiveValue], problem: &Problem, proof: &Proof) -> Certificate {
     let stages = problem.objectives.iter().enumerate().map(|(index, objective)| StageProof {
         kind: objective.kind,
         bound: nothing(objective.kind),
@@ -94,7 +94,7 @@ fn certificate(caps: &[ObjectiveValue], problem: &Problem, proof: Proof) -> Cert
 pub fn proven(
     caps: &[ObjectiveValue],
     problem: &Problem,
-    proof: Proof,
+    proof: &Proof,
 ) -> Result<ObjectiveValue, String> {
     let mut certificate = certificate(caps, problem, proof);
     let stage = &mut certificate.stages[caps.len()];
@@ -115,7 +115,7 @@ pub fn class_names(caps: &[ObjectiveValue], problem: &Problem) -> Vec<ComponentI
     let known = |id: &ComponentId| {
         let weights = if kind == ObjectiveKind::PeakUtilization { vec![] } else { vec![(kind, 1)] };
         let prices = Prices { weights, prices: vec![(*id, 0)], ..Prices::default() };
-        let answer = proven(caps, problem, Proof::Relaxation(Tree::Leaf(prices)));
+        let answer = proven(caps, problem, &Proof::Relaxation(Tree::Leaf(prices)));
         !answer.is_err_and(|error| error.contains("not the first of a class"))
     };
     ids.filter(known).collect()
@@ -268,7 +268,7 @@ fn check_proof(
     }
     let refused_for =
         |error: &str| error.contains("nothing on one side") || error.contains("share sends");
-    let mut strongest = match proven(caps, case.problem, proof.clone()) {
+    let mut strongest = match proven(caps, case.problem, &proof) {
         Ok(bound) => bound,
         Err(error) if refused_for(&error) => return Ok(()),
         Err(error) => return Err(error),
@@ -281,7 +281,7 @@ fn check_proof(
         tally.attained += usize::from(strongest == best && best != nothing(case.kind));
         tally.walks += usize::from(matches!(proof, Proof::Walks { .. }));
         let other = changed(&proof, random, case.problem);
-        let bound = proven(caps, case.problem, other.clone())?;
+        let bound = proven(caps, case.problem, &other)?;
         if bound >= strongest {
             (proof, strongest) = (other, bound);
         }
@@ -303,7 +303,7 @@ fn check_peak(
     for _ in 0..STEPS {
         for above in [0, 1, 30] {
             let claim = Ratio::new(best.numerator() * 100 + above, best.denominator() * 100);
-            let mut certificate = certificate(caps, case.problem, proof.clone());
+            let mut certificate = certificate(caps, case.problem, &proof);
             certificate.stages[caps.len()].bound = ObjectiveValue::Ratio(claim);
             certificate.stages[caps.len()].cap = ObjectiveValue::Ratio(Ratio::new(u64::MAX, 1));
             let proven = prove(case.problem, &certificate).is_ok();
