@@ -80,6 +80,33 @@ fn parts_fill_what_whole_ones_cannot() {
 }
 
 #[test]
+fn the_last_part_is_rounded_in_favour_of_less() {
+    // Beside the embedding are 10 bytes: two and a half experts at 3 each gain 7.5, which counts as 8 of 12.
+    let tiny = Tiny::new(2, 2).gpu(15).cpu(100).pin(&["embedding"], 0);
+    let problem = only(&tiny, SpillBytes);
+    let prices = [("layers.0.experts.0", 3)];
+    let Tree::Leaf(mut prices) = leaf(&[(SpillBytes, 1)], &[], &prices) else { unreachable!() };
+    prices.fractional = vec![name("layers.0.experts.0")];
+    let parts = Proof::Relaxation(Tree::Leaf(prices));
+    let four = ObjectiveValue::Bytes(4);
+    assert_eq!(answer(&problem, ObjectiveValue::Bytes(0), parts), Ok(Some(four)));
+}
+
+#[test]
+fn two_runs_of_one_device_are_the_walk_home() {
+    // A tied head, and the second of three layers elsewhere: two hand-overs, and no third for the way back.
+    let tiny = Tiny::new(3, 0).tied().gpus(2, 100);
+    let tiny = tiny.pin(&["layers.1.attention", "layers.1.mlp"], 1);
+    let here = ["layers.0.attention", "layers.0.mlp", "layers.2.attention", "layers.2.mlp"];
+    let problem = only(&tiny.pin(&here, 0).pin(&["embedding", "final_norm"], 0), Traffic);
+    let leaf = || leaf(&[(Traffic, 1)], &[], &[]);
+    let walks = Proof::Walks { single_runs: leaf(), others: leaf() };
+    assert_eq!(answer(&problem, ratio(2, 1), walks), Ok(Some(ratio(2, 1))));
+    let any = Proof::Relaxation(leaf());
+    assert_eq!(answer(&problem, ratio(2, 1), any), Ok(Some(ratio(2, 1))));
+}
+
+#[test]
 fn capacity_bounds_the_devices_used() {
     let problem = only(&Tiny::new(2, 2).gpus(3, 18), DevicesUsed);
     // A device pays 18 and gains 18 at most, so 18 n >= 35.
