@@ -176,6 +176,15 @@ impl Ratio {
         Self { numerator, denominator: denominator.max(1) }
     }
 
+    /// Reads `3/4`: two plain integers, the second one not zero.
+    pub(crate) fn from_fraction(text: &str) -> Option<Self> {
+        let (numerator, denominator) = text.split_once('/')?;
+        let plain = |part: &str| part.bytes().all(|b| b.is_ascii_digit());
+        let whole = |part: &str| plain(part).then(|| part.parse::<u64>().ok()).flatten();
+        let denominator = whole(denominator).filter(|&d| d > 0)?;
+        Some(Self::new(whole(numerator)?, denominator))
+    }
+
     /// What is divided.
     pub fn numerator(self) -> u64 {
         self.numerator

@@ -19,6 +19,22 @@
 //! and the right side is a bound that can be computed device by device. Counts that are *tracked* are not
 //! priced but added up exactly, by a table over the devices. A tree of splits on counts tightens it: what
 //! both sides of a split prove holds for all placements.
+//!
+//! # The file, version 1
+//!
+//! | key | holds |
+//! |---|---|
+//! | `apportion`, `version` | `certificate`, `1` |
+//! | `problem` | SHA-256 over the problem it is about ([`crate::scenario::fingerprint`]) |
+//! | `stages[]` | `objective`, `bound`, `cap`, `proof` (`zero`, `search`, `relaxation` or `walks`) |
+//! | `tree`; `single_runs`, `others` | the tree of a relaxation; the two of walks |
+//!
+//! A tree is a split, `device`, `class`, `at`, and the trees `least` and `most`; or a leaf, `weights` by
+//! objective, `tracked` and `fractional` as lists of classes, and `prices` by class. Values are exact: bytes
+//! and counts as integers, ratios as fractions. Keys stand in this order, names in that of the components.
+
+mod read;
+mod write;
 
 use crate::model::ComponentId;
 use crate::problem::{ObjectiveKind, ObjectiveValue};
@@ -41,6 +57,8 @@ pub struct StageProof {
     pub bound: ObjectiveValue,
     /// What later stages may spend of it.
     pub cap: ObjectiveValue,
+    /// The first layers of zones: layers of different zones count as different, however alike they are.
+    pub zones: Vec<u32>,
     /// Why.
     pub proof: Proof,
 }

@@ -100,6 +100,9 @@ pub struct SolveArgs {
     /// Write the placement to this file
     #[arg(short, long = "output", value_name = "FILE", help_heading = "Output")]
     pub output_file: Option<PathBuf>,
+    /// Write proofs of the bounds to this file, for `apportion check --certificate`
+    #[arg(long, value_name = "FILE", help_heading = "Output")]
+    pub certificate: Option<PathBuf>,
     #[command(flatten)]
     pub output: OutputArgs,
 }
@@ -112,6 +115,9 @@ pub struct CheckArgs {
     /// Also demand that it was made for this model
     #[arg(long)]
     pub model: Option<String>,
+    /// Verify the bounds too, by this certificate
+    #[arg(long, value_name = "FILE")]
+    pub certificate: Option<PathBuf>,
     #[command(flatten)]
     pub output: OutputArgs,
 }

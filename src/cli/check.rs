@@ -1,12 +1,15 @@
 //! `apportion check`: a placement file, verified from scratch.
 
+use std::path::Path;
+
+use apportion::certificate::Certificate;
 use apportion::error::{Error, printable};
 use apportion::files::read_text;
 use apportion::model::Model;
-use apportion::placement::{Difference, Record, differences};
+use apportion::placement::{Difference, Record, differences, uncertified};
 use apportion::problem::Problem;
 use apportion::report::{self, json};
-use apportion::verify::{Measured, Violation, verify};
+use apportion::verify::{Certified, Measured, Violation, prove, verify};
 
 use super::args::CheckArgs;
 use super::{Answer, width};
@@ -34,12 +37,19 @@ pub fn run(args: &CheckArgs) -> Result<Answer, Error> {
             None
         }
     };
+    let bounds = match &args.certificate {
+        Some(path) => proven(path, &record, &problem, &mut wrong)?,
+        None => claimed(&record),
+    };
     let valid = wrong.is_empty();
     if args.output.json {
-        return Ok(Answer::json(&json::check(&problem, measured.as_ref(), &wrong), valid));
+        return Ok(Answer::json(&json::check(&problem, measured.as_ref(), &bounds, &wrong), valid));
     }
     let text = match measured {
-        Some(measured) if valid => confirmed(&record, &problem, &measured, &source)?,
+        Some(measured) if valid => {
+            let certificate = args.certificate.as_deref();
+            confirmed(&record, &problem, &measured, &source, &said(certificate, &bounds))?
+        }
         _ => refused(&source, &wrong) + &note,
     };
     Ok(Answer::new(text, valid))
@@ -62,15 +72,57 @@ fn confirmed(
     problem: &Problem,
     measured: &Measured,
     source: &str,
+    bounds: &str,
 ) -> Result<String, Error> {
     let placement = record.placement(problem)?;
     let name = printable(source);
     let holdings = report::holdings(problem, &placement, measured, width());
     Ok(format!(
         "valid: `{name}` respects every constraint and its figures are right\n\
-         (bounds are the solver's word; `apportion solve` proves them again)\n{}\n{holdings}",
+         {bounds}\n{}\n{holdings}",
         report::question(&record.scenario)
     ))
+}
+
+/// The bounds as the file has them, for which there is the solver's word only.
+fn claimed(record: &Record) -> Vec<Certified> {
+    let objectives = record.objectives.iter();
+    objectives.map(|o| Certified { kind: o.kind(), claimed: o.bound, proven: None }).collect()
+}
+
+/// The bounds as a certificate proves them; what it does not bear out is added to `wrong`.
+fn proven(
+    path: &Path,
+    record: &Record,
+    problem: &Problem,
+    wrong: &mut Vec<String>,
+) -> Result<Vec<Certified>, Error> {
+    let text = read_text(path, "read the certificate")?;
+    let certificate = Certificate::from_yaml(&text, &path.display().to_string(), problem)?;
+    match prove(problem, &certificate) {
+        Ok(certified) => {
+            let differences = uncertified(record, &certificate, &certified);
+            wrong.extend(differences.iter().map(Difference::to_string));
+            Ok(certified)
+        }
+        Err(error) => {
+            wrong.push(error.to_string());
+            Ok(claimed(record))
+        }
+    }
+}
+
+/// Whose word the bounds are.
+fn said(certificate: Option<&Path>, bounds: &[Certified]) -> String {
+    let table = report::certified(bounds);
+    if let Some(path) = certificate {
+        let name = path.display().to_string();
+        return format!(
+            "bounds by the certificate `{}`, verified here:\n{table}",
+            printable(&name)
+        );
+    }
+    format!("(bounds are the solver's word; `apportion solve` proves them again)\n{table}")
 }
 
 /// What the runtime itself keeps on a GPU: part of why a device is over its capacity.

@@ -5,9 +5,9 @@ use std::path::Path;
 use apportion::error::Error;
 use apportion::files::{check_target, write_atomically};
 use apportion::placement::Record;
-use apportion::plan::{LimitReached, Options};
+use apportion::plan::{LimitReached, Options, certify};
 use apportion::report::{self, Solution, json};
-use apportion::scenario::Scenario;
+use apportion::scenario::{Scenario, fingerprint};
 
 use super::args::SolveArgs;
 use super::flow::{self, Asked, Found};
@@ -18,6 +18,7 @@ pub fn run(args: &SolveArgs) -> Result<Answer, Error> {
     let scenario = flow::scenario(&args.question)?;
     let options = flow::options(&args.question.effort)?;
     args.output_file.as_deref().map(check_target).transpose()?;
+    args.certificate.as_deref().map(check_target).transpose()?;
     flow::on_threads(args.question.effort.threads, || solve(args, &scenario, &options))
 }
 
@@ -25,7 +26,12 @@ fn solve(args: &SolveArgs, scenario: &Scenario, options: &Options) -> Result<Ans
     let Asked { problem, found, elapsed } = flow::ask(scenario, options)?;
     let json = args.output.json;
     match found {
-        Found::Placed(solved, measured) => {
+        Found::Placed(mut solved, measured) => {
+            if let Some(path) = &args.certificate {
+                let fingerprint = fingerprint(&problem);
+                let certificate = certify(&problem, &mut solved, &fingerprint, options)?;
+                write_atomically(path, &certificate.to_yaml(&problem))?;
+            }
             let solution = Solution {
                 scenario,
                 problem: &problem,

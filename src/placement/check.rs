@@ -26,7 +26,7 @@ pub struct Difference {
 }
 
 impl Difference {
-    fn new(
+    pub(super) fn new(
         place: impl Into<String>,
         recorded: impl fmt::Display,
         recomputed: impl fmt::Display,
@@ -179,7 +179,7 @@ fn same_unit(a: ObjectiveValue, b: ObjectiveValue) -> bool {
     )
 }
 
-fn exact(value: ObjectiveValue) -> String {
+pub(super) fn exact(value: ObjectiveValue) -> String {
     match value {
         ObjectiveValue::Bytes(number) | ObjectiveValue::Count(number) => number.to_string(),
         ObjectiveValue::Ratio(ratio) => ratio.to_string(),

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 /// Builds a document line by line.
 #[derive(Debug, Default)]
-pub(super) struct Emitter {
+pub(crate) struct Emitter {
     text: String,
     depth: usize,
     /// The next line starts an item of a list.
@@ -19,23 +19,23 @@ pub(super) struct Emitter {
 
 impl Emitter {
     /// A comment line.
-    pub(super) fn comment(&mut self, text: &str) {
+    pub(crate) fn comment(&mut self, text: &str) {
         self.line(&format!("# {text}"));
     }
 
     /// `key: value`, the value already a YAML scalar.
-    pub(super) fn entry(&mut self, key: &str, value: impl fmt::Display) {
+    pub(crate) fn entry(&mut self, key: &str, value: impl fmt::Display) {
         self.line(&format!("{key}: {value}"));
     }
 
     /// `key:` with what `content` writes below it.
-    pub(super) fn section(&mut self, key: &str, content: impl FnOnce(&mut Self)) {
+    pub(crate) fn section(&mut self, key: &str, content: impl FnOnce(&mut Self)) {
         self.line(&format!("{key}:"));
         self.indented(content);
     }
 
     /// `key:` with one block per item, or `key: []`.
-    pub(super) fn list<T>(&mut self, key: &str, items: &[T], mut each: impl FnMut(&mut Self, &T)) {
+    pub(crate) fn list<T>(&mut self, key: &str, items: &[T], mut each: impl FnMut(&mut Self, &T)) {
         if items.is_empty() {
             return self.entry(key, "[]");
         }
@@ -48,11 +48,11 @@ impl Emitter {
     }
 
     /// A bare scalar as an item of a list.
-    pub(super) fn scalar(&mut self, value: impl fmt::Display) {
+    pub(crate) fn scalar(&mut self, value: impl fmt::Display) {
         self.line(&value.to_string());
     }
 
-    pub(super) fn finish(self) -> String {
+    pub(crate) fn finish(self) -> String {
         self.text
     }
 
@@ -74,7 +74,7 @@ impl Emitter {
 }
 
 /// A string as a scalar: plain when no reader can take it for anything else, quoted otherwise.
-pub(super) fn text(text: &str) -> String {
+pub(crate) fn text(text: &str) -> String {
     let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "_.-".contains(c);
     let word = text.starts_with(|c: char| c.is_ascii_lowercase()) && text.chars().all(plain);
     let reserved = ["true", "false", "null", "yes", "no", "on", "off", "y", "n", "nan", "inf"];
@@ -82,7 +82,7 @@ pub(super) fn text(text: &str) -> String {
 }
 
 /// A double-quoted scalar in ASCII: every other character is escaped.
-pub(super) fn quoted(text: &str) -> String {
+pub(crate) fn quoted(text: &str) -> String {
     let mut out = String::from("\"");
     for c in text.chars() {
         match c {
@@ -98,7 +98,7 @@ pub(super) fn quoted(text: &str) -> String {
 }
 
 /// A JSON value in flow style, which YAML reads as the same value.
-pub(super) fn flow(value: &Value) -> String {
+pub(crate) fn flow(value: &Value) -> String {
     match value {
         Value::Null => "null".to_owned(),
         Value::Bool(_) | Value::Number(_) => value.to_string(),

@@ -41,8 +41,9 @@
 //! Numbers ascend, so `layers.1-15.experts.0,2,4-6` names each of its 15 x 5 experts once. Every component
 //! of the model must be named exactly once over all lines.
 
+mod certified;
 mod check;
-mod emit;
+pub(crate) mod emit;
 mod model;
 mod ranges;
 mod read;
@@ -50,6 +51,7 @@ mod record;
 mod wishes;
 mod write;
 
+pub use certified::uncertified;
 pub use check::{Difference, differences};
 pub use ranges::{Line, expand, lines};
 pub(crate) use record::limit_name;

@@ -156,21 +156,13 @@ impl<'de> Deserialize<'de> for ExactEntry {
             }
 
             fn visit_str<E: de::Error>(self, text: &str) -> Result<ExactEntry, E> {
-                parse_fraction(text)
+                Ratio::from_fraction(text)
                     .map(|ratio| ExactEntry(ObjectiveValue::Ratio(ratio)))
                     .ok_or_else(|| E::invalid_value(de::Unexpected::Str(text), &self))
             }
         }
         deserializer.deserialize_any(ExactVisitor)
     }
-}
-
-fn parse_fraction(text: &str) -> Option<Ratio> {
-    let (numerator, denominator) = text.split_once('/')?;
-    let plain = |part: &str| part.bytes().all(|b| b.is_ascii_digit());
-    let whole = |part: &str| plain(part).then(|| part.parse::<u64>().ok()).flatten();
-    let denominator = whole(denominator).filter(|&d| d > 0)?;
-    Some(Ratio::new(whole(numerator)?, denominator))
 }
 
 impl Record {

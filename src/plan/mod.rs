@@ -8,6 +8,7 @@
 
 mod balance;
 mod caps;
+mod certify;
 mod chain;
 mod classes;
 mod decode;
@@ -29,6 +30,7 @@ mod stage;
 mod value;
 
 pub use crate::program::{Program, Row, Sense, Var, Variable};
+pub use certify::certify;
 pub use outcome::{
     Formulation, Infeasibility, LimitReached, Options, Outcome, Shortfall, Solved, SolverReport,
     StageReport,

@@ -14,7 +14,7 @@ use crate::problem::{ObjectiveValue, Problem};
 use crate::reconcile::{Difference, Entry, Reconciliation};
 use crate::remedy::{NotEnough, Remedies, Remedy};
 use crate::scenario::Scenario;
-use crate::verify::{Measured, Traffic};
+use crate::verify::{Certified, Measured, Traffic};
 
 /// `solve`, when there is a placement.
 pub fn solution(solution: &Solution<'_>) -> Value {
@@ -127,12 +127,26 @@ pub fn comparison(problem: &Problem, optimum: Option<(&Solved, &Measured)>, rows
 }
 
 /// `check`.
-pub fn check(problem: &Problem, measured: Option<&Measured>, wrong: &[String]) -> Value {
+pub fn check(
+    problem: &Problem,
+    measured: Option<&Measured>,
+    bounds: &[Certified],
+    wrong: &[String],
+) -> Value {
     json!({
         "status": if wrong.is_empty() { "valid" } else { "refused" },
         "differences": wrong,
         "devices": measured.map(|measured| devices(problem, measured)),
         "traffic": measured.map(|measured| traffic(&measured.traffic)),
+        "bounds": bounds.iter().map(bound).collect::<Vec<_>>(),
+    })
+}
+
+fn bound(of: &Certified) -> Value {
+    json!({
+        "name": of.kind.name(),
+        "bound": number(of.claimed),
+        "proof": if of.proven.is_some() { "certified" } else { "search" },
     })
 }
 

@@ -4,6 +4,7 @@
 //! escapes every name that came from a file, and rounds only for the eye; JSON holds bytes as integers.
 
 mod bars;
+mod certified;
 mod comparison;
 pub mod fit;
 mod infeasible;
@@ -17,6 +18,7 @@ pub mod sweep;
 mod table;
 
 pub use bars::bars;
+pub use certified::certified;
 pub use comparison::comparison;
 pub use infeasible::infeasible;
 pub use inspect::{Filter, Inspection, inspection, inspection_json, tensors};

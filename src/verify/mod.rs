@@ -4,11 +4,13 @@
 //! [`crate::plan`] and must not use floating point: a mistake of the planner, its solver or its scaling
 //! has to show here, so nothing may be shared with them.
 
+mod bound;
 mod load;
 mod measured;
 mod violation;
 
 pub use crate::objective::Traffic;
+pub use bound::{Certified, prove};
 pub(crate) use load::Load;
 pub use measured::{DeviceUse, Measured};
 pub use violation::Violation;

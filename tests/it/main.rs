@@ -8,6 +8,8 @@ mod backend;
 mod baselines;
 /// The real binary in a folder of its own.
 mod binary;
+/// What certificates prove is so, and what is wrong with one is found.
+mod certificates;
 /// Headers of checkpoints: what others wrote is read right, what lies is refused.
 mod checkpoint;
 /// What the commands answer: text as golden files, JSON by shape, exit status.

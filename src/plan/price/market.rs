@@ -149,6 +149,13 @@ impl Market {
         }
     }
 
+    /// Per homes of one class and zone, that class and their first layer.
+    pub(in crate::plan) fn first_layers(&self) -> Vec<(usize, usize)> {
+        let first = |home: usize| self.layers.iter().position(|&at| at == home);
+        let homes = self.homes.iter().enumerate();
+        homes.filter_map(|(at, home)| Some((home.class, first(at)?))).collect()
+    }
+
     /// Nothing but the ends of the chain that are there.
     pub(super) fn ends(&self, device: usize, ends: Ends) -> Held {
         let staging_bytes = self.sites[device].host_staging_bytes;

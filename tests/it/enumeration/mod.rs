@@ -3,7 +3,7 @@
 //! The enumeration evaluates placements with arithmetic of its own, straight from the definitions, and
 //! shares nothing with planner or verifier. The generator is local, so that a seed never changes meaning.
 
-mod cases;
+pub mod cases;
 mod costs;
 
 use apportion::plan::{self, Formulation, Options, Outcome, Solved};

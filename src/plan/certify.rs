@@ -1,0 +1,235 @@
+//! From what was proven to a certificate of it: prices that anyone can check.
+//!
+//! The planner's own bounds are not copied: prices are found again for each stage, written down, and handed
+//! to the independent checker. What it does not confirm is labelled as the search's word.
+
+use super::caps::Caps;
+use super::classes::Classes;
+use super::outcome::{Options, Solved, StageReport};
+use super::price::{self, Market, Walks};
+use super::search::Search;
+use super::solver::Microlp;
+use crate::certificate::{Certificate, Prices, Proof, StageProof, Tree};
+use crate::error::Error;
+use crate::model::ComponentId;
+use crate::problem::{ObjectiveKind, ObjectiveValue, Problem, Sends};
+use crate::units::Ratio;
+use crate::verify::prove;
+
+/// Halvings of the interval in which a bound on the peak is looked for that prices alone prove.
+const HALVINGS: u32 = 24;
+
+/// Writes down why each stage's bound holds. Where prices prove a little less than the search did, and that
+/// still counts as optimal, the stage's bound becomes what they prove, so that it is certified.
+///
+/// # Errors
+/// A malformed problem, or a defect of the solver.
+pub fn certify(
+    problem: &Problem,
+    solved: &mut Solved,
+    fingerprint: &str,
+    options: &Options,
+) -> Result<Certificate, Error> {
+    let classes = Classes::of(problem)?;
+    let stages = solved.stages.iter().map(|stage| StageProof {
+        kind: stage.kind,
+        bound: stage.bound,
+        cap: stage.cap,
+        zones: Vec::new(),
+        proof: Proof::Search,
+    });
+    let mut certificate = Certificate { problem: fingerprint.to_owned(), stages: stages.collect() };
+    let mut caps = Caps::of(problem);
+    for (index, stage) in solved.stages.iter_mut().enumerate() {
+        let mut attempt = Attempt { problem, classes: &classes, certificate: &mut certificate, index };
+        attempt.stage(stage, &caps, options)?;
+        caps.hold(problem, stage.kind, stage.cap);
+    }
+    Ok(certificate)
+}
+
+/// The proof of one stage in the making.
+struct Attempt<'a> {
+    problem: &'a Problem,
+    classes: &'a Classes,
+    certificate: &'a mut Certificate,
+    index: usize,
+}
+
+impl Attempt<'_> {
+    fn stage(
+        &mut self,
+        stage: &mut StageReport,
+        caps: &Caps,
+        options: &Options,
+    ) -> Result<(), Error> {
+        if stage.bound.as_f64() <= 0.0 {
+            self.certificate.stages[self.index].proof = Proof::Zero;
+            return Ok(());
+        }
+        match stage.kind {
+            ObjectiveKind::PeakUtilization => self.peak(stage),
+            ObjectiveKind::Traffic if self.problem.sends == Sends::PerExpert => {
+                return self.traffic(stage, caps, options);
+            }
+            ObjectiveKind::SpillBytes => {
+                let weights = vec![(ObjectiveKind::SpillBytes, 1)];
+                self.by_bytes(weights);
+            }
+            ObjectiveKind::DevicesUsed => {
+                let capacity = self.problem.devices.iter().map(|d| d.capacity_bytes).max();
+                let capacity = i64::try_from(capacity.unwrap_or(1)).unwrap_or(i64::MAX);
+                self.by_bytes(vec![(ObjectiveKind::DevicesUsed, capacity)]);
+            }
+            ObjectiveKind::Traffic | ObjectiveKind::Migration => {}
+        }
+        Ok(())
+    }
+
+    /// Whether the checker confirms `proof`; if so it stays.
+    fn confirmed(&mut self, bound: ObjectiveValue, zones: Vec<u32>, proof: Proof) -> bool {
+        let mut alone = self.certificate.clone();
+        for (index, stage) in alone.stages.iter_mut().enumerate() {
+            if index != self.index {
+                stage.proof = Proof::Search;
+            }
+        }
+        let own = &mut alone.stages[self.index];
+        (own.bound, own.zones, own.proof) = (bound, zones, proof);
+        if prove(self.problem, &alone).is_err() {
+            return false;
+        }
+        self.certificate.stages[self.index] = alone.stages.swap_remove(self.index);
+        true
+    }
+
+    /// A bound on the peak by bytes: what all devices can hold below it is less than there is.
+    fn peak(&mut self, stage: &mut StageReport) {
+        if self.by_bytes(Vec::new()) {
+            return;
+        }
+        let ObjectiveValue::Ratio(bound) = stage.bound else { return };
+        // The largest that bytes prove, on a grid below the bound.
+        let grid = |steps: u64| {
+            let part = u128::from(bound.numerator()) * u128::from(steps) / (1 << HALVINGS);
+            ObjectiveValue::Ratio(Ratio::new(u64::try_from(part).unwrap_or(0), bound.denominator()))
+        };
+        let (mut proven, mut open) = (0_u64, 1_u64 << HALVINGS);
+        while open - proven > 1 {
+            let middle = proven.midpoint(open);
+            let works = self.bytes(Vec::new(), true);
+            if self.confirmed(grid(middle), Vec::new(), works) {
+                proven = middle;
+            } else {
+                open = middle;
+            }
+        }
+        let certified = grid(proven);
+        if proven > 0 && (!stage.proven || super::value::closes(self.problem, stage.kind, stage.optimum, certified)) {
+            stage.bound = certified;
+        } else {
+            let own = &mut self.certificate.stages[self.index];
+            (own.bound, own.proof) = (stage.bound, Proof::Search);
+        }
+    }
+
+    /// Tries every component at the price of its bytes, items in parts first, which is quick to check.
+    fn by_bytes(&mut self, weights: Vec<(ObjectiveKind, i64)>) -> bool {
+        let bound = self.certificate.stages[self.index].bound;
+        [true, false].into_iter().any(|parts| {
+            let proof = self.bytes(weights.clone(), parts);
+            self.confirmed(bound, Vec::new(), proof)
+        })
+    }
+
+    fn bytes(&self, weights: Vec<(ObjectiveKind, i64)>, parts: bool) -> Proof {
+        let mut prices = Prices { weights, ..Prices::default() };
+        let price = |bytes: u64| i64::try_from(bytes).unwrap_or(i64::MAX);
+        for unit in self.classes.ends() {
+            if let Some(id) = self.leader(&unit.components) {
+                prices.prices.push((id, price(unit.profile.bytes())));
+            }
+        }
+        for class in &self.classes.by_kind {
+            let Some(&first) = class.layers.first() else { continue };
+            let layer = &self.classes.layers[first];
+            prices.prices.extend(self.leader(&layer.home.components).map(|id| (id, price(class.home.bytes()))));
+            for item in &class.items {
+                let first = layer.items.iter().find(|unit| unit.profile == item.profile);
+                let Some(id) = first.and_then(|unit| self.leader(&unit.components)) else { continue };
+                prices.prices.push((id, price(item.profile.bytes())));
+                if parts {
+                    prices.fractional.push(id);
+                }
+            }
+        }
+        prices.prices.sort_unstable();
+        prices.fractional.sort_unstable();
+        Proof::Relaxation(Tree::Leaf(prices))
+    }
+
+    /// The component that names a unit.
+    fn leader(&self, components: &[usize]) -> Option<ComponentId> {
+        let of = |&c: &usize| &self.problem.components[c];
+        let leads = |c: &&usize| of(c).lives_with == of(c).demand.id;
+        components.iter().find(leads).or(components.first()).map(|c| of(c).demand.id)
+    }
+
+    /// A bound on traffic: counts of homes added up exactly, items priced; or single runs and all others
+    /// apart.
+    fn traffic(&mut self, stage: &StageReport, caps: &Caps, options: &Options) -> Result<(), Error> {
+        let ObjectiveValue::Ratio(bound) = stage.bound else { return Ok(()) };
+        let target = bound.floor_of(self.problem.traffic_denominator).saturating_sub(1);
+        let mut search = Search::new(self.problem, self.classes, &Microlp, options);
+        for zones in [Vec::new(), price::zones(self.classes)] {
+            let market = Market::of(self.problem, self.classes, caps, &zones);
+            let runs = match price::affordable(&market) {
+                true => price::single_runs(&mut search, &market, target)?,
+                false => None,
+            };
+            let start = runs.as_ref().map(|runs| runs.prices.clone());
+            let any = price::counts(&mut search, &market, Walks::Any, start.as_deref(), target)?;
+            let names: Vec<u32> = zones.iter().filter_map(|&l| u32::try_from(l).ok()).collect();
+            if let Some(any) = any {
+                let proof = Proof::Relaxation(self.priced(&market, &any.prices, true));
+                if self.confirmed(stage.bound, names.clone(), proof) {
+                    return Ok(());
+                }
+            }
+            let again = price::counts(&mut search, &market, Walks::Returning, start.as_deref(), target)?;
+            if let (Some(runs), Some(again)) = (runs, again) {
+                let single_runs = self.priced(&market, &runs.prices, false);
+                let others = self.priced(&market, &again.prices, true);
+                if self.confirmed(stage.bound, names, Proof::Walks { single_runs, others }) {
+                    return Ok(());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Prices of the planner in the terms of a certificate, where an item at home is a saving.
+    fn priced(&self, market: &Market, prices: &[i64], tracked: bool) -> Tree {
+        let mut leaf = Prices {
+            weights: vec![(ObjectiveKind::Traffic, market.scale)],
+            ..Prices::default()
+        };
+        for (home, first) in market.first_layers() {
+            let layer = &self.classes.layers[first];
+            leaf.tracked.extend(self.leader(&layer.home.components));
+            for (item, price) in market.items.iter().zip(prices).filter(|(i, _)| i.home == home) {
+                let unit = layer.items.iter().find(|unit| unit.profile == item.profile);
+                let away = market.scaled(2 * item.profile.visits);
+                let id = unit.and_then(|unit| self.leader(&unit.components));
+                leaf.prices.extend(id.map(|id| (id, price - away)));
+            }
+        }
+        leaf.tracked.extend(self.classes.ends().filter_map(|unit| self.leader(&unit.components)));
+        if !tracked {
+            leaf.tracked.clear();
+        }
+        leaf.tracked.sort_unstable();
+        leaf.prices.sort_unstable();
+        Tree::Leaf(leaf)
+    }
+}
