@@ -41,7 +41,8 @@ pub fn certify(
     let mut certificate = Certificate { problem: fingerprint.to_owned(), stages: stages.collect() };
     let mut caps = Caps::of(problem);
     for (index, stage) in solved.stages.iter_mut().enumerate() {
-        let mut attempt = Attempt { problem, classes: &classes, certificate: &mut certificate, index };
+        let mut attempt =
+            Attempt { problem, classes: &classes, certificate: &mut certificate, index };
         attempt.stage(stage, &caps, options)?;
         caps.hold(problem, stage.kind, stage.cap);
     }
@@ -105,7 +106,12 @@ impl Attempt<'_> {
 
     /// A bound on the peak by bytes: what all devices can hold below it is less than there is.
     fn peak(&mut self, stage: &mut StageReport) {
-        if self.by_bytes(Vec::new()) {
+        // What is spilled is in no GPU, and is capped.
+        let spilled = self.certificate.stages[..self.index]
+            .iter()
+            .any(|earlier| earlier.kind == ObjectiveKind::SpillBytes);
+        let weights = if spilled { vec![(ObjectiveKind::SpillBytes, 1)] } else { Vec::new() };
+        if self.by_bytes(weights.clone()) {
             return;
         }
         let ObjectiveValue::Ratio(bound) = stage.bound else { return };
@@ -117,7 +123,7 @@ impl Attempt<'_> {
         let (mut proven, mut open) = (0_u64, 1_u64 << HALVINGS);
         while open - proven > 1 {
             let middle = proven.midpoint(open);
-            let works = self.bytes(Vec::new(), true);
+            let works = self.bytes(weights.clone(), true);
             if self.confirmed(grid(middle), Vec::new(), works) {
                 proven = middle;
             } else {
@@ -125,7 +131,10 @@ impl Attempt<'_> {
             }
         }
         let certified = grid(proven);
-        if proven > 0 && (!stage.proven || super::value::closes(self.problem, stage.kind, stage.optimum, certified)) {
+        if proven > 0
+            && (!stage.proven
+                || super::value::closes(self.problem, stage.kind, stage.optimum, certified))
+        {
             stage.bound = certified;
         } else {
             let own = &mut self.certificate.stages[self.index];
@@ -153,10 +162,14 @@ impl Attempt<'_> {
         for class in &self.classes.by_kind {
             let Some(&first) = class.layers.first() else { continue };
             let layer = &self.classes.layers[first];
-            prices.prices.extend(self.leader(&layer.home.components).map(|id| (id, price(class.home.bytes()))));
+            prices.prices.extend(
+                self.leader(&layer.home.components).map(|id| (id, price(class.home.bytes()))),
+            );
             for item in &class.items {
                 let first = layer.items.iter().find(|unit| unit.profile == item.profile);
-                let Some(id) = first.and_then(|unit| self.leader(&unit.components)) else { continue };
+                let Some(id) = first.and_then(|unit| self.leader(&unit.components)) else {
+                    continue;
+                };
                 prices.prices.push((id, price(item.profile.bytes())));
                 if parts {
                     prices.fractional.push(id);
@@ -177,7 +190,12 @@ impl Attempt<'_> {
 
     /// A bound on traffic: counts of homes added up exactly, items priced; or single runs and all others
     /// apart.
-    fn traffic(&mut self, stage: &StageReport, caps: &Caps, options: &Options) -> Result<(), Error> {
+    fn traffic(
+        &mut self,
+        stage: &StageReport,
+        caps: &Caps,
+        options: &Options,
+    ) -> Result<(), Error> {
         let ObjectiveValue::Ratio(bound) = stage.bound else { return Ok(()) };
         let target = bound.floor_of(self.problem.traffic_denominator).saturating_sub(1);
         let mut search = Search::new(self.problem, self.classes, &Microlp, options);
@@ -188,7 +206,14 @@ impl Attempt<'_> {
                 false => None,
             };
             let start = runs.as_ref().map(|runs| runs.prices.clone());
-            let any = price::counts(&mut search, &market, Walks::Any, start.as_deref(), target)?;
+            let any = price::counts(
+                &mut search,
+                &market,
+                Walks::Any,
+                start.as_deref(),
+                price::ROUNDS_NEAR_MAX,
+                target,
+            )?;
             let names: Vec<u32> = zones.iter().filter_map(|&l| u32::try_from(l).ok()).collect();
             if let Some(any) = any {
                 let proof = Proof::Relaxation(self.priced(&market, &any.prices, true));
@@ -196,7 +221,14 @@ impl Attempt<'_> {
                     return Ok(());
                 }
             }
-            let again = price::counts(&mut search, &market, Walks::Returning, start.as_deref(), target)?;
+            let again = price::counts(
+                &mut search,
+                &market,
+                Walks::Returning,
+                start.as_deref(),
+                price::ROUNDS_NEAR_MAX,
+                target,
+            )?;
             if let (Some(runs), Some(again)) = (runs, again) {
                 let single_runs = self.priced(&market, &runs.prices, false);
                 let others = self.priced(&market, &again.prices, true);
@@ -210,10 +242,8 @@ impl Attempt<'_> {
 
     /// Prices of the planner in the terms of a certificate, where an item at home is a saving.
     fn priced(&self, market: &Market, prices: &[i64], tracked: bool) -> Tree {
-        let mut leaf = Prices {
-            weights: vec![(ObjectiveKind::Traffic, market.scale)],
-            ..Prices::default()
-        };
+        let mut leaf =
+            Prices { weights: vec![(ObjectiveKind::Traffic, market.scale)], ..Prices::default() };
         for (home, first) in market.first_layers() {
             let layer = &self.classes.layers[first];
             leaf.tracked.extend(self.leader(&layer.home.components));

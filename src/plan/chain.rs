@@ -89,21 +89,22 @@ pub(super) fn search<B: Backend>(
         evened: 0,
         incomplete: false,
     };
-    let runs_complete = match priced::search(&mut chain)? {
-        Some(known) => known.runs_complete,
-        None => chain.runs_by_pressure()?,
-    };
-    if chain.closed() || chain.search.problem.devices.len() > DEVICES_WALKED_MAX {
-        return Ok(());
+    let devices = chain.search.problem.devices.len();
+    if devices > DEVICES_FEW {
+        if let Some(known) = priced::search(&mut chain)? {
+            return chain.walked(known.runs_complete);
+        }
     }
-    let walks_complete = walk::enumerate(&mut chain)?;
-    if runs_complete && walks_complete && !chain.incomplete {
-        chain.prove();
-    } else {
-        chain.search.limit = chain.search.limit.or(Some(LimitReached::Nodes));
+    let runs_complete = chain.runs_by_pressure()?;
+    chain.walked(runs_complete)?;
+    if !chain.closed() && devices <= DEVICES_FEW {
+        priced::search(&mut chain)?;
     }
     Ok(())
 }
+
+/// Devices up to which a search over walks is quicker than prices.
+const DEVICES_FEW: usize = 4;
 
 /// Devices up to which walking through all walks has a chance to end.
 const DEVICES_WALKED_MAX: usize = 6;
@@ -118,6 +119,20 @@ impl<B: Backend> Chain<'_, '_, B> {
             self.settled_by(&runs, others);
         }
         Ok(runs.complete)
+    }
+
+    /// Walks through all walks, where that has a chance to end.
+    fn walked(&mut self, runs_complete: bool) -> Result<(), Error> {
+        if self.closed() || self.search.problem.devices.len() > DEVICES_WALKED_MAX {
+            return Ok(());
+        }
+        let walks_complete = walk::enumerate(self)?;
+        if runs_complete && walks_complete && !self.incomplete {
+            self.prove();
+        } else {
+            self.search.limit = self.search.limit.or(Some(LimitReached::Nodes));
+        }
+        Ok(())
     }
 
     fn closed(&self) -> bool {

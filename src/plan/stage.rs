@@ -22,7 +22,7 @@ const BINARIES_MAX: usize = 128;
 const NODES_FIRST: u64 = 2_000;
 
 /// Devices up to which the relaxation is tried before prices.
-const DEVICES_RELAXED_MAX: usize = 3;
+const DEVICES_RELAXED_MAX: usize = 4;
 
 /// Devices up to which a tree search may still add to what prices know of traffic.
 const DEVICES_SEARCHED_MAX: usize = 6;
@@ -100,7 +100,8 @@ impl<B: Backend> Search<'_, B> {
         incumbent: Option<Candidate>,
         nodes: u64,
     ) -> Result<StageAnswer, Error> {
-        let chain_matters = kind == ObjectiveKind::Traffic || caps.most(ObjectiveKind::Traffic).is_some();
+        let chain_matters =
+            kind == ObjectiveKind::Traffic || caps.most(ObjectiveKind::Traffic).is_some();
         let bound = value::bound(self.problem, kind, None);
         let mut answer = StageAnswer { best: incumbent, bound, infeasible: false };
         let by_prices = kind == ObjectiveKind::Traffic

@@ -93,20 +93,27 @@ fn all_walks<B: Backend>(
     market: &Market,
     start: Option<&[i64]>,
 ) -> Result<(), Error> {
-    let target = chain.traffic_max().min(1 << 40);
-    let Some(priced) = price::counts(chain.search, market, Walks::Any, start, target)? else {
-        return Ok(());
-    };
-    raise(chain, units(market, priced.bound, chain.pressure.step));
     let mut tried = BTreeSet::new();
-    for answer in &priced.answers {
-        if tried.len() >= ARRANGED_MAX || chain.closed() {
-            break;
+    // The first prices are usually the best; what walks they suggest may settle the stage at once.
+    for rounds in [1, price::ROUNDS_NEAR_MAX] {
+        let target = chain.traffic_max().min(1 << 40);
+        let walks = Walks::Any;
+        let Some(priced) = price::counts(chain.search, market, walks, start, rounds, target)?
+        else {
+            return Ok(());
+        };
+        raise(chain, units(market, priced.bound, chain.pressure.step));
+        for answer in &priced.answers {
+            if tried.len() < ARRANGED_MAX
+                && !chain.closed()
+                && tried.insert(answer.homes.clone())
+                && let Some(homes) = price::arranged(market, &answer.homes)
+            {
+                chain.leaf(&homes, 0)?;
+            }
         }
-        if tried.insert(answer.homes.clone())
-            && let Some(homes) = price::arranged(market, &answer.homes)
-        {
-            chain.leaf(&homes, 0)?;
+        if chain.closed() {
+            break;
         }
     }
     Ok(())
@@ -119,7 +126,14 @@ fn returning<B: Backend>(
     start: Option<&[i64]>,
 ) -> Result<u64, Error> {
     let target = chain.traffic_max().min(1 << 40);
-    let priced = price::counts(chain.search, market, Walks::Returning, start, target)?;
+    let priced = price::counts(
+        chain.search,
+        market,
+        Walks::Returning,
+        start,
+        price::ROUNDS_NEAR_MAX,
+        target,
+    )?;
     Ok(priced.map_or(0, |priced| units(market, priced.bound, chain.pressure.step)))
 }
 

@@ -11,8 +11,8 @@ use crate::plan::value::floor;
 use crate::program::{Program, Var};
 
 /// Evaluations at most, from nothing and from prices that are known to be good.
-const ROUNDS_MAX: usize = 60;
-const ROUNDS_NEAR_MAX: usize = 8;
+pub(in crate::plan) const ROUNDS_MAX: usize = 60;
+pub(in crate::plan) const ROUNDS_NEAR_MAX: usize = 8;
 
 /// Prices move on a grid of this many steps between the least and the most they can be.
 const GRID: i64 = 1 << 20;
@@ -112,6 +112,7 @@ pub(super) fn ascend<B: Backend, T: Clone>(
     search: &mut Search<'_, B>,
     market: &Market,
     start: Option<&[i64]>,
+    rounds: usize,
     target: i64,
     mut evaluate: impl FnMut(&mut Search<'_, B>, &[i64], i64) -> Result<Option<Evaluation<T>>, Error>,
 ) -> Result<Option<Priced<T>>, Error> {
@@ -123,7 +124,6 @@ pub(super) fn ascend<B: Backend, T: Clone>(
     }
     let mut planes = Planes::new(bounds(market, &free, start));
     let mut best: Option<Priced<T>> = None;
-    let rounds = if start.is_some() { ROUNDS_NEAR_MAX } else { ROUNDS_MAX };
     for _ in 0..rounds {
         let total: i64 = free.iter().map(|&j| prices[j] * signed(market.items[j].total)).sum();
         let Some(evaluation) = evaluate(search, &prices, total)? else { break };

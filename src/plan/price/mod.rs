@@ -20,7 +20,7 @@ use crate::plan::solver::Backend;
 use ascent::Evaluation;
 
 pub(super) use arrange::arranged;
-pub(super) use ascent::Priced;
+pub(super) use ascent::{Priced, ROUNDS_MAX, ROUNDS_NEAR_MAX};
 pub(super) use counts::{Answer, Walks};
 pub(super) use market::{Market, zones};
 pub(super) use runs::{Run, Walk, Walks as SingleRuns, affordable};
@@ -31,7 +31,7 @@ pub(super) fn single_runs<B: Backend>(
     market: &Market,
     target_units: u64,
 ) -> Result<Option<Priced<Walk>>, Error> {
-    ascent::ascend(search, market, None, market.scaled(target_units), |_, prices, _| {
+    ascent::ascend(search, market, None, ROUNDS_MAX, market.scaled(target_units), |_, prices, _| {
         let walk = runs::cheapest(market, prices);
         Ok(walk.map(|walk| Evaluation::Found {
             cost: walk.cost,
@@ -47,11 +47,12 @@ pub(super) fn counts<B: Backend>(
     market: &Market,
     walks: Walks,
     start: Option<&[i64]>,
+    rounds: usize,
     target_units: u64,
 ) -> Result<Option<Priced<Answer>>, Error> {
     let Some(segments) = segments::Segments::of(market) else { return Ok(None) };
     let target = market.scaled(target_units);
-    ascent::ascend(search, market, start, target, |search, prices, total| {
+    ascent::ascend(search, market, start, rounds, target, |search, prices, total| {
         counts::cheapest(search, market, &segments, walks, prices, target - total)
     })
 }

@@ -24,6 +24,8 @@ pub(super) struct Device {
     /// What it may require.
     pub limit_bytes: i64,
     pub reserve_bytes: i64,
+    /// The most weights and KV cache it may hold: of the only CPU, what a cap on spilled bytes allows.
+    pub held_max_bytes: i64,
     /// Staged in host memory whatever is there; zero on a GPU.
     pub host_staging_bytes: i64,
     /// Per class, the least and the most that may be here.
@@ -64,7 +66,9 @@ impl Held {
             self.staging_bytes = self.staging_bytes.max(class.facts.staging_bytes);
             self.cost += i128::from(n) * cost;
         }
-        (self.required_bytes(device) <= device.limit_bytes).then_some(self)
+        let held = self.weights_bytes + self.kv_bytes;
+        let fits = self.required_bytes(device) <= device.limit_bytes;
+        (fits && held <= device.held_max_bytes).then_some(self)
     }
 }
 
@@ -134,7 +138,11 @@ impl Terms<'_> {
         let loading = room - held.staging_bytes.max(facts.staging_bytes);
         let most = (device.bounds[class].1 - counts[class])
             .min(times(running, facts.weights_bytes + facts.kv_bytes))
-            .min(times(loading, facts.weights_bytes));
+            .min(times(loading, facts.weights_bytes))
+            .min(times(
+                device.held_max_bytes - held.weights_bytes - held.kv_bytes,
+                facts.weights_bytes + facts.kv_bytes,
+            ));
         if most < 1 {
             return NEVER;
         }

@@ -203,6 +203,7 @@ impl<'a> Terms<'a> {
         let device = Device {
             limit_bytes,
             reserve_bytes,
+            held_max_bytes: stage.held_max(index),
             host_staging_bytes: if cpu { small(stage.problem.host_staging_bytes) } else { 0 },
             bounds: narrowed.collect(),
             cost: (0..bounds.len()).map(cost).collect(),

@@ -25,8 +25,7 @@ impl Segments {
     /// `None` where hand-overs do not count, or some of the chain is not tracked.
     pub(super) fn of(terms: &Terms<'_>, work: &mut Work) -> Result<Option<Self>, Error> {
         let kinds = terms.kinds;
-        let on_chain: Vec<usize> =
-            kinds.homes().chain(terms.embedding).chain(terms.head).collect();
+        let on_chain: Vec<usize> = kinds.homes().chain(terms.embedding).chain(terms.head).collect();
         let all_tracked = on_chain.iter().all(|class| terms.tracked.contains(class));
         if terms.walk != Walk::Any || terms.hand_over == 0 || !all_tracked {
             return Ok(None);

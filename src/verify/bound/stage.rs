@@ -125,6 +125,13 @@ impl<'a> Stage<'a> {
         refuse_weight("no weight on the objective that is bounded", self.kind)
     }
 
+    /// Spilled bytes are all on the CPU, if there is only one.
+    pub(super) fn held_max(&self, device: usize) -> i64 {
+        let only = self.problem.cpus().eq([device]);
+        let caps = self.caps.iter().filter(|(kind, _)| only && *kind == ObjectiveKind::SpillBytes);
+        caps.map(|&(_, cap)| i64::try_from(cap).unwrap_or(i64::MAX)).min().unwrap_or(i64::MAX)
+    }
+
     /// Where a problem lets its components be.
     pub(super) fn bounds(&self) -> Bounds {
         let devices = 0..self.problem.devices.len();

@@ -30,7 +30,8 @@ fn check_case(seed: u64) -> Result<bool, String> {
         return if bound == best { Ok(true) } else { Err(format!("{bound:?} of {best:?}")) };
     }
     let claim = |bound: ObjectiveValue| {
-        let stages = vec![StageProof { kind, bound, cap: bound, zones: Vec::new(), proof: proof.clone() }];
+        let stages =
+            vec![StageProof { kind, bound, cap: bound, zones: Vec::new(), proof: proof.clone() }];
         prove(&problem, &Certificate { problem: String::new(), stages }).is_ok()
     };
     let ObjectiveValue::Ratio(ratio) = best else { unreachable!() };
