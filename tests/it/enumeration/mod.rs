@@ -11,6 +11,7 @@ use apportion::problem::{ObjectiveKind, ObjectiveValue, Problem};
 use apportion::units::Ratio;
 use rayon::prelude::*;
 
+use super::options;
 use crate::support::Random;
 use cases::random_problem;
 use costs::{Costs, costs, enumerate};
@@ -82,7 +83,7 @@ fn check_case(seed: u64, formulation: Formulation) -> Result<bool, String> {
         return Ok(false);
     }
     let Some(all) = enumerate(&problem) else { return Ok(false) };
-    let options = Options { formulation, node_limit: 20_000, ..Options::default() };
+    let options = Options { formulation, node_limit: 20_000, ..options() };
     let outcome = plan::solve(&problem, &options).map_err(|e| e.to_string())?;
     match outcome {
         Outcome::Solved(solved) => check_solved(&problem, &all, &solved)?,
@@ -136,7 +137,7 @@ fn formulations_agree_beyond_enumeration() {
             return Ok(false);
         }
         let answer = |formulation| {
-            let options = Options { formulation, node_limit: 3_000, ..Options::default() };
+            let options = Options { formulation, node_limit: 3_000, ..options() };
             plan::solve(&problem, &options).map_err(|e| e.to_string())
         };
         match (answer(Formulation::Counts)?, answer(Formulation::Textbook)?) {
