@@ -1,6 +1,7 @@
 //! How planning grows with the model and the machine: a table, and a picture with doubled axes.
 //!
-//! `cargo bench --bench growth` prints the table; `-- --svg FILE` also draws it. Models are catalogue
+//! `cargo bench --bench growth` prints the table; `-- --svg FILE` also draws it, and `-- --time-limit S` stops
+//! each solve sooner, for a trial. Models are catalogue
 //! configs with one number changed; the machine always has a third more than the model takes, so that every
 //! size is as tight as the others.
 
@@ -9,14 +10,14 @@ mod support;
 
 use std::error::Error;
 use std::fmt::Write;
-use std::path::Path;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use apportion::files::write_atomically;
 use apportion::hardware::Hardware;
 use apportion::memory::{Demand, Load};
 use apportion::model::{Model, catalogue};
-use apportion::plan::{Options, Outcome, Solved, solve};
+use apportion::plan::{LimitReached, Options, Outcome, Solved, solve};
 use apportion::problem::Problem;
 use apportion::quant::Scheme;
 use apportion::scenario::{Scenario, default_objectives};
@@ -24,16 +25,13 @@ use serde_json::json;
 
 use support::clock::{Timed, repeated};
 use support::machine;
-use support::plot::{Panel, Series, draw};
+use support::plot::{Panel, Point, Series, draw};
 use support::table::time;
 
 /// Whatever goes wrong ends the run: a table with holes would be misread.
 type Failure = Box<dyn Error>;
 
-/// What one solve may take: growth beyond it is not worth waiting for.
-const LIMIT: Duration = Duration::from_secs(120);
-
-/// Nearly every solve is over far sooner; a clock is looked at all the same.
+/// The median of so many counts.
 const RUNS: usize = 3;
 
 /// A model whose config can be stretched.
@@ -65,50 +63,62 @@ const BASES: [Base; 2] = [
 /// The shares of the devices, in turn: uneven, and the same mix for any number.
 const SHARES: [u64; 4] = [4, 3, 3, 2];
 
-fn main() -> Result<(), Failure> {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let benched = arguments.iter().any(|a| a == "--bench");
-    let own: Vec<&str> = arguments.iter().map(String::as_str).filter(|&a| a != "--bench").collect();
-    match own[..] {
-        [] if !benched => Ok(()), // `cargo test --all-targets` runs this too, and tests do not time.
-        [] => measure(None),
-        ["--svg", file] => measure(Some(Path::new(file))),
-        _ => Err(format!("expected nothing or `--svg FILE`, found {own:?}").into()),
-    }
+/// What the command line asks for.
+struct Wishes {
+    picture: Option<PathBuf>,
+    /// What one solve may take: growth beyond it is not worth waiting for.
+    limit: Duration,
 }
 
-fn measure(picture: Option<&Path>) -> Result<(), Failure> {
+fn main() -> Result<(), Failure> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    // `cargo test --all-targets` runs this too, and tests do not time.
+    if arguments.is_empty() { Ok(()) } else { measure(&wishes(&arguments)?) }
+}
+
+/// Cargo itself adds `--bench`.
+fn wishes(arguments: &[String]) -> Result<Wishes, Failure> {
+    let mut wishes = Wishes { picture: None, limit: Duration::from_secs(120) };
+    let own: Vec<&str> = arguments.iter().map(String::as_str).filter(|&a| a != "--bench").collect();
+    for pair in own.chunks(2) {
+        match *pair {
+            ["--svg", file] => wishes.picture = Some(file.into()),
+            ["--time-limit", seconds] => wishes.limit = Duration::from_secs(seconds.parse()?),
+            _ => return Err(format!("expected `--svg FILE` or `--time-limit S`: {own:?}").into()),
+        }
+    }
+    Ok(wishes)
+}
+
+fn measure(wishes: &Wishes) -> Result<(), Failure> {
     println!("{}\n", machine::line());
     println!("| what grows | instance | size | median time | nodes | outcome |");
     println!("|---|---|---|---|---|---|");
-    let mut panels = Vec::new();
-    for (what, sizes) in [
-        ("layers", &[(1, 2), (1, 1), (2, 1), (4, 1)][..]),
-        ("experts", &[(1, 4), (1, 2), (1, 1), (2, 1), (4, 1)]),
-    ] {
-        let mut series = Vec::new();
-        for base in &BASES {
-            let stretched = |&(up, down): &(u64, u64)| base.stretched(what, up, down);
-            let points: Result<Vec<_>, _> = sizes.iter().map(stretched).collect();
-            series.push(Series { name: base.name(), points: points? });
-        }
-        panels.push(Panel { what, series });
-    }
-    let devices = BASES.iter().map(|base| {
-        let points = [2, 4, 8, 16, 32, 64].map(|devices| base.on(devices));
-        let points: Result<Vec<_>, Failure> = points.into_iter().collect();
-        Ok(Series { name: base.name(), points: points? })
-    });
-    panels.push(Panel { what: "devices", series: devices.collect::<Result<_, Failure>>()? });
-    println!("\nFitted: time grows as a power of the size.\n");
+    let halves = [(1, 2), (1, 1), (2, 1), (4, 1)];
+    let quarters = [(1, 4), (1, 2), (1, 1), (2, 1), (4, 1)];
+    let panels = [
+        panel("layers", |base| base.stretched("layers", &halves, wishes.limit))?,
+        panel("experts", |base| base.stretched("experts", &quarters, wishes.limit))?,
+        panel("devices", |base| base.on(&[2, 4, 8, 16, 32, 64], wishes.limit))?,
+    ];
+    println!("\nFitted: time grows as this power of the size, as far as no clock ended it.\n");
     println!("| what grows | instance | exponent |\n|---|---|---|");
     for Panel { what, series } in &panels {
         for line in series {
-            println!("| {what} | {} | {:.2} |", line.name, line.exponent());
+            println!("| {what} | {} | {} |", line.name, line.exponent());
         }
     }
+    let picture = wishes.picture.as_deref();
     picture.map(|file| write_atomically(file, &draw(&panels))).transpose()?;
     Ok(())
+}
+
+fn panel(
+    what: &'static str,
+    points: impl Fn(&Base) -> Result<Vec<Point>, Failure>,
+) -> Result<Panel, Failure> {
+    let series = BASES.iter().map(|base| Ok(Series { name: base.name(), points: points(base)? }));
+    Ok(Panel { what, series: series.collect::<Result<_, Failure>>()? })
 }
 
 impl Base {
@@ -116,22 +126,33 @@ impl Base {
         format!("{} {}", self.model, self.scheme)
     }
 
-    /// With a config number multiplied by `up / down`.
-    fn stretched(&self, what: &str, up: u64, down: u64) -> Result<(f64, f64), Failure> {
+    /// With a config number multiplied by each `up / down`.
+    fn stretched(
+        &self,
+        what: &str,
+        by: &[(u64, u64)],
+        limit: Duration,
+    ) -> Result<Vec<Point>, Failure> {
         let key = if what == "layers" { self.layers } else { self.experts };
         let entry = catalogue().iter().find(|entry| entry.name == self.model);
         let entry = entry.ok_or("a model that is not in the catalogue")?;
-        let mut config = entry.config.clone();
-        let usual = config.get(key).and_then(serde_json::Value::as_u64).ok_or("a missing key")?;
-        let size = usual * up / down;
-        config.insert(key.to_owned(), json!(size));
-        let model = Model::from_facts(&entry.family, &config)?;
-        self.row(what, size, model, self.devices)
+        let usual = entry.config.get(key).and_then(serde_json::Value::as_u64);
+        let usual = usual.ok_or("a config without the key")?;
+        let point = |&(up, down): &(u64, u64)| {
+            let mut config = entry.config.clone();
+            config.insert(key.to_owned(), json!(usual * up / down));
+            let model = Model::from_facts(&entry.family, &config)?;
+            self.row(what, usual * up / down, &self.problem(model, self.devices)?, limit)
+        };
+        by.iter().map(point).collect()
     }
 
-    fn on(&self, devices: usize) -> Result<(f64, f64), Failure> {
-        let size = u64::try_from(devices)?;
-        self.row("devices", size, Model::from_catalogue(self.model)?, devices)
+    fn on(&self, numbers: &[usize], limit: Duration) -> Result<Vec<Point>, Failure> {
+        let point = |&devices: &usize| {
+            let problem = self.problem(Model::from_catalogue(self.model)?, devices)?;
+            self.row("devices", u64::try_from(devices)?, &problem, limit)
+        };
+        numbers.iter().map(point).collect()
     }
 
     /// Prints the row and returns its point.
@@ -139,25 +160,29 @@ impl Base {
         &self,
         what: &str,
         size: u64,
-        model: Model,
-        devices: usize,
-    ) -> Result<(f64, f64), Failure> {
-        let problem = self.problem(model, devices)?;
-        let timed = repeated(RUNS, || solved(&problem))?;
+        problem: &Problem,
+        limit: Duration,
+    ) -> Result<Point, Failure> {
+        let timed = repeated(RUNS, || solved(problem, limit))?;
         let Timed { median, result, .. } = &timed;
         let mut outcome = String::new();
         for stage in &result.stages {
             write!(outcome, "{} gap {:.1e}; ", stage.kind.name(), stage.gap())?;
         }
+        let status = match result.limit {
+            None => "optimal".to_owned(),
+            Some(limit) => format!("feasible, limit: {}", format!("{limit:?}").to_lowercase()),
+        };
         println!(
-            "| {what} | {} on {devices} GPUs | {size} | {} | {} | {}{} |",
+            "| {what} | {} on {} GPUs | {size} | {} | {} | {outcome}{status} |",
             self.name(),
+            problem.devices.len(),
             time(*median),
             result.solver.nodes,
-            outcome,
-            if result.limit.is_none() { "optimal" } else { "feasible" },
         );
-        Ok((f64::from(u32::try_from(size)?), median.as_secs_f64()))
+        let size = f64::from(u32::try_from(size)?);
+        let stopped = result.limit == Some(LimitReached::Time);
+        Ok(Point { size, seconds: median.as_secs_f64(), stopped })
     }
 
     /// On so many uneven GPUs with a third more than what is to be placed.
@@ -185,8 +210,8 @@ impl Base {
     }
 }
 
-fn solved(problem: &Problem) -> Result<Solved, Failure> {
-    let options = Options { time_limit: Some(LIMIT), ..Options::default() };
+fn solved(problem: &Problem, limit: Duration) -> Result<Solved, Failure> {
+    let options = Options { time_limit: Some(limit), ..Options::default() };
     match solve(problem, &options)? {
         Outcome::Solved(solved) => Ok(solved),
         other => Err(format!("no placement: {other:?}").into()),

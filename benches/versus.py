@@ -15,6 +15,8 @@ exit status is 1.
 
 import argparse
 import dataclasses
+import importlib.metadata
+import itertools
 import json
 import math
 import os
@@ -42,9 +44,8 @@ class Instance:
     cpu: int | None = None
 
     def __str__(self):
-        first, *rest = self.gpus
-        even = all(size == first for size in rest)
-        sizes = f"{len(self.gpus)}x{first}" if even else "+".join(map(str, self.gpus))
+        runs = [(size, len(list(same))) for size, same in itertools.groupby(self.gpus)]
+        sizes = "+".join(f"{count}x{size}" if count > 1 else f"{size}" for size, count in runs)
         host = "" if self.cpu is None else f" + cpu {self.cpu}"
         return f"{self.model} {self.quant} on {sizes}{host} GiB"
 
@@ -456,21 +457,27 @@ class Ratios:
         self.all = {}
 
     def add(self, gpus, title, stage, ours, answer, limit):
+        """`ours` is None where we have not proven the stage: then there is no ratio at the same gap."""
         group = "two GPUs" if gpus == 2 else "three GPUs and more"
-        entry = self.all.setdefault((group, title, stage), ([], []))
+        entry = self.all.setdefault((group, title, stage), ([], [], []))
         if "failed" in answer or answer["infeasible"]:
+            return
+        if ours is None:
+            entry[2].append(answer["proven"])
             return
         if answer["proven"]:
             entry[0].append(answer["seconds"] / ours)
         entry[1].append((answer["seconds"] if answer["proven"] else limit) / ours)
 
     def lines(self):
-        yield "| devices | solver and program | stage | finished | times ours | with the limit for the rest |"
-        yield "|---|---|---|---|---|---|"
-        for (group, title, stage), (finished, all_of_them) in sorted(self.all.items()):
-            mean = lambda r: f"{statistics.geometric_mean(r):.3g}" if r else "-"
-            counts = f"{len(finished)} of {len(all_of_them)}"
-            yield f"| {group} | {title} | {stage} | {counts} | {mean(finished)} | {mean(all_of_them)} |"
+        head = ["devices", "solver and program", "stage", "finished where we did", "times ours"]
+        head += ["with the limit for the rest", "finished where we did not"]
+        yield "| " + " | ".join(head) + " |"
+        yield "|---" * len(head) + "|"
+        for key, (finished, everyone, alone) in sorted(self.all.items()):
+            means = [f"{statistics.geometric_mean(r):.3g}" if r else "-" for r in (finished, everyone)]
+            counts = f"{len(finished)} of {len(everyone)}"
+            yield "| " + " | ".join([*key, counts, *means, f"{sum(alone)} of {len(alone)}"]) + " |"
 
 
 def rows(instance, arguments, ratios):
@@ -486,8 +493,8 @@ def rows(instance, arguments, ratios):
             ours = run_ours(arguments.apportion, [*base, *asked], arguments.runs)
             stage = whole.objectives[index]
             gap = GAP.get(stage["name"], 0.0)
-            proven = "" if stage["gap"] <= gap else ", open"
-            cells = [str(instance), stage["name"], shown(ours.seconds) + proven]
+            proven = stage["gap"] <= gap
+            cells = [str(instance), stage["name"], shown(ours.seconds) + ("" if proven else ", open")]
             cells += [number(stage["optimum"]), number(stage["bound"]), f"{ours.mebibytes:.0f}"]
             wrong = False
             for title, worker, formulation in COLUMNS:
@@ -503,17 +510,15 @@ def rows(instance, arguments, ratios):
                     o["name"] == "traffic" for o in whole.objectives[:index]
                 )
                 wrong |= contradicts(stage, answer, formulation, relaxed)
-                ratios.add(
-                    len(instance.gpus), title, stage["name"], ours.seconds, answer, arguments.time_limit
-                )
+                seconds = ours.seconds if proven else None
+                limit = arguments.time_limit
+                ratios.add(len(instance.gpus), title, stage["name"], seconds, answer, limit)
                 cells.append(cell(answer, arguments.time_limit))
             yield "| " + " | ".join([*cells, "**CONTRADICTION**" if wrong else "yes"]) + " |", wrong
 
 
 def machine(arguments):
-    import highspy
-    import ortools
-
+    highs, ortools = map(importlib.metadata.version, ("highspy", "ortools"))
     processor = platform.processor() or platform.machine()
     try:
         with open("/proc/cpuinfo") as file:
@@ -526,15 +531,15 @@ def machine(arguments):
     threads = f"{arguments.threads} thread{'s' if arguments.threads > 1 else ''}"
     return (
         f"{os.cpu_count()} cores, {processor}, {platform.system()}{load}; {version.stdout.strip()} on one"
-        f" thread; HiGHS {highspy.Highs().version()} and CP-SAT {ortools.__version__} on {threads} each;"
+        f" thread; HiGHS {highs} and CP-SAT {ortools} on {threads} each;"
         f" limit {arguments.time_limit:g} s a program; gap 1e-4 for a peak, 0 otherwise"
     )
 
 
 def table(arguments):
-    chosen = [i for i in instances() if arguments.only in str(i)]
+    chosen = [i for i in instances() if any(part in str(i) for part in arguments.only)]
     if not chosen:
-        raise SystemExit(f"no instance contains `{arguments.only}`")
+        raise SystemExit(f"no instance contains any of {arguments.only}; --list prints them")
     print(machine(arguments) + "\n")
     titles = [title for title, _, _ in COLUMNS]
     head = ["instance", "stage", "ours", "value", "bound", "MiB", *titles, "agree"]
@@ -544,7 +549,7 @@ def table(arguments):
         for line, contradiction in rows(instance, arguments, ratios):
             wrong |= contradiction
             print(line, flush=True)
-    print("\nGeometric means of their time over ours:\n")
+    print("\nGeometric means of their time over ours, where we prove the stage:\n")
     print("\n".join(ratios.lines()))
     return wrong
 
@@ -552,7 +557,7 @@ def table(arguments):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--apportion", default="target/release/apportion", help="the program")
-    parser.add_argument("--only", default="", help="instances whose name contains this")
+    parser.add_argument("--only", nargs="*", default=[""], help="instances whose name contains one of these")
     parser.add_argument("--time-limit", type=float, default=300.0, help="seconds a program")
     parser.add_argument("--threads", type=int, default=1, help="of the others, each")
     parser.add_argument("--runs", type=int, default=5, help="of ours; the median counts")

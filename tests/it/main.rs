@@ -23,6 +23,8 @@ mod gguf_models;
 mod grids;
 /// Who may know whom, and how long things may be.
 mod layers;
+/// LP files for other solvers.
+mod lp;
 /// Quantizations mixed by hand.
 mod mixes;
 /// What must be so whichever solver is asked, with HiGHS.
