@@ -7,18 +7,18 @@
 mod support;
 
 use std::error::Error;
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use apportion::files::{make_folder, write_atomically};
 use apportion::memory::{Demand, Load};
 use apportion::model::{Model, catalogue};
-use apportion::plan::{Formulation, Options, Outcome, Program, Solved, StageReport};
-use apportion::plan::{counting_program, solve, textbook_program};
-use apportion::problem::{ObjectiveKind, ObjectiveValue, Problem};
+use apportion::plan::solver::SolverKind;
+use apportion::plan::{Formulation, Options, Outcome, Solved, StageReport, solve};
+use apportion::problem::{ObjectiveKind, Problem};
 use apportion::quant::Scheme;
-use apportion::units::Ratio;
+use apportion::report::lp::lp_file;
 use apportion::verify::verify;
 
 use support::clock::{Timed, once, repeated};
@@ -161,6 +161,7 @@ fn against_the_textbook(instance: &Instance) -> Result<[Row; 2], Failure> {
 fn textbook_options() -> Options {
     Options {
         formulation: Formulation::Textbook,
+        solver: SolverKind::Microlp,
         node_limit: u64::MAX,
         time_limit: Some(TEXTBOOK_LIMIT),
     }
@@ -258,49 +259,22 @@ fn build_all() -> Result<usize, Failure> {
     Ok(components)
 }
 
-/// The peak as counts for every instance; both stages as the textbook has them where that is a size other
-/// solvers can be asked for.
+/// Every stage as counts, and as the textbook has it where that is a size other solvers can be asked for.
 fn write_programs(folder: &Path) -> Result<(), Failure> {
-    fs::create_dir_all(folder)?;
+    make_folder(folder)?;
     for instance in [&TWO].into_iter().chain(&THREE).chain(&FOUR).chain(&EIGHT) {
         let problem = instance.problem()?;
         let solved = solved(&problem, &Options::default())?;
-        let [peak, traffic] = &solved.stages[..] else {
-            return Err("two objectives expected".into());
-        };
-        let write = |name: &str, stage: &StageReport, program: &Program| {
-            let path = folder.join(format!("{}.{name}.lp", instance.file_stem()));
-            println!("{}", path.display());
-            fs::write(path, format!("{}{program}", claim(&problem, stage)))
-        };
-        write("peak.counts", peak, &counting_program(&problem, peak.kind)?)?;
-        if instance.gpus.len() <= TEXTBOOK_GPUS_MAX {
-            write("peak.textbook", peak, &textbook_program(&problem, peak.kind)?)?;
-            let capped = capped(&problem, peak);
-            write("traffic.textbook", traffic, &textbook_program(&capped, traffic.kind)?)?;
+        let textbook = instance.gpus.len() <= TEXTBOOK_GPUS_MAX;
+        let textbook = textbook.then_some((Formulation::Textbook, "textbook"));
+        for (formulation, how) in [(Formulation::Counts, "counts")].into_iter().chain(textbook) {
+            for index in 0..solved.stages.len() {
+                let file = lp_file(&problem, formulation, &solved.stages, index)?;
+                let path = folder.join(format!("{}.{how}.{}", instance.file_stem(), file.name));
+                println!("{}", path.display());
+                write_atomically(&path, &file.text)?;
+            }
         }
     }
     Ok(())
-}
-
-/// What this planner says of the program, in its units: a comment that `highs.py` holds against its own
-/// answer.
-fn claim(problem: &Problem, stage: &StageReport) -> String {
-    let unit = match stage.kind {
-        ObjectiveKind::Traffic => Ratio::new(problem.traffic_denominator, 1).as_f64(),
-        _ => 1.0,
-    };
-    let in_units = |value: ObjectiveValue| value.as_f64() * unit;
-    format!("\\ apportion {} {}\n", in_units(stage.optimum), in_units(stage.bound))
-}
-
-/// The peak's cap as capacities, which is what the traffic stage works under.
-fn capped(problem: &Problem, peak: &StageReport) -> Problem {
-    let mut capped = problem.clone();
-    if let ObjectiveValue::Ratio(cap) = peak.cap {
-        for device in &mut capped.devices {
-            device.capacity_bytes = device.capacity_bytes.min(cap.floor_of(device.capacity_bytes));
-        }
-    }
-    capped
 }

@@ -151,6 +151,18 @@ pub fn check_target(path: &Path) -> Result<(), Error> {
     }
 }
 
+/// Makes sure that there is a folder at `path`, for before a long computation whose results go there.
+///
+/// # Errors
+/// Something else at `path`, or a folder around it where nothing may be made.
+pub fn make_folder(path: &Path) -> Result<(), Error> {
+    let refuse = || Error::new("make the folder").object(path.display().to_string());
+    if path.exists() && !path.is_dir() {
+        return Err(refuse().expected("a folder, or nothing yet").found("a file"));
+    }
+    fs::create_dir_all(path).map_err(|error| refuse().found(io_reason(&error)))
+}
+
 /// Follows a symbolic link, so that it stays one, and refuses to replace what is not a plain file.
 fn resolve_target(path: &Path) -> Result<PathBuf, String> {
     match fs::metadata(path) {
@@ -208,6 +220,18 @@ mod tests {
         assert!(write_atomically(folder.path(), "x").is_err());
         assert!(write_atomically(&folder.path().join("none/map.yaml"), "x").is_err());
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_folder_is_made_where_there_is_none_and_never_over_a_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a/b");
+        make_folder(&path).unwrap();
+        make_folder(&path).unwrap();
+        assert!(path.is_dir());
+        fs::write(path.join("file"), "x").unwrap();
+        assert!(make_folder(&path.join("file")).is_err());
+        assert!(make_folder(&path.join("file/c")).is_err());
     }
 
     #[test]

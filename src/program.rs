@@ -1,9 +1,9 @@
 //! An integer program in exact numbers: named variables, named rows, one linear objective to minimise.
 //!
 //! It is a value. Formulations build it, a [`solver`](crate::plan::solver) solves it, and its `Display` is the
-//! CPLEX LP format that any other solver reads. No solver type and no floating point occurs in it.
+//! LP format that any other solver reads. No solver type and no floating point occurs in it.
 
-use std::fmt;
+mod lp;
 
 /// A variable of a [`Program`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,7 +28,7 @@ pub enum Sense {
 /// What is known of a variable beforehand.
 #[derive(Clone, Debug)]
 pub struct Variable {
-    /// Readable and unique, without spaces.
+    /// Readable and unique.
     pub name: String,
     /// Smallest value.
     pub lower: i32,
@@ -121,71 +121,4 @@ pub(crate) fn merged(mut terms: Vec<(Var, i64)>) -> Vec<(Var, i64)> {
     }
     out.retain(|&(_, coefficient)| coefficient != 0);
     out
-}
-
-impl fmt::Display for Program {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "\\ objective constant {}", self.objective_constant)?;
-        write!(f, "Minimize\n objective:")?;
-        self.write_terms(f, &self.objective)?;
-        writeln!(f, "\nSubject To")?;
-        for row in &self.rows {
-            write!(f, " {}:", row.name)?;
-            self.write_terms(f, &row.terms)?;
-            let sense = if row.sense == Sense::Le { "<=" } else { "=" };
-            writeln!(f, " {sense} {}", row.rhs)?;
-        }
-        writeln!(f, "Bounds")?;
-        for v in &self.variables {
-            match v.upper {
-                Some(upper) => writeln!(f, " {} <= {} <= {upper}", v.lower, v.name)?,
-                None => writeln!(f, " {} >= {}", v.name, v.lower)?,
-            }
-        }
-        writeln!(f, "General")?;
-        for v in self.variables.iter().filter(|v| v.integer) {
-            writeln!(f, " {}", v.name)?;
-        }
-        writeln!(f, "End")
-    }
-}
-
-impl Program {
-    fn write_terms(&self, f: &mut fmt::Formatter<'_>, terms: &[(Var, i64)]) -> fmt::Result {
-        if terms.is_empty() {
-            // The format wants at least one term.
-            return self.variables.first().map_or(Ok(()), |v| write!(f, " 0 {}", v.name));
-        }
-        for (index, (var, coefficient)) in terms.iter().enumerate() {
-            let sign = if *coefficient < 0 { "-" } else { "+" };
-            // Long lines are legal but some readers cut them.
-            let lead = if index > 0 && index % 12 == 0 { "\n  " } else { " " };
-            write!(
-                f,
-                "{lead}{sign} {} {}",
-                coefficient.unsigned_abs(),
-                self.variables[var.0].name
-            )?;
-        }
-        Ok(())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn prints_as_an_lp_file() {
-        let mut program = Program::default();
-        let x = program.integer("x".to_owned(), 3);
-        let y = program.continuous("y".to_owned(), None);
-        program.at_most("c1".to_owned(), vec![(x, 2), (y, -1), (x, 1)], 5);
-        program.objective = vec![(y, 1)];
-        assert_eq!(
-            program.to_string(),
-            "\\ objective constant 0\nMinimize\n objective: + 1 y\nSubject To\n \
-             c1: + 3 x - 1 y <= 5\nBounds\n 0 <= x <= 3\n y >= 0\nGeneral\n x\nEnd\n"
-        );
-    }
 }

@@ -3,5 +3,6 @@
 pub mod clock;
 pub mod instance;
 pub mod machine;
+pub mod plot;
 pub mod sparse;
 pub mod table;

@@ -103,6 +103,13 @@ pub struct SolveArgs {
     /// Write proofs of the bounds to this file, for `apportion check --certificate`
     #[arg(long, value_name = "FILE", help_heading = "Output")]
     pub certificate: Option<PathBuf>,
+    /// Write the integer program of every stage, under the caps it had, to this folder as LP files:
+    /// `1-peak_utilization.lp` and so on
+    #[arg(long, value_name = "DIR", help_heading = "Output")]
+    pub write_lp: Option<PathBuf>,
+    /// How the programs in LP files are stated [default: as --formulation says]
+    #[arg(long, value_enum, value_name = "HOW", requires = "write_lp", help_heading = "Output")]
+    pub lp_formulation: Option<FormulationArg>,
     #[command(flatten)]
     pub output: OutputArgs,
 }
@@ -352,6 +359,9 @@ pub struct EffortArgs {
     /// How the integer program is stated
     #[arg(long, value_enum, default_value_t = FormulationArg::Counts)]
     pub formulation: FormulationArg,
+    /// What solves it: microlp, which is built in, or highs, in a build with that feature
+    #[arg(long, value_name = "NAME", default_value = "microlp")]
+    pub solver: String,
     /// Branch-and-bound nodes each integer program may use; fewer beyond six devices
     #[arg(
         long,

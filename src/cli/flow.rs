@@ -11,6 +11,7 @@ use apportion::hardware::Hardware;
 use apportion::memory::{KvType, Load, Staging};
 use apportion::model::{ComponentId, Model};
 use apportion::placement::Record;
+use apportion::plan::solver::SolverKind;
 use apportion::plan::{self, Formulation, Options};
 use apportion::problem::Problem;
 use apportion::quant::{Override, Scheme, from_config};
@@ -206,13 +207,19 @@ fn current(path: &Path, model: &Model) -> Result<Current, Error> {
 /// Reads how hard to try.
 pub fn options(args: &EffortArgs) -> Result<Options, Error> {
     Ok(Options {
-        formulation: match args.formulation {
-            FormulationArg::Counts => Formulation::Counts,
-            FormulationArg::Textbook => Formulation::Textbook,
-        },
+        formulation: formulation(args.formulation),
+        solver: SolverKind::parse(&args.solver).map_err(|error| error.place("--solver"))?,
         node_limit: args.node_limit,
         time_limit: args.time_limit.as_deref().map(parse_time_limit).transpose()?,
     })
+}
+
+/// The library's word for it.
+pub fn formulation(arg: FormulationArg) -> Formulation {
+    match arg {
+        FormulationArg::Counts => Formulation::Counts,
+        FormulationArg::Textbook => Formulation::Textbook,
+    }
 }
 
 fn parse_time_limit(text: &str) -> Result<Duration, Error> {

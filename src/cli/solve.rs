@@ -3,10 +3,11 @@
 use std::path::Path;
 
 use apportion::error::Error;
-use apportion::files::{check_target, write_atomically};
+use apportion::files::{check_target, make_folder, write_atomically};
 use apportion::placement::Record;
-use apportion::plan::{LimitReached, Options, certify};
-use apportion::report::{self, Solution, json};
+use apportion::plan::{LimitReached, Options, StageReport, certify};
+use apportion::problem::Problem;
+use apportion::report::{self, Solution, json, lp};
 use apportion::scenario::{Scenario, fingerprint};
 
 use super::args::SolveArgs;
@@ -19,12 +20,18 @@ pub fn run(args: &SolveArgs) -> Result<Answer, Error> {
     let options = flow::options(&args.question.effort)?;
     args.output_file.as_deref().map(check_target).transpose()?;
     args.certificate.as_deref().map(check_target).transpose()?;
+    args.write_lp.as_deref().map(make_folder).transpose()?;
     flow::on_threads(args.question.effort.threads, || solve(args, &scenario, &options))
 }
 
 fn solve(args: &SolveArgs, scenario: &Scenario, options: &Options) -> Result<Answer, Error> {
     let Asked { problem, found, elapsed } = flow::ask(scenario, options)?;
     let json = args.output.json;
+    let stages = match &found {
+        Found::Placed(solved, _) => solved.stages.as_slice(),
+        Found::Infeasible(_) | Found::Unknown(_) => &[],
+    };
+    write_programs(args, &problem, stages)?;
     match found {
         Found::Placed(mut solved, measured) => {
             if let Some(path) = &args.certificate {
@@ -67,6 +74,21 @@ pub fn write(solution: &Solution<'_>, path: Option<&Path>) -> Result<(), Error> 
     let Some(path) = path else { return Ok(()) };
     let Solution { scenario, problem, solved, measured, .. } = *solution;
     write_atomically(path, &Record::of(scenario, problem, solved, measured).to_yaml())
+}
+
+/// Writes the programs as LP files, if they are wanted; one at a time, because they may be large.
+fn write_programs(
+    args: &SolveArgs,
+    problem: &Problem,
+    stages: &[StageReport],
+) -> Result<(), Error> {
+    let Some(folder) = &args.write_lp else { return Ok(()) };
+    let how = args.lp_formulation.unwrap_or(args.question.effort.formulation);
+    for index in 0..lp::lp_stages(problem, stages) {
+        let file = lp::lp_file(problem, flow::formulation(how), stages, index)?;
+        write_atomically(&folder.join(file.name), &file.text)?;
+    }
+    Ok(())
 }
 
 /// Neither a placement nor a proof that there is none.

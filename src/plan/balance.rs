@@ -69,7 +69,7 @@ pub(super) fn balance(
         best = improved;
     }
     if movable == Movable::Everything && level.peak(&best) > target {
-        best = level.spread(best, target);
+        best = level.spread(&best, target);
     }
     *solution = best.solution;
 }
@@ -112,7 +112,7 @@ impl Level {
     }
 
     /// Brings all GPUs below one level, at the target or as little above it as works, in a few orders.
-    fn spread(&self, start: Fill, target: f64) -> Fill {
+    fn spread(&self, start: &Fill, target: f64) -> Fill {
         let mut best = start.clone();
         for turn in 0..self.gpus.len() {
             let mut gpus = self.gpus.clone();

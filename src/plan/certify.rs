@@ -74,13 +74,12 @@ impl Attempt<'_> {
                 return self.traffic(stage, caps, options);
             }
             ObjectiveKind::SpillBytes => {
-                let weights = vec![(ObjectiveKind::SpillBytes, 1)];
-                self.by_bytes(weights);
+                self.by_bytes(&[(ObjectiveKind::SpillBytes, 1)]);
             }
             ObjectiveKind::DevicesUsed => {
                 let capacity = self.problem.devices.iter().map(|d| d.capacity_bytes).max();
                 let capacity = i64::try_from(capacity.unwrap_or(1)).unwrap_or(i64::MAX);
-                self.by_bytes(vec![(ObjectiveKind::DevicesUsed, capacity)]);
+                self.by_bytes(&[(ObjectiveKind::DevicesUsed, capacity)]);
             }
             ObjectiveKind::Traffic | ObjectiveKind::Migration => {}
         }
@@ -111,7 +110,7 @@ impl Attempt<'_> {
             .iter()
             .any(|earlier| earlier.kind == ObjectiveKind::SpillBytes);
         let weights = if spilled { vec![(ObjectiveKind::SpillBytes, 1)] } else { Vec::new() };
-        if self.by_bytes(weights.clone()) {
+        if self.by_bytes(&weights) {
             return;
         }
         let ObjectiveValue::Ratio(bound) = stage.bound else { return };
@@ -123,7 +122,7 @@ impl Attempt<'_> {
         let (mut proven, mut open) = (0_u64, 1_u64 << HALVINGS);
         while open - proven > 1 {
             let middle = proven.midpoint(open);
-            let works = self.bytes(weights.clone(), true);
+            let works = self.bytes(&weights, true);
             if self.confirmed(grid(middle), Vec::new(), works) {
                 proven = middle;
             } else {
@@ -143,16 +142,16 @@ impl Attempt<'_> {
     }
 
     /// Tries every component at the price of its bytes, items in parts first, which is quick to check.
-    fn by_bytes(&mut self, weights: Vec<(ObjectiveKind, i64)>) -> bool {
+    fn by_bytes(&mut self, weights: &[(ObjectiveKind, i64)]) -> bool {
         let bound = self.certificate.stages[self.index].bound;
         [true, false].into_iter().any(|parts| {
-            let proof = self.bytes(weights.clone(), parts);
+            let proof = self.bytes(weights, parts);
             self.confirmed(bound, Vec::new(), proof)
         })
     }
 
-    fn bytes(&self, weights: Vec<(ObjectiveKind, i64)>, parts: bool) -> Proof {
-        let mut prices = Prices { weights, ..Prices::default() };
+    fn bytes(&self, weights: &[(ObjectiveKind, i64)], parts: bool) -> Proof {
+        let mut prices = Prices { weights: weights.to_vec(), ..Prices::default() };
         let price = |bytes: u64| i64::try_from(bytes).unwrap_or(i64::MAX);
         for unit in self.classes.ends() {
             if let Some(id) = self.leader(&unit.components) {
@@ -201,9 +200,10 @@ impl Attempt<'_> {
         let mut search = Search::new(self.problem, self.classes, &Microlp, options);
         for zones in [Vec::new(), price::zones(self.classes)] {
             let market = Market::of(self.problem, self.classes, caps, &zones);
-            let runs = match price::affordable(&market) {
-                true => price::single_runs(&mut search, &market, target)?,
-                false => None,
+            let runs = if price::affordable(&market) {
+                price::single_runs(&mut search, &market, target)?
+            } else {
+                None
             };
             let start = runs.as_ref().map(|runs| runs.prices.clone());
             let any = price::counts(

@@ -90,10 +90,10 @@ pub(super) fn search<B: Backend>(
         incomplete: false,
     };
     let devices = chain.search.problem.devices.len();
-    if devices > DEVICES_FEW {
-        if let Some(known) = priced::search(&mut chain)? {
-            return chain.walked(known.runs_complete);
-        }
+    if devices > DEVICES_FEW
+        && let Some(known) = priced::search(&mut chain)?
+    {
+        return chain.walked(known.runs_complete);
     }
     let runs_complete = chain.runs_by_pressure()?;
     chain.walked(runs_complete)?;

@@ -31,6 +31,7 @@ mod value;
 
 pub use crate::program::{Program, Row, Sense, Var, Variable};
 pub use certify::certify;
+pub use formulation::stage_program;
 pub use outcome::{
     Formulation, Infeasibility, LimitReached, Options, Outcome, Shortfall, Solved, SolverReport,
     StageReport,
@@ -42,11 +43,8 @@ use crate::program;
 use crate::verify::verify;
 use caps::Caps;
 use classes::Classes;
-use formulation::Goal;
-use formulation::counts::{Counts, Homes};
-use formulation::textbook::Textbook;
 use search::{Candidate, Search};
-use solver::{Backend, Microlp};
+use solver::Backend;
 
 /// Finds the placement that is lexicographically best in the problem's objectives, with proofs.
 ///
@@ -55,10 +53,10 @@ use solver::{Backend, Microlp};
 /// # Errors
 /// A malformed problem, or a defect of the solver. Infeasible and unknown are answers.
 pub fn solve(problem: &Problem, options: &Options) -> Result<Outcome, Error> {
-    solve_with(problem, options, &Microlp)
+    solve_with(problem, options, &options.solver)
 }
 
-/// [`solve`] with another solver of integer programs.
+/// [`solve`] with a solver of the caller's; that of the options is not asked.
 ///
 /// # Errors
 /// As [`solve`].
@@ -129,7 +127,7 @@ fn confirm(problem: &Problem, solved: &Solved) -> Result<(), Error> {
 /// As [`solve`].
 pub fn is_feasible(problem: &Problem, options: &Options) -> Result<Option<bool>, Error> {
     let classes = Classes::of(problem)?;
-    let mut search = Search::new(problem, &classes, &Microlp, options);
+    let mut search = Search::new(problem, &classes, &options.solver, options);
     infeasible::placement_exists(&mut search)
 }
 
@@ -140,30 +138,8 @@ pub fn is_feasible(problem: &Problem, options: &Options) -> Result<Option<bool>,
 /// As [`solve`].
 pub fn shortfalls(problem: &Problem, options: &Options) -> Result<Vec<Shortfall>, Error> {
     let classes = Classes::of(problem)?;
-    let mut search = Search::new(problem, &classes, &Microlp, options);
+    let mut search = Search::new(problem, &classes, &options.solver, options);
     infeasible::shortfalls(&mut search)
-}
-
-/// The textbook program of one objective under the capacities alone, e.g. to hand to another solver.
-///
-/// # Errors
-/// A malformed problem.
-pub fn textbook_program(problem: &Problem, kind: ObjectiveKind) -> Result<Program, Error> {
-    let classes = Classes::of(problem)?;
-    let caps = Caps::of(problem);
-    Ok(Textbook::state(problem, &classes, &caps, Goal::Objective(kind)).program)
-}
-
-/// The counting program of one objective under the capacities alone.
-///
-/// # Errors
-/// A malformed problem.
-pub fn counting_program(problem: &Problem, kind: ObjectiveKind) -> Result<Program, Error> {
-    let classes = Classes::of(problem)?;
-    let caps = Caps::of(problem);
-    let goal = Goal::Objective(kind);
-    let forced = presolve::forced(problem, &classes, &caps);
-    Ok(Counts::state(problem, &classes, &caps, goal, Homes::Free, &forced).program)
 }
 
 fn report(

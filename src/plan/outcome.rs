@@ -1,5 +1,6 @@
 //! What planning can answer, saying no more than is known.
 
+use super::solver::SolverKind;
 use crate::problem::{ObjectiveKind, ObjectiveValue, Placement};
 use crate::units::Ratio;
 
@@ -21,6 +22,8 @@ pub const NODE_LIMIT: u64 = 10_000;
 pub struct Options {
     /// Which formulation states the program.
     pub formulation: Formulation,
+    /// What solves it.
+    pub solver: SolverKind,
     /// Branch-and-bound nodes each integer program may use; beyond six devices fewer, by the square of
     /// their number, because each costs more and more programs need all they get.
     pub node_limit: u64,
@@ -30,7 +33,12 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { formulation: Formulation::Counts, node_limit: NODE_LIMIT, time_limit: None }
+        Self {
+            formulation: Formulation::Counts,
+            solver: SolverKind::default(),
+            node_limit: NODE_LIMIT,
+            time_limit: None,
+        }
     }
 }
 

@@ -77,7 +77,7 @@ impl Spread<'_> {
                 for count in first.range(MOVED_BY_TWO) {
                     best.complete(&[(first, count)], second);
                 }
-                for third in movable[..a.min(b)].iter() {
+                for third in &movable[..a.min(b)] {
                     for i in first.range(MOVED_BY_THREE) {
                         for j in third.range(MOVED_BY_THREE) {
                             best.complete(&[(first, i), (third, j)], second);
@@ -113,8 +113,8 @@ struct Closest {
 impl Closest {
     /// Adds as many of `last` to `moves` as it takes to reach the excess, and keeps that if it is closer.
     fn complete(&mut self, moves: &[(&Movable, i64)], last: &Movable) {
-        let moved: f64 = moves.iter().map(|(m, count)| m.bytes * to_f64(*count)).sum();
-        let missing = (self.excess - moved) / last.bytes;
+        let so_far: f64 = moves.iter().map(|(m, count)| m.bytes * to_f64(*count)).sum();
+        let missing = (self.excess - so_far) / last.bytes;
         let count = if missing > 0.0 {
             signed_floor(missing) + i64::from(missing.fract() > 0.0)
         } else {
@@ -123,7 +123,7 @@ impl Closest {
         if count < last.least || count > last.most {
             return;
         }
-        let bytes = moved + last.bytes * to_f64(count);
+        let bytes = so_far + last.bytes * to_f64(count);
         let closer = self.found.as_ref().is_none_or(|(_, known)| bytes < *known);
         if bytes >= self.excess && closer {
             let mut moves: Moves = moves.iter().map(|(m, count)| (m.kind, *count)).collect();

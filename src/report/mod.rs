@@ -10,6 +10,7 @@ pub mod fit;
 mod infeasible;
 mod inspect;
 pub mod json;
+pub mod lp;
 mod map;
 mod reconciliation;
 mod remedy;

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use apportion::objective::{ALL, law};
-use apportion::plan::{counting_program, textbook_program};
+use apportion::plan::{Formulation, stage_program};
 use apportion::problem::{Problem, Sends};
 use apportion::verify::Violation;
 
@@ -36,12 +36,12 @@ fn every_row_of_the_counting_programs_is_on_the_page_and_the_other_way_round() {
     let company = Problem { sends, ..problem.clone() };
     let mut stated = BTreeSet::new();
     for (kind, problem) in ALL.into_iter().flat_map(|kind| [(kind, &problem), (kind, &company)]) {
-        let program = counting_program(problem, kind).unwrap();
+        let program = stage_program(problem, Formulation::Counts, &[], kind).unwrap();
         let name = |name: &str| {
             name.split('_').next().unwrap().trim_end_matches(char::is_numeric).to_owned()
         };
         stated.extend(program.rows.iter().map(|row| name(&row.name)));
-        assert!(!textbook_program(problem, kind).unwrap().rows.is_empty());
+        assert!(!stage_program(problem, Formulation::Textbook, &[], kind).unwrap().rows.is_empty());
     }
     let page: BTreeSet<String> =
         rows().flat_map(|line| words(line, 0)).map(str::to_owned).collect();

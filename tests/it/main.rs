@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests may panic like the tests themselves")]
 
 mod accelerate;
-/// A solver from outside the crate can take the place of the embedded one.
+/// What every solver owes, and that one from outside the crate can take the place of the embedded one.
 mod backend;
 mod baselines;
 /// The real binary in a folder of its own.
@@ -16,8 +16,6 @@ mod checkpoint;
 mod cli;
 /// The page on the mathematics describes the programs there are.
 mod documentation;
-/// The planner agrees with complete enumeration, on every objective and bound.
-mod enumeration;
 mod facts;
 /// Files read back as themselves and say nothing that is not so.
 mod formats;
@@ -27,10 +25,38 @@ mod gguf_models;
 mod grids;
 /// Who may know whom, and how long things may be.
 mod layers;
+/// LP files for other solvers.
+mod lp;
 /// Quantizations mixed by hand.
 mod mixes;
-/// Laws the planner's answers obey on problems too large to enumerate.
-mod plan_properties;
+/// What must be so whichever solver is asked, with HiGHS.
+#[cfg(feature = "highs")]
+#[path = "."]
+#[allow(clippy::duplicate_mod, reason = "the same tests, another solver")]
+mod over_highs {
+    /// The planner's defaults but for the solver.
+    fn options() -> apportion::plan::Options {
+        let solver = apportion::plan::solver::SolverKind::Highs;
+        apportion::plan::Options { solver, ..Default::default() }
+    }
+
+    mod enumeration;
+    mod plan_properties;
+}
+/// What must be so whichever solver is asked, with the embedded one.
+#[path = "."]
+#[allow(clippy::duplicate_mod, reason = "the same tests, another solver")]
+mod over_microlp {
+    /// The planner's defaults.
+    fn options() -> apportion::plan::Options {
+        apportion::plan::Options::default()
+    }
+
+    /// The planner agrees with complete enumeration, on every objective and bound.
+    mod enumeration;
+    /// Laws the planner's answers obey on problems too large to enumerate.
+    mod plan_properties;
+}
 /// The README's blocks are what the program prints.
 mod readme;
 /// llama.cpp: which type each tensor gets at each level.

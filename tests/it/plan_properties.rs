@@ -9,10 +9,11 @@ use apportion::quant::Scheme;
 use apportion::scenario::{Limits, Scenario, default_objectives};
 use apportion::units::Ratio;
 
+use super::options;
 use crate::support::{Random, Tiny};
 
 fn solved(problem: &Problem) -> Option<Solved> {
-    match plan::solve(problem, &Options::default()).unwrap() {
+    match plan::solve(problem, &options()).unwrap() {
         Outcome::Solved(solved) => Some(solved),
         Outcome::Infeasible(_) => None,
         Outcome::Unknown(limit) => panic!("{limit:?} {problem:#?}"),
@@ -176,7 +177,7 @@ fn four_gpus_are_proven_and_may_return_to_a_device() {
 fn a_small_budget_gives_weaker_answers_but_true_ones() {
     let problem = mixtral("q4_k_m", &[12, 10, 8, 6].map(|g| g * GIB));
     let answer = |node_limit| {
-        let options = Options { node_limit, ..Options::default() };
+        let options = Options { node_limit, ..options() };
         match plan::solve(&problem, &options).unwrap() {
             Outcome::Solved(solved) => solved,
             other => panic!("{other:?}"),
@@ -193,7 +194,7 @@ fn a_small_budget_gives_weaker_answers_but_true_ones() {
 fn a_time_limit_stops_the_search() {
     let problem = mixtral("q4_k_m", &[8, 6, 6, 5, 4, 4, 3, 3].map(|g| g * GIB));
     let time_limit = Some(std::time::Duration::from_millis(1));
-    let options = Options { time_limit, node_limit: u64::MAX / 100, ..Options::default() };
+    let options = Options { time_limit, node_limit: u64::MAX / 100, ..options() };
     let started = std::time::Instant::now();
     let outcome = plan::solve(&problem, &options).unwrap();
     assert!(started.elapsed().as_secs() < 20, "a millisecond was given");
@@ -217,7 +218,7 @@ fn reasons_for_infeasibility_hold() {
             }
         });
         let problem = tiny.problem();
-        let Outcome::Infeasible(why) = plan::solve(&problem, &Options::default()).unwrap() else {
+        let Outcome::Infeasible(why) = plan::solve(&problem, &options()).unwrap() else {
             continue;
         };
         checked += 1;
@@ -262,9 +263,9 @@ fn malformed_problems_are_refused() {
     for (what, spoil) in wrong {
         let mut problem = machine();
         spoil(&mut problem);
-        assert!(plan::solve(&problem, &Options::default()).is_err(), "{what}");
+        assert!(plan::solve(&problem, &options()).is_err(), "{what}");
     }
-    assert!(plan::solve(&machine(), &Options::default()).is_ok(), "the unspoiled one is sound");
+    assert!(plan::solve(&machine(), &options()).is_ok(), "the unspoiled one is sound");
 }
 
 fn rule(component: usize) -> Rule {

@@ -12,9 +12,15 @@ pub(super) mod textbook;
 pub(super) mod traffic;
 
 use super::caps::Caps;
+use super::classes::Classes;
+use super::outcome::{Formulation, StageReport};
+use super::presolve;
+use crate::error::Error;
 use crate::objective::{ALL, Terms, law};
-use crate::problem::ObjectiveKind;
+use crate::problem::{ObjectiveKind, Problem};
 use crate::program::{Program, Var};
+use counts::{Counts, Homes};
+use textbook::Textbook;
 
 /// What a program minimises.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,4 +71,33 @@ pub(super) fn times(vars: &PerDevice, coefficient: i64) -> impl Iterator<Item = 
 /// checks; only "no limit" is larger, and means the same as the largest number.
 pub(super) fn signed(bytes: u64) -> i64 {
     i64::try_from(bytes).unwrap_or(i64::MAX)
+}
+
+/// The program of one stage, e.g. to hand to another solver: `kind` minimised under the capacities and the
+/// caps of the `earlier` stages.
+///
+/// As counts it bounds every placement from below; where the order of layers matters it does not by itself
+/// say that the bound is attained.
+///
+/// # Errors
+/// A malformed problem.
+pub fn stage_program(
+    problem: &Problem,
+    formulation: Formulation,
+    earlier: &[StageReport],
+    kind: ObjectiveKind,
+) -> Result<Program, Error> {
+    let classes = Classes::of(problem)?;
+    let mut caps = Caps::of(problem);
+    for stage in earlier {
+        caps.hold(problem, stage.kind, stage.cap);
+    }
+    let goal = Goal::Objective(kind);
+    Ok(match formulation {
+        Formulation::Textbook => Textbook::state(problem, &classes, &caps, goal).program,
+        Formulation::Counts => {
+            let forced = presolve::forced(problem, &classes, &caps);
+            Counts::state(problem, &classes, &caps, goal, Homes::Free, &forced).program
+        }
+    })
 }

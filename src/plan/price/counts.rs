@@ -78,9 +78,9 @@ pub(super) fn cheapest<B: Backend>(
     let constant = placed - market.hand_over * market.scale;
     prune(&mut choices, target - constant);
     let (cost, taken) = match table(market, segments, walks, &choices, target - constant) {
-        Some(Some(found)) => found,
-        Some(None) => return Ok(Some(Evaluation::Beyond)),
-        None => return Ok(None),
+        Tabled::Found(cost, taken) => (cost, taken),
+        Tabled::Beyond => return Ok(Some(Evaluation::Beyond)),
+        Tabled::TooMuchWork => return Ok(None),
     };
     let mut items = vec![0; market.items.len()];
     for choice in &taken {
@@ -111,8 +111,8 @@ fn place_prices<B: Backend>(
         let mut slopes = totals.clone();
         let mut bound: i64 = dot(&prices, &totals);
         for of in choices.iter() {
-            let priced = of.iter().map(|choice| (choice.cost - worth(&prices, choice), choice));
-            let Some((cost, choice)) = priced.min_by_key(|&(cost, _)| cost) else { continue };
+            let offers = of.iter().map(|choice| (choice.cost - worth(&prices, choice), choice));
+            let Some((cost, choice)) = offers.min_by_key(|&(cost, _)| cost) else { continue };
             bound += cost;
             slopes.iter_mut().zip(&choice.homes).for_each(|(slope, &n)| *slope -= signed(n));
         }
@@ -169,17 +169,25 @@ fn least(choices: &[Vec<Choice>]) -> Option<Vec<i64>> {
     choices.iter().map(|of| of.iter().map(|choice| choice.cost).min()).collect()
 }
 
+/// What a table comes to.
+enum Tabled<'c> {
+    /// The cost of placing everything, and the choices that do.
+    Found(i64, Vec<&'c Choice>),
+    /// Everything costs more than the target.
+    Beyond,
+    TooMuchWork,
+}
+
 /// Adds device by device, leaving out what cannot stay within the target: the cost of the goal and the
-/// choices that lead there, or nothing below the target; `None` when that takes too long.
-#[expect(clippy::type_complexity, reason = "an answer that may be missing for two reasons")]
+/// choices that lead there.
 fn table<'c>(
     market: &Market,
     segments: &Segments,
     walks: Walks,
     choices: &'c [Vec<Choice>],
     target: i64,
-) -> Option<Option<(i64, Vec<&'c Choice>)>> {
-    let Some(least) = least(choices) else { return Some(None) };
+) -> Tabled<'c> {
+    let Some(least) = least(choices) else { return Tabled::Beyond };
     let mut left: i64 = least.iter().sum();
     let mut work = 0_usize;
     // A state is what is placed, twice: without and with some device that is come back to.
@@ -197,7 +205,7 @@ fn table<'c>(
             }
             work += of.len();
             if work > WORK_MAX {
-                return None;
+                return Tabled::TooMuchWork;
             }
             let (again, state) = (from / states, from % states);
             for (index, choice) in of.iter().enumerate() {
@@ -208,7 +216,10 @@ fn table<'c>(
                 let to = again * states + state + choice.step;
                 if so_far + choice.cost < next[to] {
                     next[to] = so_far + choice.cost;
-                    by[to] = (u32::try_from(index).ok()?, u32::try_from(from).ok()?);
+                    by[to] = (
+                        u32::try_from(index).unwrap_or(u32::MAX),
+                        u32::try_from(from).unwrap_or(u32::MAX),
+                    );
                 }
             }
         }
@@ -218,19 +229,20 @@ fn table<'c>(
     let goal = |again: usize| again * states + segments.all(market);
     let once = (walks == Walks::Any).then(|| goal(0));
     let goals = [Some(goal(1)), once].into_iter().flatten();
-    let goal = goals.min_by_key(|&goal| reached[goal])?;
+    let Some(goal) = goals.min_by_key(|&goal| reached[goal]) else { return Tabled::Beyond };
     if reached[goal] > target {
-        return Some(None);
+        return Tabled::Beyond;
     }
     let mut at = goal;
     let mut taken = Vec::with_capacity(choices.len());
     for (of, by) in choices.iter().zip(&trail).rev() {
         let (index, from) = by[at];
-        taken.push(of.get(usize::try_from(index).ok()?)?);
-        at = usize::try_from(from).ok()?;
+        let index = usize::try_from(index).unwrap_or(usize::MAX);
+        taken.extend(of.get(index));
+        at = usize::try_from(from).unwrap_or(0);
     }
     taken.reverse();
-    Some(Some((reached[goal], taken)))
+    Tabled::Found(reached[goal], taken)
 }
 
 /// Everything one device can do.

@@ -10,8 +10,6 @@ use crate::problem::{DeviceSet, ObjectiveKind, Problem};
 pub(in crate::plan) struct Item {
     /// The class of their layers.
     pub(in crate::plan) home: usize,
-    /// Their place among the items of that class.
-    pub(in crate::plan) index: usize,
     pub(in crate::plan) profile: Profile,
     pub(in crate::plan) per_layer: u64,
     pub(in crate::plan) total: u64,
@@ -72,9 +70,6 @@ pub(in crate::plan) struct Market {
     pub(super) like: Vec<usize>,
     pub(in crate::plan) homes: Vec<Home>,
     pub(in crate::plan) items: Vec<Item>,
-    /// The first layer of every zone but the first: homes are counted zone by zone, so that counts know
-    /// something of the order.
-    pub(in crate::plan) zones: Vec<usize>,
     /// Per layer, its place in `homes`.
     pub(super) layers: Vec<usize>,
     /// `None` when the problem has none.
@@ -91,7 +86,8 @@ pub(in crate::plan) struct Market {
 const HAND_OVER_SCALED: i64 = 1 << 18;
 
 impl Market {
-    /// With homes counted in `zones`.
+    /// With homes counted zone by zone, so that counts know something of the order; `zones` are the first
+    /// layers of all but the first.
     pub(in crate::plan) fn of(
         problem: &Problem,
         classes: &Classes,
@@ -101,10 +97,10 @@ impl Market {
         let (homes, layers) = homes(classes, zones);
         let mut items = Vec::new();
         for (home, class) in classes.by_kind.iter().enumerate() {
-            for (index, item) in class.items.iter().enumerate() {
+            for item in &class.items {
                 let per_layer = number(item.per_layer);
                 let total = per_layer * number(class.layers.len());
-                items.push(Item { home, index, profile: item.profile, per_layer, total });
+                items.push(Item { home, profile: item.profile, per_layer, total });
             }
         }
         let embedding = &classes.embedding;
@@ -115,7 +111,6 @@ impl Market {
             like: Vec::new(),
             homes,
             items,
-            zones: zones.to_vec(),
             layers,
             embedding,
             head: classes.head.as_ref().map(|head| head.profile),
@@ -195,41 +190,19 @@ fn homes(classes: &Classes, zones: &[usize]) -> (Vec<Home>, Vec<usize>) {
     (homes.into_iter().map(|(_, home)| home).collect(), layers)
 }
 
-/// Zones that tell apart the layers of small classes, and halves of the rest where that stays small.
+/// Zones that tell apart the layers of small classes.
 pub(in crate::plan) fn zones(classes: &Classes) -> Vec<usize> {
-    let mut cuts: Vec<usize> = Vec::new();
-    for class in classes.by_kind.iter().filter(|c| c.layers.len() <= SMALL_CLASS) {
-        cuts.extend(class.layers.iter().flat_map(|&l| [l, l + 1]));
-    }
-    let tidy = |mut cuts: Vec<usize>| {
-        cuts.retain(|&l| l > 0 && l < classes.layers.len());
-        cuts.sort_unstable();
-        cuts.dedup();
-        cuts
-    };
-    let mut cuts = tidy(cuts);
-    for parts in 2..=ZONES_MAX {
-        let layers = classes.layers.len();
-        let even = (1..parts).map(|part| part * layers / parts);
-        let finer = tidy(cuts.iter().copied().chain(even).collect());
-        let (homes, _) = homes(classes, &finer);
-        let states = homes.iter().map(|home| home.total + 1).fold(1, u64::saturating_mul);
-        if states > STATES_MAX {
-            break;
-        }
-        cuts = finer;
-    }
+    let small = classes.by_kind.iter().filter(|c| c.layers.len() <= SMALL_CLASS);
+    let mut cuts: Vec<usize> =
+        small.flat_map(|c| c.layers.iter().flat_map(|&l| [l, l + 1])).collect();
+    cuts.retain(|&l| l > 0 && l < classes.layers.len());
+    cuts.sort_unstable();
+    cuts.dedup();
     cuts
 }
 
 /// Classes of so many layers are told apart layer by layer.
 const SMALL_CLASS: usize = 3;
-
-/// Zones of equal length at most.
-const ZONES_MAX: usize = 1;
-
-/// Counts of homes that a table may have to tell apart.
-const STATES_MAX: u64 = 20_000;
 
 /// Which ends of the chain a device holds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]

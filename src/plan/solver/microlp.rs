@@ -2,14 +2,15 @@
 
 use std::time::Instant;
 
-use good_lp::{Expression, ProblemVariables, SolverModel, constraint, variable};
+use good_lp::solvers::microlp::microlp;
 use microlp::{Error as SolverError, ResumeOptions, SolveOptions, SolveOutcome, TerminationReason};
 
+use super::scale::to_f64;
+use super::state::state;
 use super::{Backend, Limits, Run, Scaled};
 use crate::error::Error;
 use crate::plan::outcome::LimitReached;
-use crate::plan::program::{Program, Sense};
-use crate::plan::solver::scale::to_f64;
+use crate::plan::program::Program;
 
 /// microlp 0.6, pure Rust and deterministic under a node limit.
 #[derive(Clone, Copy, Debug, Default)]
@@ -22,7 +23,7 @@ impl Backend for Microlp {
 
     fn run(&self, program: &Program, limits: &Limits) -> Result<Run, Error> {
         let scaled = Scaled::of(program);
-        let model = state(program, &scaled);
+        let model = state(program, &scaled, microlp);
         let deadline = limits.time.and_then(|time| Instant::now().checked_add(time));
         let mut options = SolveOptions::default();
         options.node_limit = Some(limits.nodes_exact.min(limits.nodes));
@@ -59,42 +60,6 @@ fn unsolved(error: &SolverError, so_far: Run) -> Result<Run, Error> {
             .found(format!("microlp refused it: {error}"))
             .hint("this is a defect; please report the command")),
     }
-}
-
-/// States the scaled program in good_lp's terms.
-fn state(program: &Program, scaled: &Scaled) -> good_lp::solvers::microlp::MicroLpProblem {
-    let mut variables = ProblemVariables::new();
-    let handles: Vec<good_lp::Variable> = program
-        .variables
-        .iter()
-        .map(|v| {
-            let mut definition = variable().min(v.lower);
-            if let Some(upper) = v.upper {
-                definition = definition.max(upper);
-            }
-            if v.integer {
-                definition = definition.integer();
-            }
-            variables.add(definition)
-        })
-        .collect();
-    let linear = |terms: &[(crate::plan::program::Var, i64)], coefficients: &[f64]| {
-        let mut expression = Expression::with_capacity(terms.len());
-        for ((var, _), &coefficient) in terms.iter().zip(coefficients) {
-            expression.add_mul(coefficient, handles[var.0]);
-        }
-        expression
-    };
-    let objective = linear(&program.objective, &scaled.objective);
-    let mut model = variables.minimise(objective).using(good_lp::solvers::microlp::microlp);
-    for (row, (coefficients, rhs)) in program.rows.iter().zip(&scaled.rows) {
-        let expression = linear(&row.terms, coefficients);
-        model.add_constraint(match row.sense {
-            Sense::Le => constraint::leq(expression, *rhs),
-            Sense::Eq => constraint::eq(expression, *rhs),
-        });
-    }
-    model
 }
 
 fn read(program: &Program, scaled: &Scaled, outcome: &SolveOutcome) -> Run {

@@ -2,11 +2,19 @@
 //!
 //! A backend is one file behind [`Backend`]. To add one: lower a [`Program`] with [`Scaled`], translate
 //! the answer into [`Run`], and say what stopped it. Backends promise nothing about exactness; what they
-//! find is evaluated in integers, and what they prove is rounded down before anyone sees it.
+//! find is evaluated in integers, and what they prove is rounded down before anyone sees it. [`SolverKind`]
+//! lists those of this build by name.
 
+#[cfg(feature = "highs")]
+mod highs;
+mod kind;
 mod microlp;
 mod scale;
+mod state;
 
+#[cfg(feature = "highs")]
+pub use highs::Highs;
+pub use kind::SolverKind;
 pub use microlp::Microlp;
 pub use scale::Scaled;
 pub(in crate::plan) use scale::to_f64;
@@ -39,7 +47,7 @@ pub struct Run {
     pub bound: Option<f64>,
     /// Proven that no point exists.
     pub infeasible: bool,
-    /// Nodes used.
+    /// Nodes known to have been used; a solver need not tell.
     pub nodes: u64,
     /// What stopped the search before it was finished.
     pub limit: Option<LimitReached>,

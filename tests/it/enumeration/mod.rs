@@ -11,6 +11,7 @@ use apportion::problem::{ObjectiveKind, ObjectiveValue, Problem};
 use apportion::units::Ratio;
 use rayon::prelude::*;
 
+use super::options;
 use crate::support::Random;
 use cases::{random_problem, random_wishes};
 use costs::{Costs, costs, enumerate};
@@ -107,7 +108,7 @@ fn check_case(seed: u64, case: Case, formulation: Formulation) -> Result<bool, S
         return Ok(false);
     }
     let Some(all) = enumerate(&problem) else { return Ok(false) };
-    let options = Options { formulation, node_limit: 20_000, ..Options::default() };
+    let options = Options { formulation, node_limit: 20_000, ..options() };
     let outcome = plan::solve(&problem, &options).map_err(|e| e.to_string())?;
     match outcome {
         Outcome::Solved(solved) => check_solved(&problem, &all, &solved)?,
@@ -173,7 +174,7 @@ fn formulations_agree_beyond_enumeration() {
             return Ok(false);
         }
         let answer = |formulation| {
-            let options = Options { formulation, node_limit: 3_000, ..Options::default() };
+            let options = Options { formulation, node_limit: 3_000, ..options() };
             plan::solve(&problem, &options).map_err(|e| e.to_string())
         };
         match (answer(Formulation::Counts)?, answer(Formulation::Textbook)?) {
