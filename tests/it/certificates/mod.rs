@@ -6,7 +6,6 @@ mod corrupted;
 mod exact;
 mod known;
 mod soundness;
-mod timing;
 mod values;
 
 use apportion::certificate::{Prices, Proof, Tree};
