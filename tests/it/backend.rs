@@ -65,6 +65,7 @@ const PLENTY: Limits = Limits { nodes: 50_000, time: None, gap: 0.0, nodes_exact
 fn mixtral(gibibytes: &[u64]) -> Problem {
     let gpus: Vec<u64> = gibibytes.iter().map(|gib| gib << 30).collect();
     Scenario {
+        limits: apportion::scenario::Limits::default(),
         model: Model::from_catalogue("mixtral-8x7b").unwrap(),
         scheme: Scheme::parse("q4_k_m").unwrap(),
         load: Load::default(),

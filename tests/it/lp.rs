@@ -103,14 +103,18 @@ fn assert_legal(name: &str) {
 /// What is read is what was stated, variables and rows in the same order.
 fn assert_same(program: &Program, read: &Read) {
     let columns: Vec<&String> = read.bounds.keys().collect();
-    columns.iter().for_each(|name| assert_legal(name));
+    for name in &columns {
+        assert_legal(name);
+    }
     let constant = usize::from(program.objective_constant != 0);
     assert_eq!(columns.len(), program.variables.len() + constant);
     let (objective, rows) = read.rows.split_first().unwrap();
     assert_eq!(rows.len(), program.rows.len());
     let names: BTreeSet<&String> = rows.iter().map(|row| &row.0).collect();
     assert_eq!(names.len(), rows.len(), "two rows with one name");
-    names.iter().for_each(|name| assert_legal(name));
+    for name in &names {
+        assert_legal(name);
+    }
     for (stated, (_, terms, sense, rhs)) in program.rows.iter().zip(rows) {
         assert_eq!((*rhs, *sense == "="), (stated.rhs, stated.sense == Sense::Eq));
         let mut factors: Vec<i64> = stated.terms.iter().map(|term| term.1).collect();

@@ -53,7 +53,7 @@ mod over_microlp {
     }
 
     /// The planner agrees with complete enumeration, on every objective and bound.
-    mod enumeration;
+    pub(crate) mod enumeration;
     /// Laws the planner's answers obey on problems too large to enumerate.
     mod plan_properties;
 }

@@ -12,7 +12,7 @@ use apportion::verify::prove;
 use rayon::prelude::*;
 
 use super::values::{KINDS, Values, all_values, chance, of};
-use crate::enumeration::cases::random_problem;
+use crate::over_microlp::enumeration::cases::random_problem;
 use crate::support::Random;
 
 const PLACEMENTS_MAX: u64 = 3_000;
