@@ -10,7 +10,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub use question::{
-    EffortArgs, FormulationArg, MachineArgs, ModelArgs, OutputArgs, QuestionArgs, SendsArg, WishArgs,
+    EffortArgs, FormulationArg, MachineArgs, ModelArgs, OutputArgs, QuestionArgs, SendsArg,
+    WishArgs,
 };
 
 /// The placement compiler for large models: exact bytes in, a proven placement out.
@@ -247,5 +248,3 @@ pub struct SweepArgs {
     #[command(flatten)]
     pub output: OutputArgs,
 }
-
-/// The question that `solve`, `compare` and `fit` ask.

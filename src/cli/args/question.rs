@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
+/// The question that `solve`, `compare` and `fit` ask.
 #[derive(Args, Debug)]
 pub struct QuestionArgs {
     #[command(flatten)]
