@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
+use super::whole;
+
 /// The question that `solve`, `compare` and `fit` ask.
 #[derive(Args, Debug)]
 pub struct QuestionArgs {
@@ -155,21 +157,4 @@ pub struct OutputArgs {
     /// Print one JSON object instead of text
     #[arg(long)]
     pub json: bool,
-}
-
-/// A number of tokens, nodes or threads.
-fn whole(text: &str) -> Result<u64, String> {
-    text.parse().map_err(|_| format!("expected a whole number from 0 to {}", u64::MAX))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn arguments_are_consistent_and_the_budget_of_a_sweep_is_the_librarys() {
-        use clap::CommandFactory;
-        Cli::command().debug_assert();
-        assert_eq!(SWEEP_NODE_LIMIT, apportion::sweep::NODE_LIMIT.to_string());
-    }
 }
