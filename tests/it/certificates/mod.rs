@@ -7,6 +7,7 @@ mod exact;
 mod known;
 mod soundness;
 mod values;
+mod written;
 
 use apportion::certificate::{Prices, Proof, Tree};
 use apportion::model::ComponentId;
