@@ -22,7 +22,7 @@ use super::formulation::memory::Forced;
 use super::formulation::traffic::FixedChain;
 use super::outcome::LimitReached;
 use super::presolve;
-use super::search::{Search, StageAnswer};
+use super::search::{DEVICES_FEW, DEVICES_SEARCHED_MAX, Search, StageAnswer};
 use super::seed;
 use super::solver::Backend;
 use super::value;
@@ -60,8 +60,9 @@ pub(super) struct Chain<'s, 'p, B> {
     solved: BTreeSet<Leaf>,
     /// Greedy fillings evened out so far.
     evened: usize,
-    /// A leaf stopped at a limit, or there was no budget to look at it.
-    incomplete: bool,
+    /// The least that a sequence may cost, in traffic units, of those whose program stopped at a limit, or for
+    /// which there was no budget.
+    unsettled_units: u64,
 }
 
 /// Improves `answer` by searching over sequences of homes, and its bound when the search is complete.
@@ -87,7 +88,7 @@ pub(super) fn search<B: Backend>(
         spent: 0,
         solved: BTreeSet::new(),
         evened: 0,
-        incomplete: false,
+        unsettled_units: NEVER_UNITS,
     };
     let devices = chain.search.problem.devices.len();
     if devices > DEVICES_FEW
@@ -103,11 +104,8 @@ pub(super) fn search<B: Backend>(
     Ok(())
 }
 
-/// Devices up to which a search over walks is quicker than prices.
-const DEVICES_FEW: usize = 4;
-
-/// Devices up to which walking through all walks has a chance to end.
-const DEVICES_WALKED_MAX: usize = 6;
+/// More traffic than there can be; small enough to add to.
+const NEVER_UNITS: u64 = u64::MAX / 4;
 
 impl<B: Backend> Chain<'_, '_, B> {
     /// Single runs in order of the pressure on devices, and a bound for all others: where prices do not
@@ -123,11 +121,11 @@ impl<B: Backend> Chain<'_, '_, B> {
 
     /// Walks through all walks, where that has a chance to end.
     fn walked(&mut self, runs_complete: bool) -> Result<(), Error> {
-        if self.closed() || self.search.problem.devices.len() > DEVICES_WALKED_MAX {
+        if self.closed() || self.search.problem.devices.len() > DEVICES_SEARCHED_MAX {
             return Ok(());
         }
         let walks_complete = walk::enumerate(self)?;
-        if runs_complete && walks_complete && !self.incomplete {
+        if runs_complete && walks_complete && self.unsettled_units == NEVER_UNITS {
             self.prove();
         } else {
             self.search.limit = self.search.limit.or(Some(LimitReached::Nodes));
@@ -184,7 +182,7 @@ impl<B: Backend> Chain<'_, '_, B> {
         }
         let exhausted = self.solved.len() >= LEAVES_MAX || self.spent >= self.nodes;
         if exhausted || self.search.out_of_time() {
-            self.incomplete = true;
+            self.unsettled_units = self.unsettled_units.min(bound_units);
             return Ok(false);
         }
         let goal = Goal::Objective(self.kind);
@@ -201,7 +199,9 @@ impl<B: Backend> Chain<'_, '_, B> {
             let best = &mut self.answer.best;
             self.search.consider(self.kind, self.caps, &solution, homes, best);
         }
-        self.incomplete |= !run.infeasible && (run.limit.is_some() || !self.reached(run.bound));
+        if !run.infeasible && (run.limit.is_some() || !self.reached(run.bound)) {
+            self.unsettled_units = self.unsettled_units.min(bound_units);
+        }
         self.solved.insert(key);
         Ok(true)
     }
@@ -240,12 +240,9 @@ impl<B: Backend> Chain<'_, '_, B> {
         let (Some(others), Some(best)) = (others, &self.answer.best) else { return };
         let problem = self.search.problem;
         let best = value::of(problem, &best.cost, self.kind);
-        let runs = if runs.complete && !self.incomplete {
-            best
-        } else {
-            value::transfers(problem, runs.bound_units)
-        };
-        self.answer.bound = self.answer.bound.max(runs.min(others).min(best));
+        let left = if runs.complete { NEVER_UNITS } else { runs.bound_units };
+        let left = value::transfers(problem, left.min(self.unsettled_units));
+        self.answer.bound = self.answer.bound.max(left.min(others).min(best));
     }
 
     /// Everything was looked at: the best is the optimum.

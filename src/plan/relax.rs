@@ -8,7 +8,7 @@ use super::formulation::Goal;
 use super::formulation::counts::{CountSolution, Homes};
 use super::formulation::memory::Forced;
 use super::presolve;
-use super::search::{Candidate, Search, StageAnswer};
+use super::search::{Candidate, DEVICES_SEARCHED_MAX, Search, StageAnswer};
 use super::seed::{self, Seed};
 use super::solver::Backend;
 use super::value::{self, GAP_PEAK};
@@ -20,9 +20,8 @@ use crate::units::Ratio;
 /// usually settle it.
 const NODES_PEAK: u64 = 200;
 
-/// Beyond so many devices a node costs more and finds less, and an even filling does as well.
-const DEVICES_FEW: usize = 6;
-const NODES_MANY: u64 = 20;
+/// The same on many devices, where an even filling does as well.
+const NODES_PEAK_MANY: u64 = 20;
 
 impl<B: Backend> Search<'_, B> {
     /// The best of the starting points.
@@ -151,7 +150,8 @@ impl<B: Backend> Search<'_, B> {
     ) -> Result<StageAnswer, Error> {
         let kind = ObjectiveKind::PeakUtilization;
         let assumed = presolve::assumed(self.problem, self.classes, caps);
-        let few = if self.problem.devices.len() > DEVICES_FEW { NODES_MANY } else { NODES_PEAK };
+        let many = self.problem.devices.len() > DEVICES_SEARCHED_MAX;
+        let few = if many { NODES_PEAK_MANY } else { NODES_PEAK };
         let mut first = self.relax(kind, caps, &assumed, incumbent, nodes.min(few))?;
         if !first.infeasible && !self.closed(kind, &first) && nodes > NODES_PEAK {
             first = self.relax(kind, caps, &assumed, first.best, nodes)?;

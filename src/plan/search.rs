@@ -20,6 +20,12 @@ use crate::problem::{ObjectiveKind, ObjectiveValue, Problem};
 /// Nodes to spend at most on closing a gap that need not be closed entirely.
 const NODES_EXACT_MAX: u64 = 2_500;
 
+/// Devices up to which programs and a search over walks are quicker than prices.
+pub(super) const DEVICES_FEW: usize = 4;
+
+/// Devices up to which a tree search has a chance to end; beyond, a node costs more and finds less.
+pub(super) const DEVICES_SEARCHED_MAX: usize = 6;
+
 /// Up to six devices every program gets its whole budget of nodes.
 const DEVICES_SQUARED_FREE: u64 = 36;
 

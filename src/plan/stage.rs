@@ -9,7 +9,8 @@ use super::chain;
 use super::formulation::Goal;
 use super::formulation::textbook::Textbook;
 use super::outcome::Formulation;
-use super::search::{Candidate, Search, StageAnswer, gap};
+use super::price;
+use super::search::{Candidate, DEVICES_FEW, DEVICES_SEARCHED_MAX, Search, StageAnswer, gap};
 use super::solver::Backend;
 use super::value;
 use crate::error::Error;
@@ -20,12 +21,6 @@ const BINARIES_MAX: usize = 128;
 
 /// Nodes of a program on the first attempt at a stage.
 const NODES_FIRST: u64 = 2_000;
-
-/// Devices up to which the relaxation is tried before prices.
-const DEVICES_RELAXED_MAX: usize = 4;
-
-/// Devices up to which a tree search may still add to what prices know of traffic.
-const DEVICES_SEARCHED_MAX: usize = 6;
 
 impl<B: Backend> Search<'_, B> {
     /// Minimises `kind` under `caps`, starting from `incumbent` if it satisfies them.
@@ -43,7 +38,7 @@ impl<B: Backend> Search<'_, B> {
         let first = self.attempt(kind, caps, incumbent, self.node_limit.min(NODES_FIRST))?;
         let first = self.by_name(kind, caps, first)?;
         let many = self.problem.devices.len() > DEVICES_SEARCHED_MAX;
-        let exhausted = kind == ObjectiveKind::Traffic && many && first.best.is_some();
+        let exhausted = many && self.prices_first(kind, first.best.as_ref());
         if first.infeasible
             || self.closed(kind, &first)
             || self.node_limit <= NODES_FIRST
@@ -93,6 +88,14 @@ impl<B: Backend> Search<'_, B> {
         Ok(answer.best.unwrap_or(incumbent))
     }
 
+    /// Whether prices are asked before programs: on many devices, where there is something to improve.
+    fn prices_first(&self, kind: ObjectiveKind, best: Option<&Candidate>) -> bool {
+        kind == ObjectiveKind::Traffic
+            && best.is_some()
+            && self.problem.devices.len() > DEVICES_FEW
+            && price::apply(self.problem, self.classes)
+    }
+
     fn attempt(
         &mut self,
         kind: ObjectiveKind,
@@ -104,9 +107,7 @@ impl<B: Backend> Search<'_, B> {
             kind == ObjectiveKind::Traffic || caps.most(ObjectiveKind::Traffic).is_some();
         let bound = value::bound(self.problem, kind, None);
         let mut answer = StageAnswer { best: incumbent, bound, infeasible: false };
-        let by_prices = kind == ObjectiveKind::Traffic
-            && answer.best.is_some()
-            && self.problem.devices.len() > DEVICES_RELAXED_MAX;
+        let by_prices = self.prices_first(kind, answer.best.as_ref());
         if by_prices {
             // On many devices prices settle in milliseconds what the relaxation leaves open for seconds.
             chain::search(self, kind, caps, &mut answer, nodes)?;

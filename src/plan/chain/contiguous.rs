@@ -12,8 +12,8 @@ use crate::plan::solver::Backend;
 const TABLE_WORK_MAX: usize = 100_000_000;
 
 const UNKNOWN: u64 = u64::MAX;
-/// Cannot be finished; large enough to lose every comparison, small enough to add to.
-const NEVER: u64 = u64::MAX / 4;
+/// Cannot be finished.
+const NEVER: u64 = super::NEVER_UNITS;
 
 /// What the enumeration established.
 pub(super) struct Runs {

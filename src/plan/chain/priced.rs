@@ -2,13 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use super::Chain;
+use super::{Chain, NEVER_UNITS};
 use crate::error::Error;
-use crate::plan::classes::LayerClass;
 use crate::plan::price::{self, Market, Run, SingleRuns, Walks};
 use crate::plan::solver::Backend;
 use crate::plan::value;
-use crate::problem::{ObjectiveKind, ObjectiveValue, Sends};
+use crate::problem::{ObjectiveKind, ObjectiveValue};
 
 /// Counts of homes that are tried as walks, per stage.
 const ARRANGED_MAX: usize = 12;
@@ -23,8 +22,7 @@ pub(super) struct Known {
 /// Closes the stage, or says what is known of it; `None` when prices do not apply here.
 pub(super) fn search<B: Backend>(chain: &mut Chain<'_, '_, B>) -> Result<Option<Known>, Error> {
     let (problem, classes) = (chain.search.problem, chain.search.classes);
-    let carries_cache = |c: &LayerClass| c.items.iter().any(|item| item.profile.kv_cache_bytes > 0);
-    if problem.sends != Sends::PerExpert || classes.by_kind.iter().any(carries_cache) {
+    if !price::apply(problem, classes) {
         return Ok(None);
     }
     let market = Market::of(problem, classes, chain.caps, &price::zones(classes));
@@ -52,12 +50,10 @@ pub(super) fn search<B: Backend>(chain: &mut Chain<'_, '_, B>) -> Result<Option<
         Some(walks) => listed(chain, &market, &walks)?,
         None => (true, NEVER_UNITS),
     };
+    let units = units.min(chain.unsettled_units);
     raise(chain, units.min(others));
     Ok(Some(Known { runs_complete: complete }))
 }
-
-/// More traffic than there can be.
-const NEVER_UNITS: u64 = u64::MAX / 4;
 
 /// The bound so far, of a stage that minimises traffic.
 fn bound_units<B: Backend>(chain: &Chain<'_, '_, B>) -> u64 {
@@ -76,14 +72,14 @@ fn first_walks<B: Backend>(
     let Some(priced) = price::single_runs(chain.search, market, target)? else {
         return Ok((None, NEVER_UNITS));
     };
+    let units = units(market, priced.bound, chain.pressure.step);
     let mut tried = BTreeSet::new();
     for walk in &priced.answers {
         let homes = homes(&walk.runs);
         if tried.insert(homes.clone()) {
-            chain.leaf(&homes, 0)?;
+            chain.leaf(&homes, units)?;
         }
     }
-    let units = units(market, priced.bound, chain.pressure.step);
     Ok((Some(priced.prices), units))
 }
 
@@ -102,14 +98,15 @@ fn all_walks<B: Backend>(
         else {
             return Ok(());
         };
-        raise(chain, units(market, priced.bound, chain.pressure.step));
-        for answer in &priced.answers {
+        let bound = units(market, priced.bound, chain.pressure.step);
+        raise(chain, bound);
+        for homes in &priced.answers {
             if tried.len() < ARRANGED_MAX
                 && !chain.closed()
-                && tried.insert(answer.homes.clone())
-                && let Some(homes) = price::arranged(market, &answer.homes)
+                && tried.insert(homes.clone())
+                && let Some(walk) = price::arranged(market, homes)
             {
-                chain.leaf(&homes, 0)?;
+                chain.leaf(&walk, bound)?;
             }
         }
         if chain.closed() {

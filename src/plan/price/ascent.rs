@@ -5,6 +5,7 @@
 
 use super::market::Market;
 use crate::error::Error;
+use crate::plan::formulation::signed;
 use crate::plan::search::Search;
 use crate::plan::solver::Backend;
 use crate::plan::value::floor;
@@ -159,8 +160,4 @@ pub(super) fn ascend<B: Backend, T: Clone>(
         prices = proposed;
     }
     Ok(best)
-}
-
-fn signed(count: u64) -> i64 {
-    i64::try_from(count).unwrap_or(i64::MAX)
 }

@@ -9,11 +9,15 @@ use super::device::{self, Best};
 use super::market::{Ends, Held, Market};
 use super::segments::Segments;
 use crate::error::Error;
+use crate::plan::formulation::signed;
 use crate::plan::search::Search;
 use crate::plan::solver::Backend;
 
 /// Steps from a state by a choice that one table may take.
 const WORK_MAX: usize = 100_000_000;
+
+/// States times devices that are remembered, at 16 bytes: an eighth of a gigabyte.
+const ENTRIES_MAX: usize = 1 << 23;
 
 const NEVER: i64 = i64::MAX / 4;
 
@@ -24,13 +28,6 @@ pub(in crate::plan) enum Walks {
     Any,
     /// Those that come to some device more than once.
     Returning,
-}
-
-/// What the cheapest counts are.
-#[derive(Clone, Debug)]
-pub(in crate::plan) struct Answer {
-    /// Per device, homes per class, and whether it holds the embedding and the head.
-    pub(in crate::plan) homes: Vec<Vec<u64>>,
 }
 
 /// One thing a device can do.
@@ -62,7 +59,10 @@ pub(super) fn cheapest<B: Backend>(
     walks: Walks,
     prices: &[i64],
     target: i64,
-) -> Result<Option<Evaluation<Answer>>, Error> {
+) -> Result<Option<Evaluation<Vec<Vec<u64>>>>, Error> {
+    if segments.states().saturating_mul(market.sites.len()) > ENTRIES_MAX {
+        return Ok(None);
+    }
     let mut choices: Vec<Vec<Choice>> = Vec::new();
     for device in 0..market.sites.len() {
         let of = match choices.get(market.like[device]) {
@@ -86,9 +86,9 @@ pub(super) fn cheapest<B: Backend>(
     for choice in &taken {
         items.iter_mut().zip(&choice.items).for_each(|(sum, count)| *sum += count);
     }
-    let homes = taken.iter().map(|choice| segments.homes(choice.step)).collect();
+    let answer = taken.iter().map(|choice| segments.homes(choice.step)).collect();
     let cost = cost + constant;
-    Ok(Some(Evaluation::Found { answer: Answer { homes }, cost, items }))
+    Ok(Some(Evaluation::Found { answer, cost, items }))
 }
 
 /// Rounds of the search for prices of homes.
@@ -149,10 +149,6 @@ fn worth(prices: &[i64], choice: &Choice) -> i64 {
 
 fn dot(a: &[i64], b: &[i64]) -> i64 {
     a.iter().zip(b).map(|(a, b)| a * b).sum()
-}
-
-fn signed(count: u64) -> i64 {
-    i64::try_from(count).unwrap_or(i64::MAX)
 }
 
 /// Drops choices with which even the cheapest of all other devices exceed the target.

@@ -37,7 +37,9 @@ pub(super) fn best(
     homes: &[u64],
     prices: &[i64],
 ) -> Option<Best> {
-    let mut found: Option<Best> = None;
+    // A device that holds nothing fits whatever it would keep free.
+    let idle = held.is_nothing() && market.sites[device].items.iter().all(|bounds| bounds.0 == 0);
+    let mut found = idle.then(|| Best { cost: 0, items: vec![0; market.items.len()] });
     for (workspace_bytes, staging_bytes) in levels(market, device) {
         let held = with_level(held, workspace_bytes, staging_bytes);
         let Some(room) = room(market, device, &held) else { continue };
@@ -56,7 +58,7 @@ pub(super) fn best(
 
 /// Whether `held` fits before any item is chosen.
 pub(super) fn fits(market: &Market, device: usize, held: &Held) -> bool {
-    room(market, device, held).is_some()
+    held.is_nothing() || room(market, device, held).is_some()
 }
 
 /// Every combination of a workspace and a staged matrix that items could bring, and bringing none.

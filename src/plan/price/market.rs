@@ -3,6 +3,7 @@
 use crate::plan::caps::Caps;
 use crate::plan::classes::{Classes, Presence, Profile};
 use crate::plan::evaluate::host_staging_bytes;
+use crate::plan::presolve;
 use crate::problem::{DeviceSet, ObjectiveKind, Problem};
 
 /// Items of one class of layers that cannot be told apart.
@@ -33,6 +34,12 @@ pub(super) struct Held {
 }
 
 impl Held {
+    /// Whether nothing is there, not even what is staged for others.
+    pub(super) fn is_nothing(&self) -> bool {
+        let Presence { workspace_bytes, staging_bytes } = self.presence;
+        [self.weights_bytes, self.kv_cache_bytes, workspace_bytes, staging_bytes] == [0; 4]
+    }
+
     pub(super) fn add(&mut self, profile: &Profile, count: u64) {
         if count == 0 {
             return;
@@ -47,7 +54,7 @@ impl Held {
 }
 
 /// One device.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub(super) struct Site {
     /// What it may require beyond its reserve; `None` when not even that fits.
     pub(super) room_bytes: Option<u64>,
@@ -118,8 +125,10 @@ impl Market {
             scale: (HAND_OVER_SCALED / hand_over.max(1)).max(1),
         };
         market.sites = (0..problem.devices.len()).map(|d| market.site(problem, caps, d)).collect();
-        let like = |d: usize| market.sites.iter().position(|site| *site == market.sites[d]);
-        market.like = (0..market.sites.len()).map(|d| like(d).unwrap_or(d)).collect();
+        for device in 0..market.sites.len() {
+            let twin = presolve::twin(problem, classes, caps, device);
+            market.like.push(twin.map_or(device, |twin| market.like[twin]));
+        }
         market
     }
 

@@ -15,15 +15,29 @@ mod runs;
 mod segments;
 
 use crate::error::Error;
+use crate::plan::classes::Classes;
 use crate::plan::search::Search;
 use crate::plan::solver::Backend;
+use crate::problem::{Problem, Sends};
 use ascent::Evaluation;
 
 pub(super) use arrange::arranged;
 pub(super) use ascent::{Priced, ROUNDS_MAX, ROUNDS_NEAR_MAX};
-pub(super) use counts::{Answer, Walks};
+pub(super) use counts::Walks;
 pub(super) use market::{Market, zones};
 pub(super) use runs::{Run, Walk, Walks as SingleRuns, affordable};
+
+/// Numbers up to which sums of scaled prices stay far from overflowing.
+const UNITS_MAX: u64 = 1 << 20;
+
+/// Whether prices say anything about the traffic of such a problem: items are sent for one by one, none has
+/// a cache of its own, and the numbers are those of models.
+pub(super) fn apply(problem: &Problem, classes: &Classes) -> bool {
+    let mut items = classes.by_kind.iter().flat_map(|class| &class.items);
+    problem.sends == Sends::PerExpert
+        && problem.traffic_denominator <= UNITS_MAX
+        && items.all(|item| item.profile.kv_cache_bytes == 0 && item.profile.visits <= UNITS_MAX)
+}
 
 /// The best prices for walks of single runs.
 pub(super) fn single_runs<B: Backend>(
@@ -41,7 +55,8 @@ pub(super) fn single_runs<B: Backend>(
     })
 }
 
-/// The best prices for counts of homes, whatever the order of the layers.
+/// The best prices for counts of homes, whatever the order of the layers. An answer is, per device, its
+/// homes of each class, and whether it holds the embedding and the head.
 pub(super) fn counts<B: Backend>(
     search: &mut Search<'_, B>,
     market: &Market,
@@ -49,7 +64,7 @@ pub(super) fn counts<B: Backend>(
     start: Option<&[i64]>,
     rounds: usize,
     target_units: u64,
-) -> Result<Option<Priced<Answer>>, Error> {
+) -> Result<Option<Priced<Vec<Vec<u64>>>>, Error> {
     let Some(segments) = segments::Segments::of(market) else { return Ok(None) };
     let target = market.scaled(target_units);
     ascent::ascend(search, market, start, rounds, target, |search, prices, total| {

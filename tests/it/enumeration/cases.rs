@@ -83,6 +83,31 @@ pub fn random_problem(random: &mut Random, layers_max: u64) -> Problem {
     problem
 }
 
+/// The same on five or six small GPUs, of which some may be too small for their own reserve: where the
+/// planner prices devices instead of solving programs first.
+pub fn random_crowd(random: &mut Random) -> Problem {
+    let mut problem = random_problem(random, 2);
+    let demands = problem.components.iter().map(|c| &c.demand);
+    let total: u64 = demands.map(|d| d.weights_bytes + d.kv_cache_bytes).sum();
+    let gpus = random.within(5, 6);
+    let share = total * random.within(110, 260) / 100 / gpus + 2;
+    let reserve = random.below(3);
+    let capacity = |random: &mut Random| random.within(1, share * 2);
+    let even = random.one_in(3);
+    problem.devices = (0..gpus)
+        .map(|g| Device {
+            id: format!("gpu{g}"),
+            kind: DeviceKind::Gpu,
+            capacity_bytes: if even { share } else { capacity(random) },
+            reserve_bytes: reserve,
+        })
+        .collect();
+    problem.rules = random_rules(random, &problem);
+    problem.objectives = random_objectives(random, false);
+    problem.apply_rules();
+    problem
+}
+
 /// What some runtimes do: allocate more than a tensor takes, keep the embedding outside, so that the
 /// chain begins at the first layer.
 fn round_and_leave_out(random: &mut Random, components: &mut Vec<Component>, tied_head: bool) {

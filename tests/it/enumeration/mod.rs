@@ -13,7 +13,7 @@ use rayon::prelude::*;
 
 use super::options;
 use crate::support::Random;
-use cases::{random_problem, random_wishes};
+use cases::{random_crowd, random_problem, random_wishes};
 use costs::{Costs, costs, enumerate};
 
 /// Seeds tried; more than 2,000 of them are small enough to enumerate.
@@ -102,6 +102,10 @@ fn wishful(seed: u64) -> Problem {
     problem
 }
 
+fn crowded(seed: u64) -> Problem {
+    random_crowd(&mut Random::new(seed))
+}
+
 fn check_case(seed: u64, case: Case, formulation: Formulation) -> Result<bool, String> {
     let problem = case(seed);
     if problem.components.iter().any(|c| c.allowed.is_empty()) {
@@ -144,6 +148,13 @@ fn counts_agree_with_enumeration() {
     let checked = check_many(0..SEEDS, plain, Formulation::Counts);
     println!("{checked} cases");
     assert!(checked >= 2_000, "only {checked} cases were small enough to enumerate");
+}
+
+/// On more devices than a search over walks is tried on first, what prices prove is so.
+#[test]
+fn prices_agree_with_enumeration() {
+    let checked = check_many(0..SEEDS, crowded, Formulation::Counts);
+    assert!(checked >= 500, "only {checked} cases were small enough to enumerate");
 }
 
 #[test]
