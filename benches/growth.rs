@@ -1,9 +1,8 @@
 //! How planning grows with the model and the machine: a table, and a picture with doubled axes.
 //!
 //! `cargo bench --bench growth` prints the table; `-- --svg FILE` also draws it, and `-- --time-limit S` stops
-//! each solve sooner, for a trial. Models are catalogue
-//! configs with one number changed; the machine always has a third more than the model takes, so that every
-//! size is as tight as the others.
+//! each solve sooner, for a trial. Models are catalogue configs with one number changed; the machine always
+//! has a third more than the model takes, so that every size is as tight as the others.
 
 #[allow(dead_code, reason = "each bench uses its part")]
 mod support;
@@ -20,7 +19,7 @@ use apportion::model::{Model, catalogue};
 use apportion::plan::{LimitReached, Options, Outcome, Solved, solve};
 use apportion::problem::Problem;
 use apportion::quant::Scheme;
-use apportion::scenario::{Scenario, default_objectives};
+use apportion::scenario::{Limits, Scenario, default_objectives};
 use serde_json::json;
 
 use support::clock::{Timed, repeated};
@@ -198,7 +197,7 @@ impl Base {
         let gpus: Vec<u64> =
             shares.iter().map(|share| bytes / 3 * 4 / total * share + EACH).collect();
         let scenario = Scenario {
-            limits: apportion::scenario::Limits::default(),
+            limits: Limits::default(),
             model,
             scheme,
             load,

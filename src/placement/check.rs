@@ -2,7 +2,8 @@
 //!
 //! Everything that can be computed from the scenario and the map is computed again and compared: bytes
 //! per device and purpose, traffic, the value of every objective, gaps, and the order in which bound,
-//! value, optimum and cap must stand. A bound itself is a claim of the solver; solving again proves it.
+//! value, optimum and cap must stand. A bound itself is a claim: a certificate proves it
+//! ([`super::uncertified`] compares the two), or solving again.
 
 use std::fmt;
 

@@ -9,7 +9,6 @@
 use super::caps::Caps;
 use super::classes::{Classes, Profile};
 use super::formulation::counts::CountSolution;
-use super::spread::Spread;
 use crate::problem::{DeviceSet, Problem};
 
 /// Exchanges before giving up; far more than any placement needs.
@@ -68,14 +67,8 @@ pub(super) fn balance(
         let Some(improved) = improved else { break };
         best = improved;
     }
-    if movable == Movable::Everything && level.peak(&best) > target {
-        best = level.spread(&best, target);
-    }
     *solution = best.solution;
 }
-
-/// Levels tried between the target and the best found.
-const LEVELS: i32 = 6;
 
 /// Counts and what the devices require for them.
 #[derive(Clone, Debug)]
@@ -109,31 +102,6 @@ impl Level {
 
     fn peak(&self, fill: &Fill) -> f64 {
         self.gpus.iter().map(|&d| fill.required[d] / self.capacity[d]).fold(0.0, f64::max)
-    }
-
-    /// Brings all GPUs below one level, at the target or as little above it as works, in a few orders.
-    fn spread(&self, start: &Fill, target: f64) -> Fill {
-        let mut best = start.clone();
-        for turn in 0..self.gpus.len() {
-            let mut gpus = self.gpus.clone();
-            gpus.rotate_left(turn);
-            let spread = Spread { kinds: &self.kinds, capacity: &self.capacity, gpus };
-            for step in 0..LEVELS {
-                let level = target * (1.0 + 1e-4 * f64::from(step * step));
-                let mut fill = start.clone();
-                let reached = spread.at(level, &mut fill.solution, &mut fill.required);
-                if reached && self.peak(&fill) < self.peak(&best) {
-                    best = fill;
-                }
-                if self.peak(&best) <= level {
-                    break;
-                }
-            }
-            if self.peak(&best) <= target {
-                break;
-            }
-        }
-        best
     }
 
     /// Exchanges between the fullest GPU and another until no exchange helps.
@@ -300,30 +268,21 @@ fn kinds(classes: &Classes) -> impl Iterator<Item = &Profile> {
 }
 
 /// The counts of every kind per device, in the order of [`kinds`].
-pub(super) fn counts(solution: &CountSolution) -> Vec<&Vec<usize>> {
+fn counts(solution: &CountSolution) -> Vec<&Vec<usize>> {
     let classes = solution.homes.iter().zip(&solution.items);
     classes.flat_map(|(home, items)| std::iter::once(home).chain(items)).collect()
 }
 
 fn shift(solution: &mut CountSolution, exchange: &Exchange, from: usize) {
-    shift_counts(solution, exchange.give.0, exchange.give.1, from, exchange.to);
-    shift_counts(solution, exchange.take.0, exchange.take.1, exchange.to, from);
-}
-
-/// Moves so many units of a kind, which must be there.
-pub(super) fn shift_counts(
-    solution: &mut CountSolution,
-    kind: usize,
-    amount: usize,
-    from: usize,
-    to: usize,
-) {
     let classes = solution.homes.iter_mut().zip(&mut solution.items);
-    let mut counts = classes.flat_map(|(home, items)| std::iter::once(home).chain(items));
-    if let Some(counts) = counts.nth(kind) {
-        counts[from] -= amount;
-        counts[to] += amount;
-    }
+    let mut counts: Vec<&mut Vec<usize>> =
+        classes.flat_map(|(home, items)| std::iter::once(home).chain(items)).collect();
+    let mut move_units = |kind: usize, amount: usize, from: usize, to: usize| {
+        counts[kind][from] -= amount;
+        counts[kind][to] += amount;
+    };
+    move_units(exchange.give.0, exchange.give.1, from, exchange.to);
+    move_units(exchange.take.0, exchange.take.1, exchange.to, from);
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a heuristic; the result is evaluated exactly")]

@@ -19,8 +19,9 @@ use crate::verify::prove;
 /// Halvings of the interval in which a bound on the peak is looked for that prices alone prove.
 const HALVINGS: u32 = 24;
 
-/// Writes down why each stage's bound holds. Where prices prove a little less than the search did, and that
-/// still counts as optimal, the stage's bound becomes what they prove, so that it is certified.
+/// Writes down why each stage's bound holds. Where prices prove a little less of a peak than the search did,
+/// and the stage is as optimal or as open with that, its bound becomes what they prove, so that it is
+/// certified.
 ///
 /// # Errors
 /// A malformed problem, or a defect of the solver.
@@ -120,10 +121,10 @@ impl Attempt<'_> {
             ObjectiveValue::Ratio(Ratio::new(u64::try_from(part).unwrap_or(0), bound.denominator()))
         };
         let (mut proven, mut open) = (0_u64, 1_u64 << HALVINGS);
+        let proof = self.bytes(&weights, true);
         while open - proven > 1 {
             let middle = proven.midpoint(open);
-            let works = self.bytes(&weights, true);
-            if self.confirmed(grid(middle), Vec::new(), works) {
+            if self.confirmed(grid(middle), Vec::new(), proof.clone()) {
                 proven = middle;
             } else {
                 open = middle;

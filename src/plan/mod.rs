@@ -25,7 +25,6 @@ mod search;
 mod seed;
 mod sends;
 pub mod solver;
-mod spread;
 mod stage;
 mod value;
 
