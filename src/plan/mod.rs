@@ -32,8 +32,8 @@ pub use crate::program::{Program, Row, Sense, Var, Variable};
 pub use certify::certify;
 pub use formulation::stage_program;
 pub use outcome::{
-    Formulation, Infeasibility, LimitReached, Options, Outcome, Shortfall, Solved, SolverReport,
-    StageReport,
+    Formulation, Given, Infeasibility, LimitReached, Options, Outcome, Shortfall, Solved,
+    SolverReport, StageReport,
 };
 
 use crate::error::Error;
@@ -64,11 +64,35 @@ pub fn solve_with<B: Backend>(
     options: &Options,
     backend: &B,
 ) -> Result<Outcome, Error> {
+    solve_stages(problem, options, &Given::default(), backend)
+}
+
+/// [`solve`] with more given than the problem says.
+///
+/// # Errors
+/// As [`solve`].
+pub fn solve_given(
+    problem: &Problem,
+    options: &Options,
+    given: &Given<'_>,
+) -> Result<Outcome, Error> {
+    solve_stages(problem, options, given, &options.solver)
+}
+
+fn solve_stages<B: Backend>(
+    problem: &Problem,
+    options: &Options,
+    given: &Given<'_>,
+    backend: &B,
+) -> Result<Outcome, Error> {
     let classes = Classes::of(problem)?;
     // Until moves count, where units are now does not tell them apart.
     let unmoved = Classes::unmoved(problem)?;
     let mut search = Search::new(problem, &unmoved, backend, options);
     let mut caps = Caps::of(problem);
+    for &(kind, most) in given.held {
+        caps.hold(problem, kind, most);
+    }
     let mut best: Option<Candidate> = None;
     let mut stages: Vec<StageReport> = Vec::new();
     for objective in &problem.objectives {

@@ -42,6 +42,13 @@ impl Default for Options {
     }
 }
 
+/// What is given beside the problem.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Given<'a> {
+    /// What objectives, stated by the problem or not, must not exceed; each in its own unit.
+    pub held: &'a [(ObjectiveKind, ObjectiveValue)],
+}
+
 /// What is known about one objective.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StageReport {
