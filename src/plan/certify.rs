@@ -6,7 +6,7 @@
 use super::caps::Caps;
 use super::classes::Classes;
 use super::outcome::{Options, Solved, StageReport};
-use super::price::{self, Market, Walks};
+use super::price::{self, Market, Room, Walks};
 use super::search::Search;
 use super::solver::Microlp;
 use crate::certificate::{Certificate, Prices, Proof, StageProof, Tree};
@@ -70,7 +70,7 @@ impl Attempt<'_> {
             return Ok(());
         }
         match stage.kind {
-            ObjectiveKind::PeakUtilization => self.peak(stage),
+            ObjectiveKind::PeakUtilization => return self.peak(stage, caps, options),
             ObjectiveKind::Traffic if self.problem.sends == Sends::PerExpert => {
                 return self.traffic(stage, caps, options);
             }
@@ -104,23 +104,42 @@ impl Attempt<'_> {
         true
     }
 
-    /// A bound on the peak by bytes: what all devices can hold below it is less than there is.
-    fn peak(&mut self, stage: &mut StageReport) {
+    /// A bound on the peak: what all devices can hold below it is worth less than everything there is.
+    fn peak(
+        &mut self,
+        stage: &mut StageReport,
+        caps: &Caps,
+        options: &Options,
+    ) -> Result<(), Error> {
         // What is spilled is in no GPU, and is capped.
         let spilled = self.certificate.stages[..self.index]
             .iter()
             .any(|earlier| earlier.kind == ObjectiveKind::SpillBytes);
         let weights = if spilled { vec![(ObjectiveKind::SpillBytes, 1)] } else { Vec::new() };
+        let ObjectiveValue::Ratio(bound) = stage.bound else { return Ok(()) };
         if self.by_bytes(&weights) {
-            return;
+            return Ok(());
         }
-        let ObjectiveValue::Ratio(bound) = stage.bound else { return };
-        // The largest that bytes prove, on a grid below the bound.
         let grid = |steps: u64| {
             let part = u128::from(bound.numerator()) * u128::from(steps) / (1 << HALVINGS);
             ObjectiveValue::Ratio(Ratio::new(u64::try_from(part).unwrap_or(0), bound.denominator()))
         };
-        let (mut proven, mut open) = (0_u64, 1_u64 << HALVINGS);
+        // Prices are as good at the bound as a little below it, where they may be found.
+        let mut search = Search::new(self.problem, self.classes, &Microlp, options);
+        let all = 1_u64 << HALVINGS;
+        for below in [0, 1, 4, 16, 64, 256].map(|steps| all - steps * (all >> 18)) {
+            if self.worse(stage, grid(below)) {
+                break;
+            }
+            for proof in self.room(&mut search, caps, grid(below))? {
+                if self.confirmed(grid(below), Vec::new(), proof) {
+                    stage.bound = grid(below);
+                    return Ok(());
+                }
+            }
+        }
+        // The largest that bytes prove.
+        let (mut proven, mut open) = (0_u64, all);
         let proof = self.bytes(&weights, true);
         while open - proven > 1 {
             let middle = proven.midpoint(open);
@@ -130,16 +149,39 @@ impl Attempt<'_> {
                 open = middle;
             }
         }
-        let certified = grid(proven);
-        if proven > 0
-            && (!stage.proven
-                || super::value::closes(self.problem, stage.kind, stage.optimum, certified))
-        {
-            stage.bound = certified;
+        if proven > 0 && !self.worse(stage, grid(proven)) {
+            stage.bound = grid(proven);
         } else {
             let own = &mut self.certificate.stages[self.index];
             (own.bound, own.proof) = (stage.bound, Proof::Search);
         }
+        Ok(())
+    }
+
+    /// Whether a stage that is proven would not be with a bound.
+    fn worse(&self, stage: &StageReport, bound: ObjectiveValue) -> bool {
+        stage.proven && !super::value::closes(self.problem, stage.kind, stage.optimum, bound)
+    }
+
+    /// Prices at which not everything fits below a peak: with items in parts, which is quick to check, and
+    /// as a whole.
+    fn room(
+        &self,
+        search: &mut Search<'_, Microlp>,
+        caps: &Caps,
+        below: ObjectiveValue,
+    ) -> Result<Vec<Proof>, Error> {
+        let mut held = caps.clone();
+        held.hold(self.problem, ObjectiveKind::PeakUtilization, below);
+        let Some(market) = price::in_room(self.problem, self.classes, &held) else {
+            return Ok(Vec::new());
+        };
+        let room = price::room(search, &market, price::ROOM_ROUNDS_MAX)?;
+        let Some(Room::Lacking(prices)) = room else { return Ok(Vec::new()) };
+        let whole = self.priced(&market, &prices, true);
+        let mut parts = whole.clone();
+        parts.fractional = parts.prices.iter().map(|&(id, _)| id).collect();
+        Ok([parts, whole].map(|leaf| Proof::Relaxation(Tree::Leaf(leaf))).to_vec())
     }
 
     /// Tries every component at the price of its bytes, items in parts first, which is quick to check.
@@ -217,7 +259,8 @@ impl Attempt<'_> {
             )?;
             let names: Vec<u32> = zones.iter().filter_map(|&l| u32::try_from(l).ok()).collect();
             if let Some(any) = any {
-                let proof = Proof::Relaxation(self.priced(&market, &any.prices, true));
+                let leaf = self.priced(&market, &any.prices, true);
+                let proof = Proof::Relaxation(Tree::Leaf(leaf));
                 if self.confirmed(stage.bound, names.clone(), proof) {
                     return Ok(());
                 }
@@ -231,8 +274,8 @@ impl Attempt<'_> {
                 target,
             )?;
             if let (Some(runs), Some(again)) = (runs, again) {
-                let single_runs = self.priced(&market, &runs.prices, false);
-                let others = self.priced(&market, &again.prices, true);
+                let single_runs = Tree::Leaf(self.priced(&market, &runs.prices, false));
+                let others = Tree::Leaf(self.priced(&market, &again.prices, true));
                 if self.confirmed(stage.bound, names, Proof::Walks { single_runs, others }) {
                     return Ok(());
                 }
@@ -242,9 +285,11 @@ impl Attempt<'_> {
     }
 
     /// Prices of the planner in the terms of a certificate, where an item at home is a saving.
-    fn priced(&self, market: &Market, prices: &[i64], tracked: bool) -> Tree {
-        let mut leaf =
-            Prices { weights: vec![(ObjectiveKind::Traffic, market.scale)], ..Prices::default() };
+    fn priced(&self, market: &Market, prices: &[i64], tracked: bool) -> Prices {
+        let mut leaf = Prices::default();
+        if !market.only_room() {
+            leaf.weights.push((ObjectiveKind::Traffic, market.scale));
+        }
         for (home, first) in market.first_layers() {
             let layer = &self.classes.layers[first];
             leaf.tracked.extend(self.leader(&layer.home.components));
@@ -261,6 +306,6 @@ impl Attempt<'_> {
         }
         leaf.tracked.sort_unstable();
         leaf.prices.sort_unstable();
-        Tree::Leaf(leaf)
+        leaf
     }
 }

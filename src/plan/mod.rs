@@ -16,6 +16,7 @@ mod evaluate;
 mod fill;
 mod formulation;
 mod infeasible;
+mod level;
 mod outcome;
 mod packing;
 mod presolve;

@@ -87,7 +87,7 @@ impl<B: Backend> Search<'_, B> {
     }
 
     /// Tries to bring the peak of `solution` down to what the relaxation says is possible.
-    fn balance(
+    pub(super) fn balance(
         &self,
         caps: &Caps,
         solution: &CountSolution,
@@ -161,7 +161,17 @@ impl<B: Backend> Search<'_, B> {
             limits.hold(self.problem, kind, ObjectiveValue::Ratio(best.cost.peak));
         }
         let forced = presolve::forced(self.problem, self.classes, &limits);
-        if !first.infeasible && presolve::implied(&forced, &assumed) {
+        let implied = presolve::implied(&forced, &assumed);
+        let chain_matters = caps.most(ObjectiveKind::Traffic).is_some();
+        if first.best.is_some() && !chain_matters && !(implied && self.closed(kind, &first)) {
+            first.bound =
+                if implied { first.bound } else { value::bound(self.problem, kind, None) };
+            self.level(caps, &mut first)?;
+            if self.closed(kind, &first) || many {
+                return Ok(first);
+            }
+        }
+        if !first.infeasible && implied {
             return Ok(first);
         }
         let mut second = self.relax(kind, &limits, &forced, first.best, nodes)?;

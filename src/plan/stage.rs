@@ -38,7 +38,9 @@ impl<B: Backend> Search<'_, B> {
         let first = self.attempt(kind, caps, incumbent, self.node_limit.min(NODES_FIRST))?;
         let first = self.by_name(kind, caps, first)?;
         let many = self.problem.devices.len() > DEVICES_SEARCHED_MAX;
-        let exhausted = many && self.prices_first(kind, first.best.as_ref());
+        let exhausted = many
+            && (kind == ObjectiveKind::PeakUtilization
+                || self.prices_first(kind, first.best.as_ref()));
         if first.infeasible
             || self.closed(kind, &first)
             || self.node_limit <= NODES_FIRST

@@ -10,7 +10,7 @@ use crate::units::{Ratio, greatest_common_divisor};
 pub(super) const GAP_PEAK: f64 = 1e-4;
 
 /// Denominator of a peak bound that comes from the solver.
-const PEAK_GRID: u64 = 1_000_000_000;
+pub(super) const PEAK_GRID: u64 = 1_000_000_000;
 
 /// The exact value of `kind`.
 pub(super) fn of(problem: &Problem, cost: &Cost, kind: ObjectiveKind) -> ObjectiveValue {

@@ -100,7 +100,8 @@ fn all_walks<B: Backend>(
         };
         let bound = units(market, priced.bound, chain.pressure.step);
         raise(chain, bound);
-        for homes in &priced.answers {
+        for shares in &priced.answers {
+            let homes = &shares.homes;
             if tried.len() < ARRANGED_MAX
                 && !chain.closed()
                 && tried.insert(homes.clone())

@@ -93,10 +93,11 @@ impl Planes {
 /// away, or not far from prices that are known to be good.
 fn bounds(market: &Market, free: &[usize], start: Option<&[i64]>) -> Vec<(i64, i64)> {
     let of = |&j: &usize| {
-        let away = market.scaled(2 * market.items[j].profile.visits);
+        let item = &market.items[j];
+        let near = market.item_price(item) / 8;
         match start {
-            Some(start) => ((start[j] - away / 8).max(0), start[j] + away / 8),
-            None => (0, away.saturating_add(2 * market.hand_over * market.scale)),
+            Some(start) => ((start[j] - near).max(0), start[j] + near),
+            None => (0, market.item_price_max(item)),
         }
     };
     free.iter().map(of).collect()
@@ -120,8 +121,7 @@ pub(super) fn ascend<B: Backend, T: Clone>(
     let free = priced(market);
     let mut prices = vec![0; market.items.len()];
     for &j in &free {
-        let away = market.scaled(2 * market.items[j].profile.visits);
-        prices[j] = start.map_or(away, |start| start[j]);
+        prices[j] = start.map_or(market.item_price(&market.items[j]), |start| start[j]);
     }
     let mut planes = Planes::new(bounds(market, &free, start));
     let mut best: Option<Priced<T>> = None;
@@ -151,7 +151,8 @@ pub(super) fn ascend<B: Backend, T: Clone>(
         }
         let Some((next, above)) = planes.highest(search)? else { break };
         // The planes are read from floating point; a hundredth of a traffic unit is beyond doubt.
-        let done = above.saturating_sub(best.bound) <= (market.scale / 100).max(1);
+        let done = above.saturating_sub(best.bound) <= (market.scale / 100).max(1)
+            || (market.only_room() && above <= target);
         let mut proposed = prices.clone();
         free.iter().zip(next).for_each(|(&j, price)| proposed[j] = price);
         if done || proposed == prices {

@@ -8,18 +8,15 @@ use super::ascent::{Evaluation, Planes};
 use super::device::{self, Best};
 use super::market::{Ends, Held, Market};
 use super::segments::Segments;
+use super::table::{self, Tabled};
 use crate::error::Error;
+use crate::plan::classes::Presence;
 use crate::plan::formulation::signed;
 use crate::plan::search::Search;
 use crate::plan::solver::Backend;
 
-/// Steps from a state by a choice that one table may take.
-const WORK_MAX: usize = 100_000_000;
-
 /// States times devices that are remembered, at 16 bytes: an eighth of a gigabyte.
 const ENTRIES_MAX: usize = 1 << 23;
-
-const NEVER: i64 = i64::MAX / 4;
 
 /// Which walks are meant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,14 +27,48 @@ pub(in crate::plan) enum Walks {
     Returning,
 }
 
+/// What every device holds.
+#[derive(Clone, Debug)]
+pub(in crate::plan) struct Shares {
+    /// Per device, the homes of each class, and whether it holds the embedding and the head.
+    pub(in crate::plan) homes: Vec<Vec<u64>>,
+    /// Per device, the items of each class; those of all devices need not add up to what there is.
+    pub(in crate::plan) items: Vec<Vec<u64>>,
+}
+
+impl Shares {
+    /// What a device requires beyond its reserve.
+    pub(in crate::plan) fn bytes(&self, market: &Market, device: usize) -> i128 {
+        let here = |end: usize| self.homes[device][market.homes.len() + end] > 0;
+        let mut held = market.ends(device, Ends { embedding: here(0), head: here(1) });
+        let homes = market.homes.iter().map(|home| &home.profile).zip(&self.homes[device]);
+        let items = market.items.iter().map(|item| &item.profile).zip(&self.items[device]);
+        homes.chain(items).for_each(|(profile, &count)| held.add(profile, count));
+        let Presence { workspace_bytes, staging_bytes } = held.presence;
+        let running = i128::from(held.kv_cache_bytes) + i128::from(workspace_bytes);
+        i128::from(held.weights_bytes) + running.max(i128::from(staging_bytes))
+    }
+
+    /// How many bytes of items are held too often or too rarely.
+    pub(in crate::plan) fn amiss_bytes(&self, market: &Market) -> u128 {
+        let items = market.items.iter().enumerate();
+        let amiss = items.map(|(j, item)| {
+            let held: u64 = self.items.iter().map(|of| of[j]).sum();
+            u128::from(held.abs_diff(item.total)) * u128::from(item.profile.bytes())
+        });
+        amiss.sum()
+    }
+}
+
 /// One thing a device can do.
 #[derive(Clone, Debug)]
-struct Choice {
+pub(super) struct Choice {
     homes: Vec<u64>,
-    step: usize,
+    /// What it adds to a state of [`Segments`].
+    pub(super) step: usize,
     /// Whether it comes back to the device.
-    again: bool,
-    cost: i64,
+    pub(super) again: bool,
+    pub(super) cost: i64,
     items: Vec<u64>,
 }
 
@@ -59,7 +90,7 @@ pub(super) fn cheapest<B: Backend>(
     walks: Walks,
     prices: &[i64],
     target: i64,
-) -> Result<Option<Evaluation<Vec<Vec<u64>>>>, Error> {
+) -> Result<Option<Evaluation<Shares>>, Error> {
     if segments.states().saturating_mul(market.sites.len()) > ENTRIES_MAX {
         return Ok(None);
     }
@@ -77,7 +108,8 @@ pub(super) fn cheapest<B: Backend>(
     let placed = place_prices(search, market, &mut choices)?;
     let constant = placed - market.hand_over * market.scale;
     prune(&mut choices, target - constant);
-    let (cost, taken) = match table(market, segments, walks, &choices, target - constant) {
+    let all = segments.all(market);
+    let (cost, taken) = match table::cheapest(segments, all, walks, &choices, target - constant) {
         Tabled::Found(cost, taken) => (cost, taken),
         Tabled::Beyond => return Ok(Some(Evaluation::Beyond)),
         Tabled::TooMuchWork => return Ok(None),
@@ -86,7 +118,10 @@ pub(super) fn cheapest<B: Backend>(
     for choice in &taken {
         items.iter_mut().zip(&choice.items).for_each(|(sum, count)| *sum += count);
     }
-    let answer = taken.iter().map(|choice| segments.homes(choice.step)).collect();
+    let answer = Shares {
+        homes: taken.iter().map(|choice| segments.homes(choice.step)).collect(),
+        items: taken.iter().map(|choice| choice.items.clone()).collect(),
+    };
     let cost = cost + constant;
     Ok(Some(Evaluation::Found { answer, cost, items }))
 }
@@ -103,9 +138,9 @@ fn place_prices<B: Backend>(
     choices: &mut [Vec<Choice>],
 ) -> Result<i64, Error> {
     let totals: Vec<i64> = market.homes.iter().map(|home| signed(home.total)).collect();
-    let most = place_price_max(market);
+    let most = market.place_price_max();
     let mut planes = Planes::new(vec![(-most, most); totals.len()]);
-    let mut prices = vec![0; totals.len()];
+    let mut prices: Vec<i64> = market.homes.iter().map(|home| market.usual_price(home)).collect();
     let mut best: Option<(i64, Vec<i64>)> = None;
     for _ in 0..PLACE_ROUNDS {
         let mut slopes = totals.clone();
@@ -134,15 +169,6 @@ fn place_prices<B: Backend>(
     Ok(dot(&prices, &totals))
 }
 
-/// A home is worth no more than having all of its layer's items near, and some hand-overs.
-fn place_price_max(market: &Market) -> i64 {
-    let near = market
-        .items
-        .iter()
-        .map(|item| market.scaled(2 * item.profile.visits).saturating_mul(signed(item.per_layer)));
-    near.max().unwrap_or(0).saturating_add(4 * market.hand_over * market.scale)
-}
-
 fn worth(prices: &[i64], choice: &Choice) -> i64 {
     prices.iter().zip(&choice.homes).map(|(price, &count)| price * signed(count)).sum()
 }
@@ -163,82 +189,6 @@ fn prune(choices: &mut [Vec<Choice>], target: i64) {
 /// The cheapest choice of every device.
 fn least(choices: &[Vec<Choice>]) -> Option<Vec<i64>> {
     choices.iter().map(|of| of.iter().map(|choice| choice.cost).min()).collect()
-}
-
-/// What a table comes to.
-enum Tabled<'c> {
-    /// The cost of placing everything, and the choices that do.
-    Found(i64, Vec<&'c Choice>),
-    /// Everything costs more than the target.
-    Beyond,
-    TooMuchWork,
-}
-
-/// Adds device by device, leaving out what cannot stay within the target: the cost of the goal and the
-/// choices that lead there.
-fn table<'c>(
-    market: &Market,
-    segments: &Segments,
-    walks: Walks,
-    choices: &'c [Vec<Choice>],
-    target: i64,
-) -> Tabled<'c> {
-    let Some(least) = least(choices) else { return Tabled::Beyond };
-    let mut left: i64 = least.iter().sum();
-    let mut work = 0_usize;
-    // A state is what is placed, twice: without and with some device that is come back to.
-    let states = segments.states();
-    let mut reached = vec![NEVER; 2 * states];
-    reached[0] = 0;
-    let mut trail: Vec<Vec<(u32, u32)>> = Vec::with_capacity(choices.len());
-    for (of, least) in choices.iter().zip(&least) {
-        left -= least;
-        let mut next = vec![NEVER; 2 * states];
-        let mut by = vec![(u32::MAX, 0); 2 * states];
-        for (from, &so_far) in reached.iter().enumerate() {
-            if so_far >= NEVER || so_far + least + left > target {
-                continue;
-            }
-            work += of.len();
-            if work > WORK_MAX {
-                return Tabled::TooMuchWork;
-            }
-            let (again, state) = (from / states, from % states);
-            for (index, choice) in of.iter().enumerate() {
-                if !segments.fits(state, choice.step) {
-                    continue;
-                }
-                let again = again | usize::from(choice.again);
-                let to = again * states + state + choice.step;
-                if so_far + choice.cost < next[to] {
-                    next[to] = so_far + choice.cost;
-                    by[to] = (
-                        u32::try_from(index).unwrap_or(u32::MAX),
-                        u32::try_from(from).unwrap_or(u32::MAX),
-                    );
-                }
-            }
-        }
-        reached = next;
-        trail.push(by);
-    }
-    let goal = |again: usize| again * states + segments.all(market);
-    let once = (walks == Walks::Any).then(|| goal(0));
-    let goals = [Some(goal(1)), once].into_iter().flatten();
-    let Some(goal) = goals.min_by_key(|&goal| reached[goal]) else { return Tabled::Beyond };
-    if reached[goal] > target {
-        return Tabled::Beyond;
-    }
-    let mut at = goal;
-    let mut taken = Vec::with_capacity(choices.len());
-    for (of, by) in choices.iter().zip(&trail).rev() {
-        let (index, from) = by[at];
-        let index = usize::try_from(index).unwrap_or(usize::MAX);
-        taken.extend(of.get(index));
-        at = usize::try_from(from).unwrap_or(0);
-    }
-    taken.reverse();
-    Tabled::Found(reached[goal], taken)
 }
 
 /// Everything one device can do.

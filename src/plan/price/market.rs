@@ -3,6 +3,7 @@
 use crate::plan::caps::Caps;
 use crate::plan::classes::{Classes, Presence, Profile};
 use crate::plan::evaluate::host_staging_bytes;
+use crate::plan::formulation::signed;
 use crate::plan::presolve;
 use crate::problem::{DeviceSet, ObjectiveKind, Problem};
 
@@ -87,7 +88,12 @@ pub(in crate::plan) struct Market {
     pub(super) hand_over: i64,
     /// Prices and values are in units of one over this of a traffic unit.
     pub(in crate::plan) scale: i64,
+    /// Where only room counts, how many bytes a unit of price stands for; `None` where traffic does.
+    unit_bytes: Option<u64>,
 }
+
+/// Where only room counts, the largest thing costs about this.
+const LARGEST_PRICED: u64 = 1 << 20;
 
 /// Scaled values of a hand-over stay near this.
 const HAND_OVER_SCALED: i64 = 1 << 18;
@@ -123,6 +129,7 @@ impl Market {
             head: classes.head.as_ref().map(|head| head.profile),
             hand_over,
             scale: (HAND_OVER_SCALED / hand_over.max(1)).max(1),
+            unit_bytes: None,
         };
         market.sites = (0..problem.devices.len()).map(|d| market.site(problem, caps, d)).collect();
         for device in 0..market.sites.len() {
@@ -151,6 +158,58 @@ impl Market {
             may_home: self.homes.iter().map(|h| h.profile.allowed.contains(device)).collect(),
             items: self.items.iter().map(bounds).collect(),
         }
+    }
+
+    /// The same where nothing is sent: the question is only whether everything fits, and a price is worth
+    /// what an item takes up.
+    pub(super) fn without_traffic(mut self) -> Self {
+        self.scale = 0;
+        let largest = self.items.iter().map(|item| item.profile.bytes());
+        let largest = largest.chain(self.homes.iter().map(|home| home.profile.bytes())).max();
+        self.unit_bytes = Some((largest.unwrap_or(0) / LARGEST_PRICED).max(1));
+        self
+    }
+
+    /// Whether the question is only whether everything fits.
+    pub(in crate::plan) fn only_room(&self) -> bool {
+        self.unit_bytes.is_some()
+    }
+
+    /// What a home is worth to begin with.
+    pub(super) fn usual_price(&self, home: &Home) -> i64 {
+        self.unit_bytes.map_or(0, |unit| signed(home.profile.bytes() / unit))
+    }
+
+    /// What an item is worth to begin with: nearly what sending it away costs, or what it takes up.
+    pub(super) fn item_price(&self, item: &Item) -> i64 {
+        match self.unit_bytes {
+            Some(unit) => signed(item.profile.bytes() / unit),
+            None => self.scaled(2 * item.profile.visits),
+        }
+    }
+
+    /// The most worth asking for an item: to send it far away, or twice what it takes up.
+    pub(super) fn item_price_max(&self, item: &Item) -> i64 {
+        match self.unit_bytes {
+            Some(_) => 2 * self.item_price(item),
+            None => self.item_price(item).saturating_add(2 * self.hand_over * self.scale),
+        }
+    }
+
+    /// The most worth asking for a home: to have all of its layer's items near and some hand-overs, or a few
+    /// times what it takes up with its workspace.
+    pub(super) fn place_price_max(&self) -> i64 {
+        if let Some(unit) = self.unit_bytes {
+            let bytes = |home: &Home| {
+                home.profile.bytes().saturating_add(home.profile.presence.workspace_bytes)
+            };
+            let most = self.homes.iter().map(bytes).max().unwrap_or(0);
+            return signed(most / unit).saturating_mul(4).saturating_add(1);
+        }
+        let near = self.items.iter().map(|item| {
+            self.scaled(2 * item.profile.visits).saturating_mul(signed(item.per_layer))
+        });
+        near.max().unwrap_or(0).saturating_add(4 * self.hand_over * self.scale)
     }
 
     /// Per homes of one class and zone, that class and their first layer.

@@ -11,8 +11,10 @@ mod ascent;
 mod counts;
 mod device;
 mod market;
+mod room;
 mod runs;
 mod segments;
+mod table;
 
 use crate::error::Error;
 use crate::plan::classes::Classes;
@@ -23,8 +25,9 @@ use ascent::Evaluation;
 
 pub(super) use arrange::arranged;
 pub(super) use ascent::{Priced, ROUNDS_MAX, ROUNDS_NEAR_MAX};
-pub(super) use counts::Walks;
+pub(super) use counts::{Shares, Walks};
 pub(super) use market::{Market, zones};
+pub(super) use room::{ROOM_ROUNDS_MAX, Room, in_room, room};
 pub(super) use runs::{Run, Walk, Walks as SingleRuns, affordable};
 
 /// Numbers up to which sums of scaled prices stay far from overflowing.
@@ -55,8 +58,7 @@ pub(super) fn single_runs<B: Backend>(
     })
 }
 
-/// The best prices for counts of homes, whatever the order of the layers. An answer is, per device, its
-/// homes of each class, and whether it holds the embedding and the head.
+/// The best prices for counts of homes, whatever the order of the layers.
 pub(super) fn counts<B: Backend>(
     search: &mut Search<'_, B>,
     market: &Market,
@@ -64,7 +66,7 @@ pub(super) fn counts<B: Backend>(
     start: Option<&[i64]>,
     rounds: usize,
     target_units: u64,
-) -> Result<Option<Priced<Vec<Vec<u64>>>>, Error> {
+) -> Result<Option<Priced<Shares>>, Error> {
     let Some(segments) = segments::Segments::of(market) else { return Ok(None) };
     let target = market.scaled(target_units);
     ascent::ascend(search, market, start, rounds, target, |search, prices, total| {

@@ -115,6 +115,31 @@ fn crowded(seed: u64) -> Problem {
     if seed % 2 == 1 && wished.sends == Sends::PerExpert { wished } else { plain }
 }
 
+/// With hardly any nodes little is proven, and what is claimed is still so.
+fn check_starved(seed: u64, case: Case) -> Result<bool, String> {
+    let problem = case(seed);
+    if problem.components.iter().any(|c| c.allowed.is_empty()) {
+        return Ok(false);
+    }
+    let Some(all) = enumerate(&problem) else { return Ok(false) };
+    let options = Options { node_limit: 1, ..options() };
+    let outcome = plan::solve(&problem, &options).map_err(|e| e.to_string())?;
+    let Outcome::Solved(solved) = outcome else { return Ok(false) };
+    let mut left: Vec<&Costs> = all.iter().collect();
+    for stage in &solved.stages {
+        let of = |c: &&Costs| value(&problem, c, stage.kind);
+        let best = left.iter().map(of).min().ok_or("nothing is left under the caps")?;
+        if stage.bound > best || stage.optimum < best {
+            return Err(format!("{best:?} is best, but {stage:?}"));
+        }
+        if stage.proven && !same(stage.kind, stage.optimum, best) {
+            return Err(format!("{best:?} is best, but proven is {stage:?}"));
+        }
+        left.retain(|c| of(c) <= stage.cap);
+    }
+    Ok(true)
+}
+
 fn check_case(seed: u64, case: Case, formulation: Formulation) -> Result<bool, String> {
     let problem = case(seed);
     if problem.components.iter().any(|c| c.allowed.is_empty()) {
@@ -137,8 +162,16 @@ fn check_case(seed: u64, case: Case, formulation: Formulation) -> Result<bool, S
 }
 
 fn check_many(seeds: std::ops::Range<u64>, case: Case, formulation: Formulation) -> usize {
+    check_all(seeds, |seed| check_case(seed, case, formulation))
+}
+
+/// How many seeds were checked; none may fail.
+fn check_all(
+    seeds: std::ops::Range<u64>,
+    check: impl Fn(u64) -> Result<bool, String> + Sync,
+) -> usize {
     let results: Vec<(u64, Result<bool, String>)> =
-        seeds.into_par_iter().map(|seed| (seed, check_case(seed, case, formulation))).collect();
+        seeds.into_par_iter().map(|seed| (seed, check(seed))).collect();
     let failures: Vec<String> = results
         .iter()
         .filter_map(|(seed, result)| result.as_ref().err().map(|e| format!("seed {seed}: {e}")))
@@ -164,6 +197,14 @@ fn counts_agree_with_enumeration() {
 fn prices_agree_with_enumeration() {
     let checked = check_many(0..1_600, crowded, Formulation::Counts);
     assert!(checked >= 500, "only {checked} cases were small enough to enumerate");
+}
+
+/// Where programs may not search, bounds come from relaxations and prices alone.
+#[test]
+fn a_starved_search_claims_nothing_that_is_not_so() {
+    let checked = check_all(200_000..203_000, |seed| check_starved(seed, plain))
+        + check_all(210_000..211_000, |seed| check_starved(seed, crowded));
+    assert!(checked >= 2_000, "only {checked} cases were small enough to enumerate");
 }
 
 #[test]
