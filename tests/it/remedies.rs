@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use apportion::error::Error;
 use apportion::problem::Problem;
-use apportion::remedy::{Case, NotEnough, Remedy, remedies};
+use apportion::remedy::{Case, Cost, NotEnough, Offer, Remedy, remedies};
 use apportion::verify::verify;
 
 use crate::support::{Tiny, enumerate};
@@ -37,7 +37,7 @@ impl Fake {
     }
 
     fn remedies(&self) -> Vec<Remedy> {
-        remedies(self, &feasible).enough
+        remedies(self, &feasible).enough.into_iter().map(|offer| offer.remedy).collect()
     }
 
     fn not_enough(&self) -> Vec<NotEnough> {
@@ -84,6 +84,10 @@ impl Case for Fake {
             device.capacity_bytes += extra;
         }
         Ok(problem)
+    }
+
+    fn with_headroom_percent(&self, _: u64) -> Result<Problem, Error> {
+        self.problem()
     }
 
     fn with_added_device_like(&self, device: usize) -> Result<Problem, Error> {
@@ -294,6 +298,14 @@ impl Case for Limited {
         Ok(self.limit(self.fake.with_extra_capacity(bytes)?))
     }
 
+    fn with_headroom_percent(&self, percent: u64) -> Result<Problem, Error> {
+        let mut problem = self.problem()?;
+        for bytes in &mut problem.headroom_bytes {
+            *bytes = *bytes * percent / 100;
+        }
+        Ok(problem)
+    }
+
     fn with_added_device_like(&self, device: usize) -> Result<Problem, Error> {
         Ok(self.limit(self.fake.with_added_device_like(device)?))
     }
@@ -313,11 +325,22 @@ fn limits_are_lifted_as_little_as_helps() {
     let fake = || Fake::new(dense().gpus(4, 8 * MIB));
     let case = Limited { fake: fake(), headroom_bytes: Vec::new(), devices_max: Some(1) };
     let found = remedies(&case, &feasible).enough;
-    assert_eq!(found[0], Remedy::DevicesMax { devices: 3 }, "{found:?}");
+    let remedy = Remedy::DevicesMax { devices: 3 };
+    assert_eq!(found[0], Offer { remedy, cost: Cost::Devices { more: 2 } }, "{found:?}");
+    // The mlp fills a device of 8 alone, so nothing can be kept free.
     let headroom_bytes = vec![4 * MIB; 4];
     let case = Limited { fake: fake(), headroom_bytes, devices_max: None };
     let found = remedies(&case, &feasible).enough;
-    assert_eq!(found[0], Remedy::ReleaseHeadroom, "{found:?}");
+    let remedy = Remedy::Headroom { percent: 0 };
+    assert_eq!(found[0], Offer { remedy, cost: Cost::Headroom { percent: 100 } }, "{found:?}");
+    // A device of 11 beside one of 12 MiB: 3 + 8 leave nothing of the first, 5 + 6 one of the second.
+    let fake = || Fake::new(dense().gpu(11 * MIB).gpu(12 * MIB));
+    let case = Limited { fake: fake(), headroom_bytes: vec![0, 4 * MIB], devices_max: None };
+    let found = remedies(&case, &feasible).enough;
+    let remedy = Remedy::Headroom { percent: 25 };
+    assert_eq!(found[0], Offer { remedy, cost: Cost::Headroom { percent: 75 } }, "{found:?}");
+    assert!(feasible(&case.with_headroom_percent(25).unwrap()));
+    assert!(!feasible(&case.with_headroom_percent(26).unwrap()));
     // Both at once: neither alone is enough, and that is said.
     let headroom_bytes = vec![4 * MIB; 4];
     let case = Limited { fake: fake(), headroom_bytes, devices_max: Some(1) };
@@ -336,7 +359,7 @@ fn every_class_has_its_place() {
         .map(|remedy| match remedy {
             Remedy::ReleaseDefaultPins => "default pins",
             Remedy::ReleaseRule { .. } => "rule",
-            Remedy::ReleaseHeadroom => "headroom",
+            Remedy::Headroom { .. } => "headroom",
             Remedy::DevicesMax { .. } => "devices",
             Remedy::Context { .. } => "context",
             Remedy::Batch { .. } => "batch",
@@ -349,6 +372,31 @@ fn every_class_has_its_place() {
     // More on GPU 1 alone, or one more GPU, cannot help what is pinned to GPU 0.
     assert_eq!(order, ["default pins", "quantization", "bytes", "bytes each"]);
     assert_eq!(found, case.remedies());
+}
+
+/// What each remedy costs, and that the cheaper one of a kind comes first.
+#[test]
+fn offers_are_ranked_by_what_they_cost() {
+    let mut case = Fake::new(dense().gpu(22 * MIB).gpu(2 * MIB));
+    (case.context, case.batch, case.kv_cache_bytes_per_step) = (9 * 256, 7, MIB / 2);
+    case.schemes = vec![("half", 2)];
+    let offers = remedies(&case, &feasible).enough;
+    assert!(offers.is_sorted_by_key(|offer| offer.cost), "{offers:?}");
+    let cost = |wanted: &dyn Fn(&Remedy) -> bool| {
+        offers.iter().find(|offer| wanted(&offer.remedy)).map(|offer| offer.cost)
+    };
+    // Nothing fits on 2 MiB, and beside everything else no cache does.
+    assert_eq!(cost(&|r| matches!(r, Remedy::Context { .. })), None, "{offers:?}");
+    let halved = Cost::Weights { bytes: (3 + 8) * MIB / 2 };
+    assert_eq!(cost(&|r| matches!(r, Remedy::Quantization { .. })), Some(halved));
+    let device = Cost::Device { bytes: 22 * MIB };
+    assert_eq!(cost(&|r| *r == Remedy::AddDevice { like: 0 }), Some(device));
+    // 4 of 16 MiB of cache fit: a quarter of the context, or one of five sequences, and that costs more.
+    let mut case = Fake::new(dense().gpu(26 * MIB));
+    (case.context, case.batch, case.kv_cache_bytes_per_step) = (16 * 256, 5, MIB);
+    let offers = remedies(&case, &feasible).enough;
+    let costs: Vec<Cost> = offers.iter().take(2).map(|offer| offer.cost).collect();
+    assert_eq!(costs, [75, 80].map(|percent| Cost::Service { percent }));
 }
 
 #[test]

@@ -212,9 +212,9 @@ fn a_limit_on_devices_is_kept_or_blamed() {
     let run = bench.line(&format!("{four} --max-devices 1 --json"));
     assert_eq!(run.code, 1);
     let answer = run.json();
-    assert_eq!(answer["devices_max_alone"], json!(true));
-    let lifted = json!({ "kind": "devices_max", "text": "the fewest devices that fit",
-        "options": "--max-devices 2", "devices": 2 });
+    assert_eq!(answer["conflict"][0], json!({ "kind": "devices_max", "devices": 1 }));
+    let lifted = json!({ "kind": "devices_max", "text": "the fewest devices that fit: 1 more",
+        "options": "--max-devices 2", "cost": { "kind": "devices", "more": 1 }, "devices": 2 });
     assert_eq!(answer["remedies"][0], lifted, "{answer}");
     let run = bench.line(&format!("{four} --headroom 60%"));
     assert_eq!(run.code, 1);
