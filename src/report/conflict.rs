@@ -57,7 +57,10 @@ fn capacity(problem: &Problem, device: usize) -> String {
     let device = &problem.devices[device];
     let reserved = match device.reserve_bytes {
         0 => String::new(),
-        bytes => format!(", {} of it reserved", format_bytes(bytes)),
+        bytes if bytes < device.capacity_bytes => {
+            format!(", {} of it reserved", format_bytes(bytes))
+        }
+        bytes => format!(", less than the {} reserved on it", format_bytes(bytes)),
     };
     format!("{}{reserved}", format_bytes(device.capacity_bytes))
 }
