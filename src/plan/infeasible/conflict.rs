@@ -142,14 +142,8 @@ impl<B: Backend> Filter<'_, '_, B> {
     /// Whether a placement exists under only these constraints; `None` when that is not known.
     fn possible(&mut self, kept: &[Member]) -> Result<Option<bool>, Error> {
         let problem = relaxed(self.search.problem, kept);
-        if glance::hopeless(&problem) {
-            return Ok(Some(false));
-        }
-        let roomy: Vec<usize> = (0..problem.devices.len())
-            .filter(|&device| !kept.contains(&Member::Capacity(device)))
-            .collect();
-        if glance::gathers(&problem, &roomy) {
-            return Ok(Some(true));
+        if let Some(answer) = glance::answer(&problem) {
+            return Ok(Some(answer));
         }
         // So large that enough room for everything is beyond what can be added up.
         if self.nodes_left == 0 || problem.validate().is_err() {

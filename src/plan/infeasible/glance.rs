@@ -1,17 +1,23 @@
-//! What sums alone say about whether a placement exists: exact, and cheap on any number of devices.
+//! What sums, and packing by size, say about whether a placement exists: exact, and cheap on any number of
+//! devices.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use crate::problem::{Component, DeviceSet, Placement, Problem};
-use crate::verify::verify;
+use crate::verify::{Load, verify};
 
 /// Sets of devices that are looked at; rules leave few.
 const SETS_MAX: usize = 256;
 
+/// Whether a placement exists, where that is easy to tell.
+pub(super) fn answer(problem: &Problem) -> Option<bool> {
+    if hopeless(problem) { Some(false) } else { packs(problem).then_some(true) }
+}
+
 /// Whether more must live on some set of devices than they have room for, or on more devices than may be
 /// used. That proves that there is no placement; the contrary proves nothing.
-pub(super) fn hopeless(problem: &Problem) -> bool {
+fn hopeless(problem: &Problem) -> bool {
     let mut bytes_of: BTreeMap<DeviceSet, u128> = BTreeMap::new();
     for component in &problem.components {
         *bytes_of.entry(component.allowed).or_default() += resident_bytes(component);
@@ -22,12 +28,11 @@ pub(super) fn hopeless(problem: &Problem) -> bool {
         return true;
     }
     let everywhere = DeviceSet::first(problem.devices.len());
-    let sets = bytes_of.keys().copied().take(SETS_MAX).chain([everywhere]);
+    let mut sets = bytes_of.keys().copied().take(SETS_MAX).chain([everywhere]);
     let within = |set: DeviceSet| {
         let inside = bytes_of.iter().filter(move |(other, _)| other.without(set).is_empty());
         inside.map(|(_, bytes)| bytes).sum::<u128>()
     };
-    let mut sets = sets;
     sets.any(|set| within(set) > room_bytes(problem, set, most))
 }
 
@@ -48,41 +53,67 @@ fn room_bytes(problem: &Problem, set: DeviceSet, most: usize) -> u128 {
     room.into_iter().take(most).map(u128::from).sum()
 }
 
-/// Whether a placement fits that gathers on one of the `roomy` devices all that may live there, and on other
-/// roomy ones what may not. That is one; the contrary proves nothing.
-pub(super) fn gathers(problem: &Problem, roomy: &[usize]) -> bool {
-    /// Devices to gather on; equal ones rarely differ.
-    const TRIED_MAX: usize = 4;
-    let mut tried = roomy.iter().take(TRIED_MAX);
-    tried.any(|&first| verify(problem, &gathered(problem, roomy, first)).is_ok())
+/// Whether a placement is found by putting the largest things first, each where most room is left, or else
+/// least. That is one; the contrary proves nothing.
+fn packs(problem: &Problem) -> bool {
+    let mut units: Vec<(usize, u128, usize)> = Vec::new();
+    let mut members: Vec<Vec<usize>> = vec![Vec::new(); problem.components.len()];
+    for (index, component) in problem.components.iter().enumerate() {
+        let Some(leader) = problem.index_of(component.lives_with) else { return false };
+        members[leader].push(index);
+    }
+    for (leader, members) in members.iter().enumerate().filter(|(_, m)| !m.is_empty()) {
+        let bytes = members.iter().map(|&index| resident_bytes(&problem.components[index])).sum();
+        units.push((problem.components[leader].allowed.iter().count(), bytes, leader));
+    }
+    // What has little choice goes first.
+    units.sort_unstable_by_key(|&(choices, bytes, leader)| (choices, Reverse(bytes), leader));
+    let order: Vec<&[usize]> = units.iter().map(|unit| members[unit.2].as_slice()).collect();
+    let usable = usable(problem);
+    [true, false].into_iter().any(|roomiest| {
+        let placement = packed(problem, &order, usable, roomiest);
+        placement.is_some_and(|placement| verify(problem, &placement).is_ok())
+    })
 }
 
-fn gathered(problem: &Problem, roomy: &[usize], first: usize) -> Placement {
-    let mut left: Vec<u128> = (0..problem.devices.len())
-        .map(|device| room_bytes(problem, DeviceSet::only(device), 1))
-        .collect();
-    let mut place = |component: &Component| {
-        let allowed = component.allowed;
-        let roomy = [first].into_iter().chain(roomy.iter().copied());
-        let chosen = roomy.into_iter().find(|&device| allowed.contains(device)).or_else(|| {
-            let devices = allowed.iter().filter(|&device| device < left.len());
-            devices.max_by_key(|&device| (left[device], Reverse(device)))
-        });
-        let chosen = chosen.unwrap_or(first);
-        left[chosen] = left[chosen].saturating_sub(resident_bytes(component));
-        chosen
-    };
-    let mut device_of = vec![first; problem.components.len()];
-    let leader = |c: &Component| problem.index_of(c.lives_with);
-    for (index, component) in problem.components.iter().enumerate() {
-        if leader(component) == Some(index) {
-            device_of[index] = place(component);
-        }
+/// As many devices as may be used: those that something is pinned to, then the roomiest.
+fn usable(problem: &Problem) -> DeviceSet {
+    let allowed = problem.components.iter().map(|component| component.allowed);
+    let pinned = allowed.filter(|set| set.iter().nth(1).is_none());
+    let pinned = DeviceSet(pinned.fold(0, |all, set| all | set.0));
+    let mut devices: Vec<usize> = (0..problem.devices.len()).collect();
+    let room = |d: usize| room_bytes(problem, DeviceSet::only(d), 1);
+    devices.sort_by_key(|&device| (!pinned.contains(device), Reverse(room(device))));
+    let most = problem.devices_max.unwrap_or(devices.len());
+    DeviceSet(devices.into_iter().take(most).fold(0, |all, d| all | DeviceSet::only(d).0))
+}
+
+fn packed(
+    problem: &Problem,
+    order: &[&[usize]],
+    usable: DeviceSet,
+    roomiest: bool,
+) -> Option<Placement> {
+    let mut loads: Vec<Load<'_>> =
+        (0..problem.devices.len()).map(|device| Load::empty(problem, device)).collect();
+    let mut device_of = vec![0; problem.components.len()];
+    for &members in order {
+        let allowed = problem.components[*members.first()?].allowed.and(usable);
+        let with = |device: usize| {
+            let mut load = loads[device].clone();
+            members.iter().for_each(|&index| load.add(&problem.components[index].demand));
+            load.fits().then_some((device, load))
+        };
+        let left = |(_, load): &(usize, Load<'_>)| load.limit_bytes() - load.required_bytes();
+        let fitting = allowed.iter().take_while(|&device| device < loads.len()).filter_map(with);
+        let chosen = if roomiest {
+            fitting.max_by_key(|fit| (left(fit), Reverse(fit.0)))
+        } else {
+            fitting.min_by_key(|fit| (left(fit), fit.0))
+        };
+        let (device, load) = chosen?;
+        loads[device] = load;
+        members.iter().for_each(|&index| device_of[index] = device);
     }
-    for (index, component) in problem.components.iter().enumerate() {
-        if let Some(leader) = leader(component) {
-            device_of[index] = device_of[leader];
-        }
-    }
-    Placement { device_of }
+    Some(Placement { device_of })
 }

@@ -18,8 +18,8 @@ use crate::problem::{ObjectiveKind, Problem};
 pub(super) fn placement_exists<B: Backend>(
     search: &mut Search<'_, B>,
 ) -> Result<Option<bool>, Error> {
-    if glance::hopeless(search.problem) {
-        return Ok(Some(false));
+    if let Some(answer) = glance::answer(search.problem) {
+        return Ok(Some(answer));
     }
     let caps = Caps::of(search.problem);
     if search.seeded(ObjectiveKind::PeakUtilization, &caps).is_some() {
