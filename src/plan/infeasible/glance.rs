@@ -101,7 +101,9 @@ fn packed(
         let allowed = problem.components[*members.first()?].allowed.and(usable);
         let with = |device: usize| {
             let mut load = loads[device].clone();
-            members.iter().for_each(|&index| load.add(&problem.components[index].demand));
+            for &index in members {
+                load.add(&problem.components[index].demand);
+            }
             load.fits().then_some((device, load))
         };
         let left = |(_, load): &(usize, Load<'_>)| load.limit_bytes() - load.required_bytes();
@@ -113,7 +115,9 @@ fn packed(
         };
         let (device, load) = chosen?;
         loads[device] = load;
-        members.iter().for_each(|&index| device_of[index] = device);
+        for &index in members {
+            device_of[index] = device;
+        }
     }
     Some(Placement { device_of })
 }
