@@ -33,8 +33,8 @@ pub use crate::program::{Program, Row, Sense, Var, Variable};
 pub use certify::certify;
 pub use formulation::stage_program;
 pub use outcome::{
-    Formulation, Given, Infeasibility, LimitReached, Options, Outcome, Shortfall, Solved,
-    SolverReport, StageReport,
+    Conflict, Formulation, Given, Infeasibility, LimitReached, Member, Options, Outcome, Shortfall,
+    Solved, SolverReport, StageReport,
 };
 
 use crate::error::Error;

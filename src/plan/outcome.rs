@@ -120,21 +120,36 @@ pub struct Shortfall {
     pub missing_bytes: u64,
 }
 
+/// A constraint that a conflict may consist of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Member {
+    /// A pin, a forbidden place, or what the runtime keeps where: an index into
+    /// [`crate::problem::Problem::rules`].
+    Rule(usize),
+    /// The limit on devices.
+    DevicesMax,
+    /// What must stay free on a device, by its index.
+    Headroom(usize),
+    /// A device's capacity, with what is reserved of it.
+    Capacity(usize),
+}
+
+/// Constraints that cannot all hold: even with all others relaxed there is no placement.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Conflict {
+    /// Each once, sorted. Without any one of them the rest can hold, unless `undecided`.
+    pub members: Vec<Member>,
+    /// Whether a limit left open if all of them are needed.
+    pub undecided: bool,
+}
+
 /// Why there is no placement.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Infeasibility {
     /// The fewest bytes missing in total, and one way they can be divided among devices.
     pub shortfalls: Vec<Shortfall>,
-    /// Indices into [`crate::problem::Problem::rules`]: rules that conflict with the capacities, or with the limit on devices; without
-    /// any one of them the rest of this set is satisfiable, or a limit left that undecided. Empty when
-    /// capacity alone is the reason.
-    pub conflicting_rules: Vec<usize>,
-    /// Whether releasing the default pins alone makes it feasible.
-    pub default_pins_alone: bool,
-    /// Whether releasing the limit on devices alone does.
-    pub devices_max_alone: bool,
-    /// Whether giving up all headroom alone does.
-    pub headroom_alone: bool,
+    /// Which constraints are to blame; empty only when what was given beside the problem is.
+    pub conflict: Conflict,
 }
 
 /// The answer.

@@ -24,7 +24,7 @@ pub(super) enum Attempt {
     Device(usize),
 }
 
-/// What to try, cheapest intervention first.
+/// What to try, in the order in which it is told what was in vain.
 pub(super) fn attempts(problem: &Problem, case: &dyn Case) -> Vec<Attempt> {
     let devices = problem.devices.len();
     let rules = || problem.rules.iter().enumerate();
@@ -85,10 +85,9 @@ impl Asked<'_> {
                 .then_some(Remedy::ReleaseRule { rule })
                 .ok_or(NotEnough::Rule { rule }),
             Attempt::Headroom => {
-                let without = Problem { headroom_bytes: Vec::new(), ..self.problem.clone() };
-                self.works(Ok(without))
-                    .then_some(Remedy::ReleaseHeadroom)
-                    .ok_or(NotEnough::Headroom)
+                let works = |percent| self.works(case.with_headroom_percent(percent));
+                let percent = most(Bracket { from: 0, to: 100 }, works);
+                percent.map(|percent| Remedy::Headroom { percent }).ok_or(NotEnough::Headroom)
             }
             Attempt::DevicesMax(now) => self.more_devices(now),
             Attempt::Context => self.context(),

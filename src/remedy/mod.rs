@@ -1,10 +1,11 @@
-//! The cheapest ways out of an infeasible case, each checked by solving.
+//! Ways out of an infeasible case, each checked by solving, ranked by what they cost.
 //!
 //! Nothing here is an estimate: a remedy is offered only when the changed problem was asked and found
 //! feasible, and an amount only when the next smaller one was found infeasible. How problems are made is
 //! the [`Case`]'s business, how they are decided the caller's; this room knows neither.
 
 mod attempt;
+mod cost;
 mod search;
 
 use rayon::prelude::*;
@@ -12,6 +13,8 @@ use rayon::prelude::*;
 use crate::error::Error;
 use crate::problem::Problem;
 use attempt::{Asked, attempts};
+
+pub use cost::Cost;
 
 /// Contexts are offered in multiples of this many tokens.
 pub const CONTEXT_STEP_TOKENS: u64 = 256;
@@ -41,6 +44,9 @@ pub trait Case: Sync {
     /// The same with another number of sequences at once.
     fn with_batch(&self, sequences: u64) -> Result<Problem, Error>;
 
+    /// The same with this share of all the headroom that was asked, each amount rounded down.
+    fn with_headroom_percent(&self, percent: u64) -> Result<Problem, Error>;
+
     /// The same with this much more on every device, in the problem's order. Amounts go up to
     /// [`BYTES_MAX`](crate::units::BYTES_MAX); sums must not overflow.
     fn with_extra_capacity(&self, per_device_bytes: &[u64]) -> Result<Problem, Error>;
@@ -65,8 +71,11 @@ pub enum Remedy {
         /// Index into [`Problem::rules`].
         rule: usize,
     },
-    /// Without any headroom.
-    ReleaseHeadroom,
+    /// With less headroom: the largest share of all that was asked, in whole percent, that is feasible.
+    Headroom {
+        /// What is left of it; 0 when none may be.
+        percent: u64,
+    },
     /// With a higher limit on devices: the lowest that is feasible.
     DevicesMax {
         /// Devices.
@@ -146,13 +155,21 @@ pub enum NotEnough {
     },
 }
 
+/// A change that is enough, and what it costs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Offer {
+    /// The change.
+    pub remedy: Remedy,
+    /// By which offers are ranked.
+    pub cost: Cost,
+}
+
 /// What was tried and what came of it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Remedies {
-    /// Every single change that is enough, cheapest intervention first: releasing pins and other limits, a smaller context
-    /// or batch, a lighter quantization, more bytes (fewest first), one more device.
-    pub enough: Vec<Remedy>,
-    /// The others, in the same order.
+    /// Every single change that is enough, cheapest first, as [`Cost`] orders them.
+    pub enough: Vec<Offer>,
+    /// The others, in the order in which they were tried.
     pub not_enough: Vec<NotEnough>,
     /// Whether a limit left some trial undecided, so that "not enough" means "not found to be". Set by the
     /// caller, who decides.
@@ -177,26 +194,14 @@ pub fn remedies(case: &dyn Case, feasible: Feasible<'_>) -> Remedies {
     let mut found = Remedies::default();
     for result in results {
         match result {
-            Ok(remedy) => found.enough.push(remedy),
+            Ok(remedy) => {
+                let cost = Cost::of(case, &problem, &remedy);
+                found.enough.push(Offer { remedy, cost });
+            }
             Err(not_enough) => found.not_enough.push(not_enough),
         }
     }
-    // The sort is stable: only amounts on single devices change places.
-    found.enough.sort_by_key(cost);
+    // The sort is stable: what costs the same stays in the order in which it was tried.
+    found.enough.sort_by_key(|offer| offer.cost);
     found
-}
-
-/// Classes of intervention in order, and bytes within the class of those on one device.
-fn cost(remedy: &Remedy) -> (u8, u64) {
-    match remedy {
-        Remedy::ReleaseDefaultPins
-        | Remedy::ReleaseRule { .. }
-        | Remedy::ReleaseHeadroom
-        | Remedy::DevicesMax { .. } => (0, 0),
-        Remedy::Context { .. } | Remedy::Batch { .. } => (1, 0),
-        Remedy::Quantization { .. } => (2, 0),
-        Remedy::AddBytes { bytes, .. } => (3, *bytes),
-        Remedy::AddBytesEach { .. } => (4, 0),
-        Remedy::AddDevice { .. } => (5, 0),
-    }
 }

@@ -1,12 +1,13 @@
-//! "No" as an answer: what is missing where, which rules conflict, and what would help.
+//! "No" as an answer: what is missing where, which constraints cannot all hold, and what would help.
 
+use super::conflict::conflict;
 use super::remedy::{in_vain, meaning, options};
 use super::solution::question;
 use super::{WIDTH_DEFAULT, wrap};
 use crate::error::printable;
 use crate::plan::Infeasibility;
 use crate::problem::{Component, Problem};
-use crate::remedy::{Remedies, Remedy};
+use crate::remedy::{Offer, Remedies};
 use crate::scenario::Scenario;
 use crate::units::format_bytes;
 
@@ -23,7 +24,7 @@ pub fn infeasible(
     lines.push(totals(problem));
     lines.extend(shortfalls(problem, why));
     lines.extend(kept_by_runtime(scenario, problem, why));
-    lines.extend(conflicts(problem, why));
+    lines.extend(conflict(problem, &why.conflict));
     lines.push(String::new());
     lines.extend(ways_out(scenario, problem, remedies));
     let mut text = lines.join("\n");
@@ -36,7 +37,7 @@ fn ways_out(scenario: &Scenario, problem: &Problem, remedies: &Remedies) -> Vec<
     if remedies.enough.is_empty() {
         lines.push("nothing helps: no single change is enough".to_owned());
     } else {
-        lines.push("any one of these is enough (each was solved):".to_owned());
+        lines.push("any one of these is enough (each was solved), cheapest first:".to_owned());
         lines.extend(enough(scenario, problem, &remedies.enough));
     }
     if !remedies.not_enough.is_empty() {
@@ -54,11 +55,11 @@ fn ways_out(scenario: &Scenario, problem: &Problem, remedies: &Remedies) -> Vec<
 }
 
 /// What to type, and beside or below it what it means; what cannot be typed stands alone.
-fn enough(scenario: &Scenario, problem: &Problem, remedies: &[Remedy]) -> Vec<String> {
+fn enough(scenario: &Scenario, problem: &Problem, offers: &[Offer]) -> Vec<String> {
     /// Wider options leave no room beside them.
     const BESIDE_MAX: usize = 36;
-    let said = |remedy| (options(scenario, remedy), meaning(problem, remedy));
-    let said: Vec<_> = remedies.iter().map(said).collect();
+    let said = |offer: &Offer| (options(scenario, &offer.remedy), meaning(problem, offer));
+    let said: Vec<_> = offers.iter().map(said).collect();
     let typed = said.iter().filter_map(|(options, _)| options.as_ref());
     let width = typed.map(String::len).max().unwrap_or(0);
     let line = |(options, meaning): (Option<String>, String)| match options {
@@ -134,36 +135,4 @@ fn kept_by_runtime(scenario: &Scenario, problem: &Problem, why: &Infeasibility) 
         names.join(", ")
     );
     (narrow && !names.is_empty()).then(|| wrap(&said, WIDTH_DEFAULT).trim_end().to_owned())
-}
-
-fn conflicts(problem: &Problem, why: &Infeasibility) -> Vec<String> {
-    let mut lines = Vec::new();
-    if why.conflicting_rules.is_empty() {
-        lines.push("no pin is to blame: without any rule it does not fit either".to_owned());
-    } else {
-        // With room for everything everywhere they conflict all the same.
-        let with = match problem.devices_max {
-            Some(most) if why.shortfalls.is_empty() => {
-                let most = u64::try_from(most).unwrap_or(u64::MAX);
-                format!("a limit of {}", super::plural(most, "device"))
-            }
-            _ => "the memory there is".to_owned(),
-        };
-        lines.push(format!("these rules conflict with {with}:"));
-        let rules = why.conflicting_rules.iter().filter_map(|&rule| problem.rules.get(rule));
-        lines.extend(rules.map(|rule| {
-            let default = if rule.default { "  (default pin)" } else { "" };
-            format!("  {}{default}", printable(&rule.text))
-        }));
-    }
-    if why.default_pins_alone {
-        lines.push("without the default pins it fits".to_owned());
-    }
-    if why.devices_max_alone {
-        lines.push("without the limit on devices it fits".to_owned());
-    }
-    if why.headroom_alone {
-        lines.push("without the headroom it fits".to_owned());
-    }
-    lines
 }

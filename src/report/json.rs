@@ -1,20 +1,21 @@
 //! The shapes of `--json`: one object per command, bytes as integers, the same names everywhere.
 
+mod infeasible;
+
 use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
 use super::Solution;
-use super::remedy as words;
 use crate::baseline::{Misfit, Row, RowOutcome};
 use crate::model::{LeftOut, Model};
 use crate::placement::{Status, limit_name};
-use crate::plan::{Infeasibility, LimitReached, Solved, SolverReport, StageReport};
+use crate::plan::{LimitReached, Solved, SolverReport, StageReport};
 use crate::problem::{ObjectiveValue, Problem};
 use crate::reconcile::{Difference, Entry, Reconciliation};
-use crate::remedy::{NotEnough, Remedies, Remedy};
-use crate::scenario::Scenario;
 use crate::verify::{Certified, Measured, Traffic};
+
+pub use infeasible::infeasible;
 
 /// `solve`, when there is a placement.
 pub fn solution(solution: &Solution<'_>) -> Value {
@@ -40,37 +41,6 @@ pub fn solution(solution: &Solution<'_>) -> Value {
 /// `solve`, when a limit was reached before anything was known.
 pub fn unknown(limit: LimitReached) -> Value {
     json!({ "status": "unknown", "limit": limit_name(limit) })
-}
-
-/// `solve`, when there is no placement.
-pub fn infeasible(
-    scenario: &Scenario,
-    problem: &Problem,
-    why: &Infeasibility,
-    remedies: &Remedies,
-) -> Value {
-    let shortfalls: Vec<Value> = why
-        .shortfalls
-        .iter()
-        .map(
-            |s| json!({ "device": problem.devices[s.device].id, "missing_bytes": s.missing_bytes }),
-        )
-        .collect();
-    let rules: Vec<&str> =
-        why.conflicting_rules.iter().map(|&rule| problem.rules[rule].text.as_str()).collect();
-    let enough = remedies.enough.iter().map(|r| remedy(scenario, problem, r));
-    let in_vain = remedies.not_enough.iter().map(|n| not_enough(scenario, problem, n));
-    json!({
-        "status": "infeasible",
-        "shortfalls": shortfalls,
-        "conflicting_rules": rules,
-        "default_pins_alone": why.default_pins_alone,
-        "devices_max_alone": why.devices_max_alone,
-        "headroom_alone": why.headroom_alone,
-        "remedies": enough.collect::<Vec<_>>(),
-        "not_enough": in_vain.collect::<Vec<_>>(),
-        "undecided": remedies.undecided,
-    })
 }
 
 /// `reconcile`.
@@ -200,42 +170,6 @@ fn traffic(traffic: &Traffic) -> Value {
 
 fn solver(report: &SolverReport, elapsed: Duration) -> Value {
     json!({ "name": report.name, "nodes": report.nodes, "seconds": elapsed.as_secs_f64() })
-}
-
-/// The same keys for each remedy, then what only its kind has.
-fn remedy(scenario: &Scenario, problem: &Problem, remedy: &Remedy) -> Value {
-    let id = |device: usize| &problem.devices[device].id;
-    let mut value = json!({
-        "kind": words::kind(remedy),
-        "text": words::meaning(problem, remedy),
-        "options": words::options(scenario, remedy),
-    });
-    match remedy {
-        Remedy::ReleaseDefaultPins | Remedy::ReleaseHeadroom => {}
-        Remedy::DevicesMax { devices } => value["devices"] = json!(devices),
-        Remedy::ReleaseRule { rule } => value["rule"] = json!(problem.rules[*rule].text),
-        Remedy::Context { tokens } => value["tokens"] = json!(tokens),
-        Remedy::Batch { sequences } => value["sequences"] = json!(sequences),
-        Remedy::Quantization { scheme } => value["quantization"] = json!(scheme),
-        Remedy::AddBytes { device, bytes } => {
-            value["device"] = json!(id(*device));
-            value["bytes"] = json!(bytes);
-        }
-        Remedy::AddBytesEach { bytes } => value["bytes"] = json!(bytes),
-        Remedy::AddDevice { like } => value["like"] = json!(id(*like)),
-    }
-    value
-}
-
-fn not_enough(scenario: &Scenario, problem: &Problem, not_enough: &NotEnough) -> Value {
-    let mut value = json!({
-        "kind": words::kind_in_vain(not_enough),
-        "text": words::in_vain(scenario, problem, not_enough),
-    });
-    if let NotEnough::Quantization { tried } = not_enough {
-        value["tried"] = json!(tried);
-    }
-    value
 }
 
 fn measured_row(

@@ -6,6 +6,7 @@
 mod bars;
 mod certified;
 mod comparison;
+mod conflict;
 pub mod fit;
 mod infeasible;
 mod inspect;

@@ -1,24 +1,34 @@
 //! Ways out in words: what to type, what it means, and what was tried in vain.
 
+use super::plural;
 use crate::error::printable;
 use crate::hardware::{Device, DeviceKind};
 use crate::problem::Problem;
-use crate::remedy::{CONTEXT_STEP_TOKENS, NotEnough, Remedy};
+use crate::remedy::{CONTEXT_STEP_TOKENS, Cost, NotEnough, Offer, Remedy};
 use crate::scenario::Scenario;
 use crate::units::{exact_size, format_bytes, size_at_least};
 
 /// More devices than this make a line of options nobody reads.
 const OPTIONS_DEVICES_MAX: usize = 8;
 
-/// What the remedy changes, in words.
-pub fn meaning(problem: &Problem, remedy: &Remedy) -> String {
+/// What the remedy changes, in words, and what that costs.
+pub fn meaning(problem: &Problem, offer: &Offer) -> String {
+    let change = change(problem, &offer.remedy);
+    match &offer.remedy {
+        Remedy::AddBytes { .. } => change,
+        _ => format!("{change}: {}", cost(&offer.cost)),
+    }
+}
+
+fn change(problem: &Problem, remedy: &Remedy) -> String {
     let device = |index: usize| printable(&problem.devices[index].id);
     match remedy {
         Remedy::ReleaseDefaultPins => "without the default pins".to_owned(),
         Remedy::ReleaseRule { rule } => {
             format!("without `{}`", printable(&problem.rules[*rule].text))
         }
-        Remedy::ReleaseHeadroom => "without the headroom".to_owned(),
+        Remedy::Headroom { percent: 0 } => "without any headroom".to_owned(),
+        Remedy::Headroom { .. } => "the most headroom that fits".to_owned(),
         Remedy::DevicesMax { .. } => "the fewest devices that fit".to_owned(),
         Remedy::Context { .. } => {
             format!("the longest context that fits, in steps of {CONTEXT_STEP_TOKENS}")
@@ -31,11 +41,19 @@ pub fn meaning(problem: &Problem, remedy: &Remedy) -> String {
             format!("{} more on {}", format_bytes(*bytes), device(*index))
         }
         Remedy::AddBytesEach { bytes } => format!("{} more on every GPU", format_bytes(*bytes)),
-        Remedy::AddDevice { like } => format!(
-            "one more GPU like {} ({})",
-            device(*like),
-            format_bytes(problem.devices[*like].capacity_bytes)
-        ),
+        Remedy::AddDevice { like } => format!("one more GPU like {}", device(*like)),
+    }
+}
+
+fn cost(cost: &Cost) -> String {
+    match cost {
+        Cost::Nothing => "nobody asked for them".to_owned(),
+        Cost::Rule { components } => format!("{} bound no more", plural(*components, "component")),
+        Cost::Headroom { percent } | Cost::Service { percent } => format!("{percent} % less"),
+        Cost::Devices { more } => format!("{more} more"),
+        Cost::Weights { bytes } => format!("{} of weights less", format_bytes(*bytes)),
+        Cost::Memory { bytes } => format!("{} in all", format_bytes(*bytes)),
+        Cost::Device { bytes } => format_bytes(*bytes),
     }
 }
 
@@ -52,7 +70,12 @@ pub fn options(scenario: &Scenario, remedy: &Remedy) -> Option<String> {
     };
     match remedy {
         Remedy::ReleaseDefaultPins => Some("--free-default-pins".to_owned()),
-        Remedy::ReleaseRule { .. } | Remedy::ReleaseHeadroom => None,
+        Remedy::ReleaseRule { .. } => None,
+        Remedy::Headroom { percent } => {
+            let headrooms = scenario.limits.headrooms.iter();
+            let typed = headrooms.map(|h| format!("--headroom {}", h.scaled(*percent)));
+            Some(typed.collect::<Vec<_>>().join(" "))
+        }
         Remedy::DevicesMax { devices } => Some(format!("--max-devices {devices}")),
         Remedy::Context { tokens } => Some(format!("--context {tokens}")),
         Remedy::Batch { sequences } => Some(format!("--batch {sequences}")),
@@ -123,7 +146,7 @@ pub fn kind(remedy: &Remedy) -> &'static str {
     match remedy {
         Remedy::ReleaseDefaultPins => "release_default_pins",
         Remedy::ReleaseRule { .. } => "release_rule",
-        Remedy::ReleaseHeadroom => "release_headroom",
+        Remedy::Headroom { .. } => "headroom",
         Remedy::DevicesMax { .. } => "devices_max",
         Remedy::Context { .. } => "context",
         Remedy::Batch { .. } => "batch",
@@ -139,7 +162,7 @@ pub fn kind_in_vain(not_enough: &NotEnough) -> &'static str {
     match not_enough {
         NotEnough::DefaultPins => "release_default_pins",
         NotEnough::Rule { .. } => "release_rule",
-        NotEnough::Headroom => "release_headroom",
+        NotEnough::Headroom => "headroom",
         NotEnough::DevicesMax => "devices_max",
         NotEnough::Context { .. } => "context",
         NotEnough::Batch => "batch",

@@ -69,6 +69,14 @@ impl Case for Scenario {
         scenario.problem()
     }
 
+    fn with_headroom_percent(&self, percent: u64) -> Result<Problem, Error> {
+        let mut scenario = self.clone();
+        for headroom in &mut scenario.limits.headrooms {
+            *headroom = headroom.scaled(percent);
+        }
+        scenario.problem()
+    }
+
     fn with_extra_capacity(&self, per_device_bytes: &[u64]) -> Result<Problem, Error> {
         let mut devices = self.hardware.devices.clone();
         for (device, extra) in devices.iter_mut().zip(per_device_bytes) {

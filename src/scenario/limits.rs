@@ -10,6 +10,9 @@ use crate::problem::{DeviceSet, Placement};
 use crate::runtime::SendRule;
 use crate::units::{exact_size, parse_bytes, parse_decimal};
 
+/// Two digits before the point and as many behind it as this has zeros can be typed.
+const SCALE_MAX: u64 = 10_000_000_000_000_000;
+
 /// What the answer must respect beside pins and capacities; nothing by default.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Limits {
@@ -156,6 +159,40 @@ impl Headroom {
     }
 }
 
+impl Headroom {
+    /// So many percent of it, up to 100: bytes rounded down, a share exactly unless that takes more digits
+    /// than can be typed.
+    ///
+    /// ```
+    /// use apportion::scenario::Headroom;
+    /// let scaled = |text, percent| Headroom::parse(text).unwrap().scaled(percent).to_string();
+    /// assert_eq!(scaled("gpu1=2.5%", 30), "gpu1=0.75%");
+    /// assert_eq!(scaled("1001B", 50), "500B");
+    /// ```
+    #[must_use]
+    pub fn scaled(&self, percent: u64) -> Self {
+        let size = match self.size {
+            HeadroomSize::Bytes(bytes) => {
+                let scaled = u128::from(bytes) * u128::from(percent) / 100;
+                HeadroomSize::Bytes(u64::try_from(scaled).unwrap_or(u64::MAX))
+            }
+            HeadroomSize::Percent { digits, scale } => {
+                let scaled = u128::from(digits) * u128::from(percent);
+                match (u64::try_from(scaled), scale.checked_mul(100)) {
+                    (Ok(digits), Some(scale)) if scale <= SCALE_MAX => {
+                        HeadroomSize::Percent { digits, scale }
+                    }
+                    _ => {
+                        let digits = u64::try_from(scaled / 100).unwrap_or(digits);
+                        HeadroomSize::Percent { digits, scale }
+                    }
+                }
+            }
+        };
+        Self { device: self.device.clone(), size }
+    }
+}
+
 impl fmt::Display for Headroom {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(device) = &self.device {
@@ -236,6 +273,23 @@ mod tests {
         assert_eq!(bytes(&[], &[100]).unwrap(), Vec::<u64>::new());
         let most = crate::units::BYTES_MAX - 1000;
         assert_eq!(bytes(&["99.9999999%"], &[most]).unwrap()[0], most - most / 1_000_000_000);
+    }
+
+    #[test]
+    fn a_scaled_headroom_can_be_typed_and_never_grows() {
+        let texts = ["5%", "0.1%", "99.9999999999999999%", "33.33333333333333%", "7B", "1GiB"];
+        for headroom in texts.map(|text| Headroom::parse(text).unwrap()) {
+            let mut before = 0;
+            for percent in 0..=100 {
+                let scaled = headroom.scaled(percent);
+                assert!(Headroom::parse(&scaled.to_string()).is_ok(), "{scaled}");
+                let bytes = scaled.size.of(1 << 40);
+                assert!(bytes >= before, "{percent} % of {headroom}");
+                before = bytes;
+            }
+            assert_eq!(before, headroom.size.of(1 << 40));
+            assert_eq!(headroom.scaled(0).size.of(1 << 40), 0);
+        }
     }
 
     #[test]

@@ -199,10 +199,8 @@ fn infeasible_is_an_answer_with_ways_out() {
     let shape = [
         "status",
         "shortfalls",
-        "conflicting_rules",
-        "default_pins_alone",
-        "devices_max_alone",
-        "headroom_alone",
+        "conflict",
+        "conflict_undecided",
         "remedies",
         "not_enough",
         "undecided",
@@ -242,7 +240,11 @@ fn a_pin_that_does_not_fit_is_named() {
     ]);
     assert_eq!(run.code, 1, "{run:?}");
     let answer = run.json();
-    assert_eq!(answer["conflicting_rules"], json!(["--pin layers.*=gpu1"]));
+    let pin =
+        json!({ "kind": "rule", "rule": "--pin layers.*=gpu1", "default": false, "fixed": false });
+    let capacity = json!({ "kind": "capacity", "device": "gpu1", "bytes": 16_750_372_454_u64,
+        "reserve_bytes": 0 });
+    assert_eq!(answer["conflict"], json!([pin, capacity]));
     let kinds = answer["remedies"].as_array().unwrap().iter();
     assert!(kinds.clone().any(|r| r["kind"] == "release_rule"), "{answer}");
 }

@@ -40,6 +40,7 @@ mod over_highs {
         apportion::plan::Options { solver, ..Default::default() }
     }
 
+    mod conflicts;
     mod enumeration;
     mod plan_properties;
 }
@@ -52,6 +53,8 @@ mod over_microlp {
         apportion::plan::Options::default()
     }
 
+    /// Which constraints cannot all hold: by hand, and against every placement of small problems.
+    mod conflicts;
     /// The planner agrees with complete enumeration, on every objective and bound.
     pub(crate) mod enumeration;
     /// Laws the planner's answers obey on problems too large to enumerate.

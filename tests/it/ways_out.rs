@@ -95,6 +95,8 @@ fn what_is_offered_holds_when_typed() {
         (format!("--quant q8_0 {two}"), "quantization", "context"),
         (format!("--quant int8 {two}"), "quantization", "context"),
         (format!("--quant nf4-dq --forbid *=gpu0 {two}"), "release_rule", "context"),
+        (format!("--quant nf4-dq --headroom 40% {two}"), "headroom", "context"),
+        (format!("--quant nf4-dq --max-devices 1 {two}"), "devices_max", "context"),
         (
             "--quant nf4-dq --gpu 500MiB --gpu 40GiB".to_owned(),
             "release_default_pins",

@@ -4,7 +4,7 @@ use apportion::problem::{ObjectiveKind, ObjectiveValue, Problem, Sends};
 use apportion::scenario::{Headroom, Limits, fingerprint};
 use apportion::units::Ratio;
 use apportion::verify::{Violation, measure, verify};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::binary::Bench;
 use super::scenarios::scenario;
@@ -212,13 +212,35 @@ fn a_limit_on_devices_is_kept_or_blamed() {
     let run = bench.line(&format!("{four} --max-devices 1 --json"));
     assert_eq!(run.code, 1);
     let answer = run.json();
-    assert_eq!(answer["devices_max_alone"], json!(true));
-    let lifted = json!({ "kind": "devices_max", "text": "the fewest devices that fit",
-        "options": "--max-devices 2", "devices": 2 });
+    assert_eq!(answer["conflict"][0], json!({ "kind": "devices_max", "devices": 1 }));
+    let lifted = json!({ "kind": "devices_max", "text": "the fewest devices that fit: 1 more",
+        "options": "--max-devices 2", "cost": { "kind": "devices", "more": 1 }, "devices": 2 });
     assert_eq!(answer["remedies"][0], lifted, "{answer}");
-    let run = bench.line(&format!("{four} --headroom 60%"));
-    assert_eq!(run.code, 1);
-    assert!(run.stdout.contains("without the headroom"), "{run:?}");
+}
+
+#[test]
+fn as_much_headroom_as_fits_is_offered() {
+    let bench = Bench::new();
+    let run = bench.line(&format!("{TWO} --headroom 40% --headroom gpu1=7GiB --json"));
+    assert_eq!(run.code, 1, "{run:?}");
+    let answer = run.json();
+    let kinds = answer["conflict"].as_array().unwrap().iter();
+    let named: Vec<&Value> = kinds.filter(|m| m["kind"] == "headroom").collect();
+    let bytes = [("gpu0", 6_700_148_982_u64), ("gpu1", 7 << 30)];
+    let expected =
+        bytes.map(|(id, bytes)| json!({ "kind": "headroom", "device": id, "bytes": bytes }));
+    assert_eq!(named, expected.iter().collect::<Vec<_>>());
+    let offer = &answer["remedies"][0];
+    assert_eq!(offer["kind"], "headroom", "{answer}");
+    let percent = offer["percent"].as_u64().unwrap();
+    assert_eq!(offer["cost"], json!({ "kind": "headroom", "percent": 100 - percent }));
+    let options = offer["options"].as_str().unwrap();
+    assert_eq!(bench.line(&format!("{TWO} {options}")).code, 0);
+    // One percent of each more is too much.
+    let share = (percent + 1) * 40;
+    let bytes = (percent + 1) * (7 << 30) / 100;
+    let more = format!("--headroom {}.{:02}% --headroom gpu1={bytes}B", share / 100, share % 100);
+    assert_eq!(bench.line(&format!("{TWO} {more}")).code, 1);
 }
 
 #[test]

@@ -151,8 +151,7 @@ fn check_case(seed: u64, case: Case, formulation: Formulation) -> Result<bool, S
     match outcome {
         Outcome::Solved(solved) => check_solved(&problem, &all, &solved)?,
         Outcome::Infeasible(why) if all.is_empty() => {
-            let blamed = !why.conflicting_rules.is_empty() || !why.shortfalls.is_empty();
-            if !blamed {
+            if why.conflict.members.is_empty() {
                 return Err("infeasible without a reason".to_owned());
             }
         }

@@ -1,127 +1,14 @@
 //! Ways out of small infeasible cases, decided by trying every placement.
 
+mod cases;
+
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use apportion::error::Error;
 use apportion::problem::Problem;
-use apportion::remedy::{Case, NotEnough, Remedy, remedies};
-use apportion::verify::verify;
+use apportion::remedy::{Case, Cost, NotEnough, Offer, Remedy, remedies};
 
-use crate::support::{Tiny, enumerate};
-
-const MIB: u64 = 1 << 20;
-
-/// A model whose KV cache grows by a byte count per 256 tokens and whose schemes divide the weights.
-struct Fake {
-    tiny: Tiny,
-    context: u64,
-    batch: u64,
-    kv_cache_bytes_per_step: u64,
-    /// Name and divisor of the weights.
-    schemes: Vec<(&'static str, u64)>,
-}
-
-impl Fake {
-    fn new(tiny: Tiny) -> Self {
-        Self { tiny, context: 256, batch: 1, kv_cache_bytes_per_step: 0, schemes: Vec::new() }
-    }
-
-    fn make(&self, tiny: &Tiny, context: u64, divisor: u64) -> Problem {
-        let mut tiny = tiny.clone();
-        tiny.kv_cache_bytes = context * self.kv_cache_bytes_per_step / 256;
-        let weights = &mut tiny.weights;
-        for bytes in [&mut weights.attention, &mut weights.mlp, &mut weights.expert] {
-            *bytes /= divisor;
-        }
-        tiny.problem()
-    }
-
-    fn remedies(&self) -> Vec<Remedy> {
-        remedies(self, &feasible).enough
-    }
-
-    fn not_enough(&self) -> Vec<NotEnough> {
-        remedies(self, &feasible).not_enough
-    }
-}
-
-impl Case for Fake {
-    fn problem(&self) -> Result<Problem, Error> {
-        Ok(self.make(&self.tiny, self.context, 1))
-    }
-
-    fn with_scheme(&self, name: &str) -> Result<Problem, Error> {
-        let scheme = self.schemes.iter().find(|scheme| scheme.0 == name);
-        let divisor = scheme.ok_or_else(|| Error::new("find the scheme").object(name))?.1;
-        Ok(self.make(&self.tiny, self.context, divisor))
-    }
-
-    fn alternative_schemes(&self) -> Vec<String> {
-        // One that cannot be made comes first; it must be passed over.
-        let known = self.schemes.iter().map(|scheme| scheme.0);
-        ["unknown"].into_iter().chain(known).map(ToOwned::to_owned).collect()
-    }
-
-    fn context(&self) -> u64 {
-        self.context
-    }
-
-    fn with_context(&self, tokens: u64) -> Result<Problem, Error> {
-        Ok(self.make(&self.tiny, tokens, 1))
-    }
-
-    fn batch(&self) -> u64 {
-        self.batch
-    }
-
-    fn with_batch(&self, sequences: u64) -> Result<Problem, Error> {
-        Ok(self.make(&self.tiny, self.context * sequences / self.batch, 1))
-    }
-
-    fn with_extra_capacity(&self, per_device_bytes: &[u64]) -> Result<Problem, Error> {
-        let mut problem = self.problem()?;
-        for (device, extra) in problem.devices.iter_mut().zip(per_device_bytes) {
-            device.capacity_bytes += extra;
-        }
-        Ok(problem)
-    }
-
-    fn with_added_device_like(&self, device: usize) -> Result<Problem, Error> {
-        let like = self.tiny.devices[device].clone();
-        let mut tiny = self.tiny.clone();
-        let at = tiny.devices.iter().filter(|d| d.kind == like.kind).count();
-        tiny.devices.insert(at, like);
-        Ok(self.make(&tiny, self.context, 1))
-    }
-
-    fn without_rule(&self, rule: usize) -> Result<Problem, Error> {
-        Ok(self.make(&self.tiny.clone().without_rule(rule), self.context, 1))
-    }
-
-    fn without_default_pins(&self) -> Result<Problem, Error> {
-        Ok(self.make(&self.tiny.clone().without_default_pins(), self.context, 1))
-    }
-}
-
-fn feasible(problem: &Problem) -> bool {
-    enumerate(problem).any(|placement| verify(problem, &placement).is_ok())
-}
-
-/// One dense layer: attention 3, mlp 8; embedding 5, norm with head 6; in MiB.
-fn dense() -> Tiny {
-    Tiny::new(1, 0).with(|tiny| {
-        let weights = &mut tiny.weights;
-        for bytes in [
-            &mut weights.embedding,
-            &mut weights.attention,
-            &mut weights.mlp,
-            &mut weights.final_norm,
-            &mut weights.output_head,
-        ] {
-            *bytes *= MIB;
-        }
-    })
-}
+use crate::support::Tiny;
+use cases::{Fake, Limited, MIB, dense, feasible};
 
 #[test]
 fn bytes_are_the_fewest_on_one_device_or_on_each() {
@@ -246,78 +133,28 @@ fn pins_come_first_and_one_by_one() {
     assert_eq!(found[0], Remedy::ReleaseRule { rule: 2 });
 }
 
-/// A case whose problem has limits of its own.
-struct Limited {
-    fake: Fake,
-    headroom_bytes: Vec<u64>,
-    devices_max: Option<usize>,
-}
-
-impl Limited {
-    fn limit(&self, mut problem: Problem) -> Problem {
-        problem.headroom_bytes.clone_from(&self.headroom_bytes);
-        problem.devices_max = self.devices_max;
-        problem
-    }
-}
-
-impl Case for Limited {
-    fn problem(&self) -> Result<Problem, Error> {
-        Ok(self.limit(self.fake.problem()?))
-    }
-
-    fn with_scheme(&self, name: &str) -> Result<Problem, Error> {
-        Ok(self.limit(self.fake.with_scheme(name)?))
-    }
-
-    fn alternative_schemes(&self) -> Vec<String> {
-        self.fake.alternative_schemes()
-    }
-
-    fn context(&self) -> u64 {
-        self.fake.context()
-    }
-
-    fn with_context(&self, tokens: u64) -> Result<Problem, Error> {
-        Ok(self.limit(self.fake.with_context(tokens)?))
-    }
-
-    fn batch(&self) -> u64 {
-        self.fake.batch()
-    }
-
-    fn with_batch(&self, sequences: u64) -> Result<Problem, Error> {
-        Ok(self.limit(self.fake.with_batch(sequences)?))
-    }
-
-    fn with_extra_capacity(&self, bytes: &[u64]) -> Result<Problem, Error> {
-        Ok(self.limit(self.fake.with_extra_capacity(bytes)?))
-    }
-
-    fn with_added_device_like(&self, device: usize) -> Result<Problem, Error> {
-        Ok(self.limit(self.fake.with_added_device_like(device)?))
-    }
-
-    fn without_rule(&self, rule: usize) -> Result<Problem, Error> {
-        Ok(self.limit(self.fake.without_rule(rule)?))
-    }
-
-    fn without_default_pins(&self) -> Result<Problem, Error> {
-        Ok(self.limit(self.fake.without_default_pins()?))
-    }
-}
-
 #[test]
 fn limits_are_lifted_as_little_as_helps() {
     // 22 MiB in all, on four devices of 8: three are enough.
     let fake = || Fake::new(dense().gpus(4, 8 * MIB));
     let case = Limited { fake: fake(), headroom_bytes: Vec::new(), devices_max: Some(1) };
     let found = remedies(&case, &feasible).enough;
-    assert_eq!(found[0], Remedy::DevicesMax { devices: 3 }, "{found:?}");
+    let remedy = Remedy::DevicesMax { devices: 3 };
+    assert_eq!(found[0], Offer { remedy, cost: Cost::Devices { more: 2 } }, "{found:?}");
+    // The mlp fills a device of 8 alone, so nothing can be kept free.
     let headroom_bytes = vec![4 * MIB; 4];
     let case = Limited { fake: fake(), headroom_bytes, devices_max: None };
     let found = remedies(&case, &feasible).enough;
-    assert_eq!(found[0], Remedy::ReleaseHeadroom, "{found:?}");
+    let remedy = Remedy::Headroom { percent: 0 };
+    assert_eq!(found[0], Offer { remedy, cost: Cost::Headroom { percent: 100 } }, "{found:?}");
+    // A device of 11 beside one of 12 MiB: 3 + 8 leave nothing of the first, 5 + 6 one of the second.
+    let fake = || Fake::new(dense().gpu(11 * MIB).gpu(12 * MIB));
+    let case = Limited { fake: fake(), headroom_bytes: vec![0, 4 * MIB], devices_max: None };
+    let found = remedies(&case, &feasible).enough;
+    let remedy = Remedy::Headroom { percent: 25 };
+    assert_eq!(found[0], Offer { remedy, cost: Cost::Headroom { percent: 75 } }, "{found:?}");
+    assert!(feasible(&case.with_headroom_percent(25).unwrap()));
+    assert!(!feasible(&case.with_headroom_percent(26).unwrap()));
     // Both at once: neither alone is enough, and that is said.
     let headroom_bytes = vec![4 * MIB; 4];
     let case = Limited { fake: fake(), headroom_bytes, devices_max: Some(1) };
@@ -336,7 +173,7 @@ fn every_class_has_its_place() {
         .map(|remedy| match remedy {
             Remedy::ReleaseDefaultPins => "default pins",
             Remedy::ReleaseRule { .. } => "rule",
-            Remedy::ReleaseHeadroom => "headroom",
+            Remedy::Headroom { .. } => "headroom",
             Remedy::DevicesMax { .. } => "devices",
             Remedy::Context { .. } => "context",
             Remedy::Batch { .. } => "batch",
@@ -349,6 +186,31 @@ fn every_class_has_its_place() {
     // More on GPU 1 alone, or one more GPU, cannot help what is pinned to GPU 0.
     assert_eq!(order, ["default pins", "quantization", "bytes", "bytes each"]);
     assert_eq!(found, case.remedies());
+}
+
+/// What each remedy costs, and that the cheaper one of a kind comes first.
+#[test]
+fn offers_are_ranked_by_what_they_cost() {
+    let mut case = Fake::new(dense().gpu(22 * MIB).gpu(2 * MIB));
+    (case.context, case.batch, case.kv_cache_bytes_per_step) = (9 * 256, 7, MIB / 2);
+    case.schemes = vec![("half", 2)];
+    let offers = remedies(&case, &feasible).enough;
+    assert!(offers.is_sorted_by_key(|offer| offer.cost), "{offers:?}");
+    let cost = |wanted: &dyn Fn(&Remedy) -> bool| {
+        offers.iter().find(|offer| wanted(&offer.remedy)).map(|offer| offer.cost)
+    };
+    // Nothing fits on 2 MiB, and beside everything else no cache does.
+    assert_eq!(cost(&|r| matches!(r, Remedy::Context { .. })), None, "{offers:?}");
+    let halved = Cost::Weights { bytes: (3 + 8) * MIB / 2 };
+    assert_eq!(cost(&|r| matches!(r, Remedy::Quantization { .. })), Some(halved));
+    let device = Cost::Device { bytes: 22 * MIB };
+    assert_eq!(cost(&|r| *r == Remedy::AddDevice { like: 0 }), Some(device));
+    // 4 of 16 MiB of cache fit: a quarter of the context, or one of five sequences, and that costs more.
+    let mut case = Fake::new(dense().gpu(26 * MIB));
+    (case.context, case.batch, case.kv_cache_bytes_per_step) = (16 * 256, 5, MIB);
+    let offers = remedies(&case, &feasible).enough;
+    let costs: Vec<Cost> = offers.iter().take(2).map(|offer| offer.cost).collect();
+    assert_eq!(costs, [75, 80].map(|percent| Cost::Service { percent }));
 }
 
 #[test]
