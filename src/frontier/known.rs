@@ -18,7 +18,7 @@ const UNITS_APART: u64 = 1_000;
 const PEAK_PARTS: u64 = 1_000_000_000;
 
 /// The most questions for every point that is wanted.
-const SOLVES_PER_POINT: u64 = 4;
+const SOLVES_PER_POINT: u64 = 3;
 
 /// A point, and what its question proved. Both bounds hold whatever the question's limit was: what exceeds
 /// the limit is worse than the point anyway.

@@ -121,7 +121,7 @@ fn difference(kind: ObjectiveKind, from: ObjectiveValue, to: ObjectiveValue) -> 
     let size = match (law(kind).unit(), from, to) {
         // What is printed beside it is rounded to the same places.
         (Unit::Share, ObjectiveValue::Ratio(from), ObjectiveValue::Ratio(to)) => {
-            percent(apart(from, to, 10_000))
+            percent(apart(from, to, 10_000)).replace(" %", " points")
         }
         (_, ObjectiveValue::Ratio(from), ObjectiveValue::Ratio(to)) => {
             decimal(apart(from, to, 1_000))

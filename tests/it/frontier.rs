@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use apportion::frontier::{Found, Frontier, Point, frontier};
 use apportion::plan::{self, Options, Outcome};
-use apportion::problem::{DeviceSet, ObjectiveKind, ObjectiveValue, Placement, Problem};
+use apportion::problem::{Placement, Problem};
 use apportion::sensitivity::{Verdict, sensitivity};
 use apportion::units::Ratio;
 use apportion::verify::verify;
@@ -14,7 +14,7 @@ use serde_json::Value;
 
 use crate::binary::{Bench, golden};
 use crate::over_microlp::enumeration::cases::{random_problem, random_wishes};
-use crate::support::{Random, Tiny, enumerate, placements};
+use crate::support::{Random, enumerate, placements};
 
 const THREE: &str = "mixtral-8x7b --quant q4_k_m --gpu 24GiB --gpu 12GiB --gpu 8GiB";
 
@@ -93,7 +93,8 @@ struct Case {
 
 /// Every claim about one case.
 fn check_case(problem: &Problem, points: usize) -> Result<Option<Case>, String> {
-    if placements(problem) > PLACEMENTS_MAX || problem.gpus().next().is_none() {
+    let homeless = problem.components.iter().any(|c| c.allowed.is_empty());
+    if homeless || placements(problem) > PLACEMENTS_MAX {
         return Ok(None);
     }
     let all = enumerated(problem);
@@ -178,4 +179,151 @@ fn a_part_of_the_frontier_is_a_part() {
     let partial: Vec<&Case> = cases.iter().filter(|case| case.all > 2).collect();
     assert!(partial.len() > 100, "only {}", partial.len());
     assert!(partial.iter().all(|case| !case.complete && case.points == 2));
+}
+
+/// The same with so many bytes more on each device.
+fn with_extra(problem: &Problem, extra: &[u64]) -> Problem {
+    let mut problem = problem.clone();
+    for (device, extra) in problem.devices.iter_mut().zip(extra) {
+        device.capacity_bytes += extra;
+    }
+    problem
+}
+
+/// Every trial is what asking directly says, and more memory worsens the first objective nowhere.
+#[test]
+fn what_more_memory_buys_is_what_asking_says() {
+    let options = Options::default();
+    let check = |seed: u64| -> (usize, usize) {
+        let problem = plain(seed);
+        let more = |extra: &[u64]| Ok(with_extra(&problem, extra));
+        let trials = sensitivity(&problem, 5, &more, &options).unwrap();
+        let now = plan::solve(&problem, &options).unwrap();
+        let gpus: Vec<usize> = problem.gpus().collect();
+        let covered =
+            trials.iter().flat_map(|t| &t.alike).collect::<std::collections::BTreeSet<_>>();
+        assert_eq!(covered.len(), problem.devices.len(), "seed {seed}: a device is left out");
+        assert_eq!(trials.iter().filter(|t| t.devices == gpus).count(), 1, "seed {seed}");
+        let mut became = 0;
+        for trial in &trials {
+            // Whichever of those that are alike gets it.
+            let who = if trial.devices.len() > 1 {
+                &trial.devices
+            } else {
+                &trial.alike[trial.alike.len() - 1..]
+            };
+            let extra: Vec<u64> =
+                (0..problem.devices.len()).map(|d| if who.contains(&d) { 5 } else { 0 }).collect();
+            let direct = plan::solve(&with_extra(&problem, &extra), &options).unwrap();
+            match (&trial.verdict, direct) {
+                (Verdict::Infeasible, Outcome::Infeasible(_)) => {
+                    assert!(
+                        matches!(now, Outcome::Infeasible(_)),
+                        "seed {seed}: memory took it away"
+                    );
+                }
+                (Verdict::Solved(stages), Outcome::Solved(solved)) => {
+                    let optima = |stages: &[plan::StageReport]| {
+                        stages.iter().map(|s| s.optimum).collect::<Vec<_>>()
+                    };
+                    assert_eq!(optima(stages), optima(&solved.stages), "seed {seed}");
+                    match &now {
+                        Outcome::Solved(now) => {
+                            let (before, after) = (&now.stages[0], &stages[0]);
+                            assert!(after.bound <= before.optimum, "seed {seed}: worse with more");
+                        }
+                        _ => became += 1,
+                    }
+                }
+                other => panic!("seed {seed}: {other:?}"),
+            }
+        }
+        (trials.len(), became)
+    };
+    let counts: Vec<(usize, usize)> = (0..600).into_par_iter().map(check).collect();
+    let trials: usize = counts.iter().map(|count| count.0).sum();
+    let became: usize = counts.iter().map(|count| count.1).sum();
+    println!("{trials} trials, {became} of them made it fit");
+    assert!(trials > 1_200 && became > 10, "{trials} trials, {became} became feasible");
+}
+
+/// Without the line that says how much work it was.
+fn without_effort(text: &str) -> String {
+    let lines = text.lines().filter(|line| !line.contains(" by microlp in "));
+    lines.map(|line| format!("{line}\n")).collect()
+}
+
+#[test]
+fn a_table_a_picture_and_an_object() {
+    let bench = Bench::new();
+    let run = bench.line(&format!("frontier {THREE} -o trade-off.svg"));
+    assert_eq!((run.code, run.stderr.as_str()), (0, ""), "{run:?}");
+    assert!(run.stdout.lines().all(|line| line.chars().count() <= 80), "{}", run.stdout);
+    golden("frontier.txt", &without_effort(&run.stdout));
+    let svg = bench.read("trade-off.svg");
+    assert!(svg.starts_with("<svg ") && svg.ends_with("</svg>\n"));
+    assert_eq!(bench.files(), ["trade-off.svg"], "no temporary file is left");
+
+    let answer = bench.line(&format!("frontier {THREE} --json --threads 1")).json();
+    assert_eq!((&answer["status"], &answer["more"]), (&"complete".into(), &false.into()));
+    let points = answer["points"].as_array().unwrap();
+    // A dot for each, and the one of the legend.
+    assert_eq!(svg.matches("<circle").count(), points.len() + 1);
+    assert!(points.len() > 5 && points.iter().all(|point| point["proven"] == true));
+    // Each is what `solve` finds when it is told so.
+    for point in points {
+        let objective = point["objective"].as_str().unwrap();
+        let solved = bench.line(&format!("solve {THREE} --objective {objective} --json")).json();
+        let transfers = "expected_transfers_per_token";
+        assert_eq!(solved["traffic"][transfers], point[transfers], "{objective}");
+        let peak = |value: &Value| value.as_f64().unwrap();
+        let (mine, theirs) = (peak(&point["peak"]), peak(&solved["objectives"][0]["value"]));
+        assert!((mine - theirs).abs() <= 1e-4 * mine, "{objective}: {mine} and {theirs}");
+    }
+}
+
+#[test]
+fn solve_says_what_more_memory_buys_when_asked() {
+    let bench = Bench::new();
+    let two = "solve mixtral-8x7b --quant nf4-dq --gpu 15.60GiB --gpu 15.60GiB";
+    let run = bench.line(&format!("{two} --sensitivity --json"));
+    let answer = run.json();
+    let more = &answer["sensitivity"];
+    assert_eq!(more["extra_bytes"], 1_u64 << 30);
+    let trials = more["trials"].as_array().unwrap();
+    // The default pins tell the first GPU from the second.
+    assert_eq!(trials.iter().filter(|t| t["devices"].as_array().unwrap().len() == 2).count(), 1);
+    assert!(trials.iter().all(|trial| trial["status"] == "optimal"), "{more}");
+    assert!(bench.line(&format!("{two} --json")).json().get("sensitivity").is_none());
+    let small = "solve mixtral-8x7b --quant nf4-dq --gpu 15.60GiB --gpu 7GiB --sensitivity=1MiB";
+    let run = bench.line(small);
+    assert_eq!(run.code, 1, "{run:?}");
+    assert!(
+        run.stdout.contains("with 1MiB more") && run.stdout.contains("does not fit"),
+        "{run:?}"
+    );
+}
+
+#[test]
+fn bad_input_is_refused_before_anything_is_asked() {
+    let bench = Bench::new();
+    for points in ["0", "1", "1001", "18446744073709551615", "ten", "-1"] {
+        let run = bench.run(
+            &[
+                &["frontier"],
+                &*THREE.split(' ').collect::<Vec<_>>(),
+                &[&format!("--points={points}")],
+            ]
+            .concat(),
+        );
+        run.refuses(&[points]);
+    }
+    bench.line(&format!("frontier {THREE} -o none/a.svg")).refuses(&["none/a.svg", "folder"]);
+    bench.line(&format!("frontier {THREE} -o a.png")).refuses(&["a.png", ".svg"]);
+    bench.line(&format!("frontier {THREE} --objective traffic")).refuses(&["--objective"]);
+    bench.line(&format!("frontier {THREE} --migrate-from a.yaml")).refuses(&["--migrate-from"]);
+    for size in ["0", "much", "-1GiB", ""] {
+        bench.line(&format!("solve {THREE} --sensitivity={size}")).refuses(&["--sensitivity"]);
+    }
+    assert!(bench.files().is_empty(), "{:?}", bench.files());
 }
