@@ -205,7 +205,8 @@ impl<'a> Known<'a> {
             ranges.truncate(room);
         }
         let middle = |range: &Range| range.above + (range.top - range.above).div_ceil(2);
-        let at = |range: &Range| if range.found % 2 == 0 { middle(range) } else { range.top };
+        let at =
+            |range: &Range| if range.found.is_multiple_of(2) { middle(range) } else { range.top };
         ranges.iter().map(at).map(limit).collect()
     }
 

@@ -72,13 +72,13 @@ struct Axes {
 
 impl Axes {
     fn around(first: &Point, last: &Point, points: &[Point]) -> Self {
-        let (least, most) = (first.traffic.as_f64(), last.traffic.as_f64());
-        let logarithmic = least > 0.0 && most > least * SPAN_LINEAR_MAX;
+        let (left, right) = (first.traffic.as_f64(), last.traffic.as_f64());
+        let logarithmic = left > 0.0 && right > left * SPAN_LINEAR_MAX;
         let traffic = if logarithmic {
-            (least * 0.85, most * 1.25)
+            (left * 0.85, right * 1.25)
         } else {
-            let margin = if most > least { (most - least) * 0.08 } else { 1.0 };
-            ((least - margin).max(0.0), most + 1.4 * margin)
+            let margin = if right > left { (right - left) * 0.08 } else { 1.0 };
+            ((left - margin).max(0.0), right + 1.4 * margin)
         };
         let bounds = points.iter().map(|point| point.step_bound.as_f64());
         let low = bounds.fold(last.peak.as_f64(), f64::min);
