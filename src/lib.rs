@@ -93,10 +93,12 @@ pub mod plan;
 pub mod verify;
 
 pub mod baseline;
+pub mod frontier;
 pub mod placement;
 pub mod reconcile;
 pub mod remedy;
 pub mod report;
+pub mod sensitivity;
 pub mod sweep;
 
 mod nearest;

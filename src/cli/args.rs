@@ -3,12 +3,14 @@
 //! Values stay text here where the library reads them, so that a mistake is answered by the one who
 //! knows what was expected. [`super::flow`] turns them into a scenario.
 
+mod frontier;
 mod question;
 
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub use frontier::FrontierArgs;
 pub use question::{
     EffortArgs, FormulationArg, MachineArgs, ModelArgs, OutputArgs, QuestionArgs, SendsArg,
     WishArgs,
@@ -49,6 +51,8 @@ pub enum Command {
     Fit(FitArgs),
     /// Solve a grid of quantizations, contexts and machines
     Sweep(SweepArgs),
+    /// Trace the trade-off between peak utilization and traffic
+    Frontier(FrontierArgs),
 }
 
 #[derive(Args, Debug)]
@@ -117,6 +121,17 @@ pub struct SolveArgs {
     /// How the programs in LP files are stated [default: as --formulation says]
     #[arg(long, value_enum, value_name = "HOW", requires = "write_lp", help_heading = "Output")]
     pub lp_formulation: Option<FormulationArg>,
+    /// Solve again with this much more memory on each kind of device, and on all GPUs, and show what it
+    /// changes; without a size, 1GiB
+    #[arg(
+        long,
+        value_name = "SIZE",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "1GiB",
+        help_heading = "Output"
+    )]
+    pub sensitivity: Option<String>,
     #[command(flatten)]
     pub output: OutputArgs,
 }
@@ -259,9 +274,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn arguments_are_consistent_and_the_budget_of_a_sweep_is_the_librarys() {
+    fn arguments_are_consistent_and_defaults_are_the_librarys() {
         use clap::CommandFactory;
         Cli::command().debug_assert();
         assert_eq!(SWEEP_NODE_LIMIT, apportion::sweep::NODE_LIMIT.to_string());
+        assert_eq!(usize::try_from(frontier::POINTS), Ok(apportion::frontier::POINTS_DEFAULT));
     }
 }

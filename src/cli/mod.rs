@@ -9,10 +9,12 @@ mod check;
 mod compare;
 mod fit;
 mod flow;
+mod frontier;
 mod inspect;
 mod models;
 mod progress;
 mod reconcile;
+mod sensitivity;
 mod solve;
 mod sweep;
 
@@ -55,6 +57,7 @@ pub fn run() -> ExitCode {
         Command::Compare(args) => compare::run(&args),
         Command::Fit(args) => fit::run(&args),
         Command::Sweep(args) => sweep::run(&args),
+        Command::Frontier(args) => frontier::run(&args),
     };
     match answer.and_then(|answer| print(&answer.text).map(|()| answer.yes)) {
         Ok(true) => ExitCode::SUCCESS,

@@ -12,6 +12,7 @@ use apportion::scenario::{Scenario, fingerprint};
 
 use super::args::SolveArgs;
 use super::flow::{self, Asked, Found};
+use super::sensitivity::{self, Sensitivity};
 use super::{Answer, width};
 
 /// Solves, verifies, writes, prints.
@@ -21,10 +22,16 @@ pub fn run(args: &SolveArgs) -> Result<Answer, Error> {
     args.output_file.as_deref().map(check_target).transpose()?;
     args.certificate.as_deref().map(check_target).transpose()?;
     args.write_lp.as_deref().map(make_folder).transpose()?;
-    flow::on_threads(args.question.effort.threads, || solve(args, &scenario, &options))
+    let extra = args.sensitivity.as_deref().map(sensitivity::read).transpose()?;
+    flow::on_threads(args.question.effort.threads, || solve(args, &scenario, &options, extra))
 }
 
-fn solve(args: &SolveArgs, scenario: &Scenario, options: &Options) -> Result<Answer, Error> {
+fn solve(
+    args: &SolveArgs,
+    scenario: &Scenario,
+    options: &Options,
+    extra_bytes: Option<u64>,
+) -> Result<Answer, Error> {
     let Asked { problem, found, elapsed } = flow::ask(scenario, options)?;
     let json = args.output.json;
     let stages = match &found {
@@ -32,6 +39,8 @@ fn solve(args: &SolveArgs, scenario: &Scenario, options: &Options) -> Result<Ans
         Found::Infeasible(_) | Found::Unknown(_) => &[],
     };
     write_programs(args, &problem, stages)?;
+    let ask = |bytes| Sensitivity::ask(scenario, &problem, stages, bytes, options);
+    let more = extra_bytes.map(ask).transpose()?.unwrap_or_default();
     match found {
         Found::Placed(mut solved, measured) => {
             if let Some(path) = &args.certificate {
@@ -48,23 +57,25 @@ fn solve(args: &SolveArgs, scenario: &Scenario, options: &Options) -> Result<Ans
             };
             write(&solution, args.output_file.as_deref())?;
             Ok(if json {
-                Answer::json(&json::solution(&solution), true)
+                Answer::json(&more.json(json::solution(&solution)), true)
             } else {
-                Answer::new(report::solution(&solution, width()), true)
+                Answer::new(more.text(report::solution(&solution, width())), true)
             })
         }
         Found::Infeasible(why) => {
             let remedies = flow::ways_out(scenario, options, elapsed);
             Ok(if json {
-                Answer::json(&json::infeasible(scenario, &problem, &why, &remedies), false)
+                let value = json::infeasible(scenario, &problem, &why, &remedies);
+                Answer::json(&more.json(value), false)
             } else {
-                Answer::new(report::infeasible(scenario, &problem, &why, &remedies), false)
+                let text = report::infeasible(scenario, &problem, &why, &remedies);
+                Answer::new(more.text(text), false)
             })
         }
         Found::Unknown(limit) => Ok(if json {
-            Answer::json(&json::unknown(limit), false)
+            Answer::json(&more.json(json::unknown(limit)), false)
         } else {
-            Answer::new(unknown(limit), false)
+            Answer::new(more.text(unknown(limit)), false)
         }),
     }
 }

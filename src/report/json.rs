@@ -132,14 +132,14 @@ fn objective(stage: &StageReport) -> Value {
     })
 }
 
-fn number(value: ObjectiveValue) -> Value {
+pub(super) fn number(value: ObjectiveValue) -> Value {
     match value {
         ObjectiveValue::Bytes(number) | ObjectiveValue::Count(number) => json!(number),
         ObjectiveValue::Ratio(ratio) => json!(ratio.as_f64()),
     }
 }
 
-fn devices(problem: &Problem, measured: &Measured) -> Value {
+pub(super) fn devices(problem: &Problem, measured: &Measured) -> Value {
     let pairs = problem.devices.iter().zip(&measured.devices);
     pairs
         .map(|(device, used)| {

@@ -1,7 +1,7 @@
 //! One question, answered: planned, and verified by code that shares nothing with the planner.
 
 use crate::error::Error;
-use crate::plan::{self, Infeasibility, LimitReached, Options, Outcome, Solved};
+use crate::plan::{self, Given, Infeasibility, LimitReached, Options, Outcome, Solved};
 use crate::problem::Problem;
 use crate::verify::{Measured, verify};
 
@@ -21,7 +21,16 @@ pub enum Found {
 /// # Errors
 /// As [`plan::solve`], and a placement that the verifier refuses or values otherwise.
 pub fn answer(problem: &Problem, options: &Options) -> Result<Found, Error> {
-    Ok(match plan::solve(problem, options)? {
+    answer_given(problem, options, &Given::default())
+}
+
+/// As [`answer`], with more given than the problem says.
+pub(crate) fn answer_given(
+    problem: &Problem,
+    options: &Options,
+    given: &Given<'_>,
+) -> Result<Found, Error> {
+    Ok(match plan::solve_given(problem, options, given)? {
         Outcome::Solved(solved) => {
             let measured = verified(problem, &solved)?;
             Found::Placed(solved, measured)

@@ -21,6 +21,7 @@ use crate::scenario::Scenario;
 use crate::units::Ratio;
 use crate::verify::Traffic;
 
+pub(crate) use answer::answer_given;
 pub use answer::{Found, answer};
 pub use fit::{Edge, Gpus, Trial, fewest_gpus, longest_context, schemes_that_fit};
 pub use machine::Machine;

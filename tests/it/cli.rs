@@ -27,7 +27,7 @@ fn help_has_an_example_everywhere() {
     assert_eq!(top.code, 0);
     assert!(top.stdout.contains("Example:"));
     golden("help.txt", &top.stdout);
-    for command in ["models", "inspect", "solve", "check", "compare", "fit", "sweep"] {
+    for command in ["models", "inspect", "solve", "check", "compare", "fit", "sweep", "frontier"] {
         let help = bench.run(&[command, "--help"]);
         assert_eq!(help.code, 0, "{command}");
         assert!(help.stdout.contains(&format!("apportion {command} ")), "{command}");

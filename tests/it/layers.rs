@@ -20,7 +20,7 @@ const HOMES: [(&[&str], &[&str]); 7] = [
 ];
 
 /// Which rooms must not name which: the left ones none of the right ones.
-const STRANGERS: [(&[&str], &[&str]); 7] = [
+const STRANGERS: [(&[&str], &[&str]); 8] = [
     // Facts know nothing of what is decided with them.
     (
         &["dtype", "checkpoint", "model", "quant", "runtime", "memory", "hardware"],
@@ -39,6 +39,11 @@ const STRANGERS: [(&[&str], &[&str]); 7] = [
     (&["verify"], &["plan", "scenario", "placement", "quant", "baseline", "remedy"]),
     // How problems are made is the case's business, how they are decided the caller's.
     (&["remedy", "baseline"], &["plan", "scenario"]),
+    // What asks the planner many times sees problems, never what they were made from.
+    (
+        &["frontier", "sensitivity"],
+        &["scenario", "model", "quant", "placement", "baseline", "remedy"],
+    ),
     // What people read is made last.
     (
         &[
@@ -59,6 +64,8 @@ const STRANGERS: [(&[&str], &[&str]); 7] = [
             "baseline",
             "remedy",
             "sweep",
+            "frontier",
+            "sensitivity",
             "files",
             "yaml",
             "strict",

@@ -19,6 +19,8 @@ mod documentation;
 mod facts;
 /// Files read back as themselves and say nothing that is not so.
 mod formats;
+/// The trade-off of peak and traffic, and what more memory buys.
+mod frontier;
 /// GGUF files: what they should contain by their own words, and what made them.
 mod gguf_models;
 /// Grids and searches claim what `solve` says too.
