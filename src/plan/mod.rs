@@ -26,6 +26,7 @@ mod seed;
 mod sends;
 pub mod solver;
 mod stage;
+mod starts;
 mod value;
 
 pub use crate::program::{Program, Row, Sense, Var, Variable};
@@ -93,6 +94,8 @@ fn solve_stages<B: Backend>(
     for &(kind, most) in given.held {
         caps.hold(problem, kind, most);
     }
+    let known = given.starts.iter().chain(&problem.current);
+    search.starts = starts::candidates(problem, &unmoved, known);
     let mut best: Option<Candidate> = None;
     let mut stages: Vec<StageReport> = Vec::new();
     for objective in &problem.objectives {

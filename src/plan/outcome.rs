@@ -47,6 +47,14 @@ impl Default for Options {
 pub struct Given<'a> {
     /// What objectives, stated by the problem or not, must not exceed; each in its own unit.
     pub held: &'a [(ObjectiveKind, ObjectiveValue)],
+    /// Placements known already, as what people use today; the problem's
+    /// [`current`](crate::problem::Problem::current) one is known without being named here.
+    ///
+    /// Nothing about them is trusted. Those that meet every constraint and what is held are candidates of
+    /// every stage: none of them that is within the caps of the earlier stages is below the `optimum` of
+    /// a stage, whatever the limits. The others, of other components or devices, misplaced, too large, are
+    /// passed over in silence.
+    pub starts: &'a [Placement],
 }
 
 /// What is known about one objective.

@@ -30,11 +30,13 @@ impl<B: Backend> Search<'_, B> {
         caps: &Caps,
         incumbent: Option<Candidate>,
     ) -> Result<StageAnswer, Error> {
+        let counted = self.formulation == Formulation::Counts;
         let incumbent = incumbent.filter(|candidate| candidate.cost.within(caps));
-        if self.formulation == Formulation::Textbook {
+        let incumbent = incumbent.or_else(|| counted.then(|| self.seeded(kind, caps))?);
+        let incumbent = self.better_start(kind, caps, incumbent.as_ref()).or(incumbent);
+        if !counted {
             return self.minimise_textbook(kind, caps, incumbent);
         }
-        let incumbent = incumbent.or_else(|| self.seeded(kind, caps));
         let first = self.attempt(kind, caps, incumbent, self.node_limit.min(NODES_FIRST))?;
         let first = self.by_name(kind, caps, first)?;
         let many = self.problem.devices.len() > DEVICES_SEARCHED_MAX;
@@ -79,6 +81,7 @@ impl<B: Backend> Search<'_, B> {
         caps: &Caps,
         incumbent: Candidate,
     ) -> Result<Candidate, Error> {
+        let incumbent = self.better_start(kind, caps, Some(&incumbent)).unwrap_or(incumbent);
         if self.formulation == Formulation::Textbook {
             let answer = self.minimise_textbook(kind, caps, Some(incumbent.clone()))?;
             return Ok(answer.best.unwrap_or(incumbent));
@@ -143,6 +146,8 @@ impl<B: Backend> Search<'_, B> {
         if let Some(assignment) = run.values.as_ref().and_then(|values| textbook.read(values)) {
             self.keep(kind, caps, assignment, &mut answer.best);
         }
+        // A placement that was evaluated in integers outweighs a solver that finds none.
+        answer.infeasible &= answer.best.is_none();
         Ok(self.settled(kind, answer))
     }
 }

@@ -42,6 +42,7 @@ mod over_highs {
 
     mod enumeration;
     mod plan_properties;
+    mod starts;
 }
 /// What must be so whichever solver is asked, with the embedded one.
 #[path = "."]
@@ -56,6 +57,8 @@ mod over_microlp {
     pub(crate) mod enumeration;
     /// Laws the planner's answers obey on problems too large to enumerate.
     mod plan_properties;
+    /// No answer is worse than a placement that was known before.
+    mod starts;
 }
 /// The README's blocks are what the program prints.
 mod readme;
