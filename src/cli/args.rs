@@ -117,6 +117,10 @@ pub struct SolveArgs {
     /// How the programs in LP files are stated [default: as --formulation says]
     #[arg(long, value_enum, value_name = "HOW", requires = "write_lp", help_heading = "Output")]
     pub lp_formulation: Option<FormulationArg>,
+    /// Say how it was found: what was merged and settled before the search, what bounds each objective,
+    /// what was tried and what closed it
+    #[arg(long, help_heading = "Output")]
+    pub explain: bool,
     #[command(flatten)]
     pub output: OutputArgs,
 }

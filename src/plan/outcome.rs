@@ -1,6 +1,7 @@
 //! What planning can answer, saying no more than is known.
 
 use super::solver::SolverKind;
+use super::trace::StageTrace;
 use crate::problem::{ObjectiveKind, ObjectiveValue, Placement};
 use crate::units::Ratio;
 
@@ -115,6 +116,8 @@ pub struct Solved {
     pub stages: Vec<StageReport>,
     /// How it was found.
     pub solver: SolverReport,
+    /// How it was found, stage by stage, then what was improved once more with the later objectives held.
+    pub trace: Vec<StageTrace>,
     /// `None` when every stage is proven, i.e. the placement is optimal.
     pub limit: Option<LimitReached>,
 }

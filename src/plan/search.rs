@@ -13,6 +13,7 @@ use super::formulation::memory::Forced;
 use super::outcome::{Formulation, LimitReached, Options};
 use super::program::Program;
 use super::solver::{Backend, Limits, Run};
+use super::trace::StageTrace;
 use super::value::{self, GAP_PEAK};
 use crate::error::Error;
 use crate::problem::{ObjectiveKind, ObjectiveValue, Problem};
@@ -60,6 +61,8 @@ pub(super) struct Search<'a, B> {
     pub(super) node_limit: u64,
     /// Placements known before; see [`super::starts`].
     pub(super) starts: Vec<Candidate>,
+    /// What was done so far, stage by stage.
+    pub(super) trace: Vec<StageTrace>,
     deadline: Option<Instant>,
 }
 
@@ -81,6 +84,7 @@ impl<'a, B: Backend> Search<'a, B> {
             formulation: options.formulation,
             node_limit: affordable(options, problem),
             starts: Vec::new(),
+            trace: Vec::new(),
             deadline,
         }
     }
@@ -102,6 +106,7 @@ impl<'a, B: Backend> Search<'a, B> {
             formulation,
             node_limit,
             starts: Vec::new(),
+            trace: Vec::new(),
             deadline,
         }
     }

@@ -162,7 +162,7 @@ fn objective(stage: &StageReport) -> Value {
     })
 }
 
-fn number(value: ObjectiveValue) -> Value {
+pub(super) fn number(value: ObjectiveValue) -> Value {
     match value {
         ObjectiveValue::Bytes(number) | ObjectiveValue::Count(number) => json!(number),
         ObjectiveValue::Ratio(ratio) => json!(ratio.as_f64()),

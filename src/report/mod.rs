@@ -6,6 +6,8 @@
 mod bars;
 mod certified;
 mod comparison;
+mod explain;
+mod explain_json;
 pub mod fit;
 mod infeasible;
 mod inspect;
@@ -21,6 +23,8 @@ mod table;
 pub use bars::bars;
 pub use certified::certified;
 pub use comparison::comparison;
+pub use explain::explanation;
+pub use explain_json::explanation_json;
 pub use infeasible::infeasible;
 pub use inspect::{Filter, Inspection, inspection, inspection_json, tensors};
 pub use map::map;

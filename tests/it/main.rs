@@ -16,6 +16,8 @@ mod checkpoint;
 mod cli;
 /// The page on the mathematics describes the programs there are.
 mod documentation;
+/// What `solve --explain` says is so.
+mod explained;
 mod facts;
 /// Files read back as themselves and say nothing that is not so.
 mod formats;
