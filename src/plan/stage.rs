@@ -139,6 +139,22 @@ impl<B: Backend> Search<'_, B> {
             && price::apply(self.problem, self.classes)
     }
 
+    /// The same with an end to the traffic there can be: every hand-over made, everything sent for. Walks
+    /// are listed up to it where no placement is known that ends the list earlier.
+    fn finite(&self, caps: &Caps) -> Caps {
+        let mut finite = caps.clone();
+        if self.classes.sends.is_none() {
+            let layers = u64::try_from(self.classes.layers.len()).unwrap_or(u64::MAX);
+            let hand_overs =
+                layers.saturating_add(1).saturating_mul(self.problem.traffic_denominator);
+            let items = self.classes.layers.iter().flat_map(|layer| &layer.items);
+            let sends =
+                items.map(|item| 2 * item.profile.visits).fold(hand_overs, u64::saturating_add);
+            finite.tighten(ObjectiveKind::Traffic, sends);
+        }
+        finite
+    }
+
     /// How orders of layers are searched here.
     fn orders(&self) -> Method {
         let many = self.problem.devices.len() > DEVICES_FEW;
@@ -181,6 +197,7 @@ impl<B: Backend> Search<'_, B> {
         self.note(begun, kind, &answer);
         if chain_matters && !by_prices && !self.closed(kind, &answer) {
             let begun = self.begin(self.orders(), nodes);
+            let caps = &self.finite(caps);
             chain::search(self, kind, caps, &mut answer, nodes)?;
             self.note(begun, kind, &answer);
         }
