@@ -197,8 +197,8 @@ impl<B: Backend> Search<'_, B> {
         self.note(begun, kind, &answer);
         if chain_matters && !by_prices && !self.closed(kind, &answer) {
             let begun = self.begin(self.orders(), nodes);
-            let caps = &self.finite(caps);
-            chain::search(self, kind, caps, &mut answer, nodes)?;
+            let finite = answer.best.is_none().then(|| self.finite(caps));
+            chain::search(self, kind, finite.as_ref().unwrap_or(caps), &mut answer, nodes)?;
             self.note(begun, kind, &answer);
         }
         Ok(self.settled(kind, answer))
