@@ -132,6 +132,10 @@ pub struct SolveArgs {
         help_heading = "Output"
     )]
     pub sensitivity: Option<String>,
+    /// Say how it was found: what was merged and settled before the search, what bounds each objective,
+    /// what was tried and what closed it
+    #[arg(long, help_heading = "Output")]
+    pub explain: bool,
     #[command(flatten)]
     pub output: OutputArgs,
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 use apportion::error::Error;
 use apportion::files::{check_target, make_folder, write_atomically};
 use apportion::placement::Record;
-use apportion::plan::{LimitReached, Options, StageReport, certify};
+use apportion::plan::{LimitReached, Options, StageReport, certify, explain};
 use apportion::problem::Problem;
 use apportion::report::{self, Solution, json, lp};
 use apportion::scenario::{Scenario, fingerprint};
@@ -56,11 +56,7 @@ fn solve(
                 elapsed,
             };
             write(&solution, args.output_file.as_deref())?;
-            Ok(if json {
-                Answer::json(&more.json(json::solution(&solution)), true)
-            } else {
-                Answer::new(more.text(report::solution(&solution, width())), true)
-            })
+            placed(args, &solution, &more)
         }
         Found::Infeasible(why) => {
             let remedies = flow::ways_out(scenario, options, elapsed);
@@ -78,6 +74,25 @@ fn solve(
             Answer::new(more.text(unknown(limit)), false)
         }),
     }
+}
+
+/// The answer, and how it was found if that is asked.
+fn placed(args: &SolveArgs, solution: &Solution<'_>, more: &Sensitivity) -> Result<Answer, Error> {
+    let Solution { problem, solved, .. } = *solution;
+    let explained = if args.explain { Some(explain(problem)?) } else { None };
+    if args.output.json {
+        let mut object = json::solution(solution);
+        if let Some(explained) = &explained {
+            object["explanation"] = report::explanation_json(problem, explained, solved);
+        }
+        return Ok(Answer::json(&more.json(object), true));
+    }
+    let mut text = report::solution(solution, width());
+    if let Some(explained) = &explained {
+        text.push('\n');
+        text.push_str(&report::explanation(problem, explained, solved, width()));
+    }
+    Ok(Answer::new(more.text(text), true))
 }
 
 /// Writes the placement file, if one is wanted.

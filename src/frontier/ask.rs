@@ -5,7 +5,7 @@ use super::{Placed, Point};
 use crate::error::Error;
 use crate::objective::law;
 use crate::plan::{Given, LimitReached, Options, Solved, StageReport};
-use crate::problem::{Objective, ObjectiveKind, ObjectiveValue, Problem};
+use crate::problem::{Objective, ObjectiveKind, ObjectiveValue, Placement, Problem};
 use crate::sweep::{Found as Single, answer_given};
 use crate::units::Ratio;
 
@@ -55,14 +55,16 @@ impl<'a> Asker<'a> {
             ObjectiveKind::Traffic => &self.traffic_first,
             _ => &self.peak_first,
         };
-        answer_given(problem, self.options, &Given { held: &self.held(None) })
+        let held = self.held(None);
+        answer_given(problem, self.options, &Given { held: &held, ..Given::default() })
     }
 
-    /// The least traffic with at most this peak, which some placement has, and the lowest peak there.
-    pub(super) fn under(&self, peak: Ratio) -> Result<Reply, Error> {
+    /// The least traffic with at most this peak, which some placement has, and the lowest peak there; never
+    /// worse than the placements in `starts`.
+    pub(super) fn under(&self, peak: Ratio, starts: &[Placement]) -> Result<Reply, Error> {
         let cap = (ObjectiveKind::PeakUtilization, ObjectiveValue::Ratio(peak));
-        let given = self.held(Some(cap));
-        let found = answer_given(&self.traffic_first, self.options, &Given { held: &given })?;
+        let given = Given { held: &self.held(Some(cap)), starts };
+        let found = answer_given(&self.traffic_first, self.options, &given)?;
         Ok(match found {
             Single::Placed(solved, measured) => {
                 let placed = Placed { placement: solved.placement.clone(), measured };

@@ -7,7 +7,7 @@ use super::ask::Reply;
 use super::{Frontier, Point, closes};
 use crate::objective::law;
 use crate::plan::{LimitReached, StageReport};
-use crate::problem::{ObjectiveKind, Problem, Sends};
+use crate::problem::{ObjectiveKind, Placement, Problem, Sends};
 use crate::units::{Ratio, greatest_common_divisor};
 
 /// Where sends are per device, chances are rounded up at a billionth each, and amounts of traffic closer
@@ -84,6 +84,11 @@ impl<'a> Known<'a> {
     pub(super) fn add(&mut self, answer: Answer) {
         self.solves += 1;
         self.answers.push(answer);
+    }
+
+    /// All placements found so far.
+    pub(super) fn placements(&self) -> Vec<Placement> {
+        self.answers.iter().map(|answer| answer.point.placed.placement.clone()).collect()
     }
 
     /// What came of a limit that [`Self::next`] said to ask about.

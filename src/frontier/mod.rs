@@ -172,8 +172,9 @@ pub fn frontier(
         if limits.is_empty() {
             break;
         }
+        let starts = known.placements();
         let ask = |&limit: &Ratio| {
-            let reply = asker.under(limit);
+            let reply = asker.under(limit, &starts);
             done();
             reply
         };

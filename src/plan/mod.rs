@@ -7,12 +7,14 @@
 //! Value to value: no files, no environment, no clock unless a time limit asks for one.
 
 mod balance;
+mod bounds;
 mod caps;
 mod certify;
 mod chain;
 mod classes;
 mod decode;
 mod evaluate;
+mod explain;
 mod fill;
 mod formulation;
 mod infeasible;
@@ -27,15 +29,20 @@ mod seed;
 mod sends;
 pub mod solver;
 mod stage;
+mod starts;
+mod trace;
 mod value;
 
 pub use crate::program::{Program, Row, Sense, Var, Variable};
+pub use bounds::{Bound, Reason};
 pub use certify::certify;
+pub use explain::{Cut, Explanation, Group, LayerKind, Merged, MustUse, Pinned, TooSmall, explain};
 pub use formulation::stage_program;
 pub use outcome::{
     Conflict, Formulation, Given, Infeasibility, LimitReached, Member, Options, Outcome, Shortfall,
     Solved, SolverReport, StageReport,
 };
+pub use trace::{Method, StageTrace, Step};
 
 use crate::error::Error;
 use crate::problem::{Objective, ObjectiveKind, ObjectiveValue, Problem};
@@ -94,6 +101,8 @@ fn solve_stages<B: Backend>(
     for &(kind, most) in given.held {
         caps.hold(problem, kind, most);
     }
+    let known = given.starts.iter().chain(&problem.current);
+    search.starts = starts::candidates(problem, &unmoved, known);
     let mut best: Option<Candidate> = None;
     let mut stages: Vec<StageReport> = Vec::new();
     for objective in &problem.objectives {
@@ -233,6 +242,7 @@ fn solved<B: Backend>(
             nodes: search.nodes,
             programs: search.programs,
         },
+        trace: search.trace.clone(),
         stages,
     }
 }

@@ -1,6 +1,7 @@
 //! What planning can answer, saying no more than is known.
 
 use super::solver::SolverKind;
+use super::trace::StageTrace;
 use crate::problem::{ObjectiveKind, ObjectiveValue, Placement};
 use crate::units::Ratio;
 
@@ -47,6 +48,14 @@ impl Default for Options {
 pub struct Given<'a> {
     /// What objectives, stated by the problem or not, must not exceed; each in its own unit.
     pub held: &'a [(ObjectiveKind, ObjectiveValue)],
+    /// Placements known already, as what people use today; the problem's
+    /// [`current`](crate::problem::Problem::current) one is known without being named here.
+    ///
+    /// Nothing about them is trusted. Those that meet every constraint and what is held are candidates of
+    /// every stage: none of them that is within the caps of the earlier stages is below the `optimum` of
+    /// a stage, whatever the limits. The others, of other components or devices, misplaced, too large, are
+    /// passed over in silence.
+    pub starts: &'a [Placement],
 }
 
 /// What is known about one objective.
@@ -107,6 +116,8 @@ pub struct Solved {
     pub stages: Vec<StageReport>,
     /// How it was found.
     pub solver: SolverReport,
+    /// How it was found, stage by stage, then what was improved once more with the later objectives held.
+    pub trace: Vec<StageTrace>,
     /// `None` when every stage is proven, i.e. the placement is optimal.
     pub limit: Option<LimitReached>,
 }

@@ -38,6 +38,12 @@ fn holds_at_least(problem: &Problem, caps: &Caps, device: usize, total: u64) -> 
     if total <= largest(most) { 0 } else { total - largest(most.saturating_sub(1)).min(total) }
 }
 
+/// What must be on a device because the others cannot hold it.
+pub(super) fn needed_on(problem: &Problem, classes: &Classes, caps: &Caps, device: usize) -> u64 {
+    let total = amounts(classes).iter().map(|(_, bytes)| bytes).sum();
+    holds_at_least(problem, caps, device, total)
+}
+
 /// Of these devices, in their order, the largest ones that a limit on devices leaves.
 pub(super) fn largest(problem: &Problem, caps: &Caps, mut devices: Vec<usize>) -> Vec<usize> {
     let most = caps.most(ObjectiveKind::DevicesUsed).unwrap_or(u64::MAX);
@@ -90,7 +96,7 @@ fn amounts(classes: &Classes) -> Vec<(Profile, u64)> {
 }
 
 /// Weights and KV cache that fit on a device at all.
-fn holds_at_most(problem: &Problem, caps: &Caps, device: usize) -> u64 {
+pub(super) fn holds_at_most(problem: &Problem, caps: &Caps, device: usize) -> u64 {
     let free = caps.device_bytes[device].saturating_sub(problem.devices[device].reserve_bytes);
     let cpus = problem.cpus().fold(DeviceSet(0), |set, d| DeviceSet(set.0 | DeviceSet::only(d).0));
     match caps.most(ObjectiveKind::SpillBytes) {

@@ -13,6 +13,7 @@ use super::formulation::memory::Forced;
 use super::outcome::{Formulation, LimitReached, Options};
 use super::program::Program;
 use super::solver::{Backend, Limits, Run};
+use super::trace::StageTrace;
 use super::value::{self, GAP_PEAK};
 use crate::error::Error;
 use crate::problem::{ObjectiveKind, ObjectiveValue, Problem};
@@ -58,6 +59,10 @@ pub(super) struct Search<'a, B> {
     pub(super) formulation: Formulation,
     /// Branch-and-bound nodes per program.
     pub(super) node_limit: u64,
+    /// Placements known before; see [`super::starts`].
+    pub(super) starts: Vec<Candidate>,
+    /// What was done so far, stage by stage.
+    pub(super) trace: Vec<StageTrace>,
     deadline: Option<Instant>,
 }
 
@@ -78,6 +83,8 @@ impl<'a, B: Backend> Search<'a, B> {
             limit: None,
             formulation: options.formulation,
             node_limit: affordable(options, problem),
+            starts: Vec::new(),
+            trace: Vec::new(),
             deadline,
         }
     }
@@ -98,6 +105,8 @@ impl<'a, B: Backend> Search<'a, B> {
             limit,
             formulation,
             node_limit,
+            starts: Vec::new(),
+            trace: Vec::new(),
             deadline,
         }
     }
@@ -109,9 +118,12 @@ impl<'a, B: Backend> Search<'a, B> {
         best: Option<Candidate>,
     ) -> Option<Candidate> {
         self.classes = classes;
-        let Candidate { assignment, .. } = best?;
-        let cost = assignment.cost(self.problem, classes);
-        Some(Candidate { assignment, cost })
+        let again = |Candidate { assignment, .. }: Candidate| {
+            let cost = assignment.cost(self.problem, classes);
+            Candidate { assignment, cost }
+        };
+        self.starts = std::mem::take(&mut self.starts).into_iter().map(again).collect();
+        best.map(again)
     }
 
     /// A solver's bound is rounded down before it gets here, but it is never above what was found.

@@ -4,6 +4,7 @@
 //! [`chain`] searches what is left between them. All of it is tried with a small budget first; only a stage
 //! that it leaves open gets the whole.
 
+use super::bounds;
 use super::caps::Caps;
 use super::chain;
 use super::formulation::Goal;
@@ -12,6 +13,7 @@ use super::outcome::Formulation;
 use super::price;
 use super::search::{Candidate, DEVICES_FEW, DEVICES_SEARCHED_MAX, Search, StageAnswer, gap};
 use super::solver::Backend;
+use super::trace::{Method, StageTrace};
 use super::value;
 use crate::error::Error;
 use crate::problem::ObjectiveKind;
@@ -30,11 +32,11 @@ impl<B: Backend> Search<'_, B> {
         caps: &Caps,
         incumbent: Option<Candidate>,
     ) -> Result<StageAnswer, Error> {
-        let incumbent = incumbent.filter(|candidate| candidate.cost.within(caps));
+        self.open(kind, caps, false);
+        let incumbent = self.known(kind, caps, incumbent);
         if self.formulation == Formulation::Textbook {
             return self.minimise_textbook(kind, caps, incumbent);
         }
-        let incumbent = incumbent.or_else(|| self.seeded(kind, caps));
         let first = self.attempt(kind, caps, incumbent, self.node_limit.min(NODES_FIRST))?;
         let first = self.by_name(kind, caps, first)?;
         let many = self.problem.devices.len() > DEVICES_SEARCHED_MAX;
@@ -52,6 +54,45 @@ impl<B: Backend> Search<'_, B> {
         let mut second = self.attempt(kind, caps, first.best, self.node_limit)?;
         second.bound = second.bound.max(bound);
         Ok(self.settled(kind, second))
+    }
+
+    /// Begins the record of a stage.
+    fn open(&mut self, kind: ObjectiveKind, caps: &Caps, again: bool) {
+        let bounds = bounds::bounds(self.problem, self.classes, kind, caps);
+        self.trace.push(StageTrace { kind, again, bounds, steps: Vec::new() });
+    }
+
+    /// What is known of a stage without a search.
+    fn unsearched(&self, kind: ObjectiveKind, best: Option<Candidate>) -> StageAnswer {
+        let nothing = value::bound(self.problem, kind, None);
+        let bounds = self.trace.last().filter(|stage| stage.kind == kind);
+        let bounds = bounds.into_iter().flat_map(|stage| &stage.bounds).map(|bound| bound.value);
+        StageAnswer { best, bound: bounds.fold(nothing, Ord::max), infeasible: false }
+    }
+
+    /// The best placement within the caps that takes no search: that of the stage before, else one that is
+    /// filled in greedily; or one known before planning.
+    fn known(
+        &mut self,
+        kind: ObjectiveKind,
+        caps: &Caps,
+        carried: Option<Candidate>,
+    ) -> Option<Candidate> {
+        let mut method = Method::Carried;
+        let mut best = carried.filter(|candidate| candidate.cost.within(caps));
+        if best.is_none() && self.formulation == Formulation::Counts {
+            method = Method::Seed;
+            best = self.seeded(kind, caps);
+        }
+        if let Some(start) = self.better_start(kind, caps, best.as_ref()) {
+            method = Method::Start;
+            best = Some(start);
+        }
+        let answer = self.unsearched(kind, best);
+        if answer.best.is_some() {
+            self.note(self.begin(method, 0), kind, &answer);
+        }
+        answer.best
     }
 
     /// Where several devices compete for the same layers' experts, counts bound the price of company only
@@ -81,6 +122,8 @@ impl<B: Backend> Search<'_, B> {
         caps: &Caps,
         incumbent: Candidate,
     ) -> Result<Candidate, Error> {
+        self.open(kind, caps, true);
+        let incumbent = self.known(kind, caps, Some(incumbent.clone())).unwrap_or(incumbent);
         if self.formulation == Formulation::Textbook {
             let answer = self.minimise_textbook(kind, caps, Some(incumbent.clone()))?;
             return Ok(answer.best.unwrap_or(incumbent));
@@ -98,6 +141,32 @@ impl<B: Backend> Search<'_, B> {
             && price::apply(self.problem, self.classes)
     }
 
+    /// The same with an end to the traffic there can be: every hand-over made, everything sent for. Walks
+    /// are listed up to it where no placement is known that ends the list earlier.
+    fn finite(&self, caps: &Caps) -> Caps {
+        let mut finite = caps.clone();
+        if self.classes.sends.is_none() {
+            let layers = u64::try_from(self.classes.layers.len()).unwrap_or(u64::MAX);
+            let hand_overs =
+                layers.saturating_add(1).saturating_mul(self.problem.traffic_denominator);
+            let items = self.classes.layers.iter().flat_map(|layer| &layer.items);
+            let sends =
+                items.map(|item| 2 * item.profile.visits).fold(hand_overs, u64::saturating_add);
+            finite.tighten(ObjectiveKind::Traffic, sends);
+        }
+        finite
+    }
+
+    /// How orders of layers are searched here.
+    fn orders(&self) -> Method {
+        let many = self.problem.devices.len() > DEVICES_FEW;
+        if many && price::apply(self.problem, self.classes) {
+            Method::Prices
+        } else {
+            Method::Walks
+        }
+    }
+
     fn attempt(
         &mut self,
         kind: ObjectiveKind,
@@ -107,17 +176,19 @@ impl<B: Backend> Search<'_, B> {
     ) -> Result<StageAnswer, Error> {
         let chain_matters =
             kind == ObjectiveKind::Traffic || caps.most(ObjectiveKind::Traffic).is_some();
-        let bound = value::bound(self.problem, kind, None);
-        let mut answer = StageAnswer { best: incumbent, bound, infeasible: false };
+        let mut answer = self.unsearched(kind, incumbent);
         let by_prices = self.prices_first(kind, answer.best.as_ref());
         if by_prices {
             // On many devices prices settle in milliseconds what the relaxation leaves open for seconds.
+            let begun = self.begin(Method::Prices, nodes);
             chain::search(self, kind, caps, &mut answer, nodes)?;
+            self.note(begun, kind, &answer);
             if self.closed(kind, &answer) || self.problem.devices.len() > DEVICES_SEARCHED_MAX {
                 return Ok(self.settled(kind, answer));
             }
         }
         let known = answer.bound;
+        let begun = self.begin(Method::Relaxation, nodes);
         answer = self.relaxed(kind, caps, answer.best, nodes)?;
         if answer.infeasible && answer.best.is_none() {
             return Ok(answer);
@@ -125,8 +196,12 @@ impl<B: Backend> Search<'_, B> {
         // A placement that was evaluated in integers outweighs a solver that finds none.
         answer.infeasible = false;
         answer.bound = answer.bound.max(known);
+        self.note(begun, kind, &answer);
         if chain_matters && !by_prices && !self.closed(kind, &answer) {
-            chain::search(self, kind, caps, &mut answer, nodes)?;
+            let begun = self.begin(self.orders(), nodes);
+            let finite = answer.best.is_none().then(|| self.finite(caps));
+            chain::search(self, kind, finite.as_ref().unwrap_or(caps), &mut answer, nodes)?;
+            self.note(begun, kind, &answer);
         }
         Ok(self.settled(kind, answer))
     }
@@ -138,13 +213,18 @@ impl<B: Backend> Search<'_, B> {
         caps: &Caps,
         incumbent: Option<Candidate>,
     ) -> Result<StageAnswer, Error> {
+        let begun = self.begin(Method::Textbook, self.node_limit);
         let textbook = Textbook::state(self.problem, self.classes, caps, Goal::Objective(kind));
         let run = self.run(&textbook.program, gap(Goal::Objective(kind)), self.node_limit)?;
-        let bound = value::bound(self.problem, kind, run.bound);
+        let known = self.unsearched(kind, None).bound;
+        let bound = value::bound(self.problem, kind, run.bound).max(known);
         let mut answer = StageAnswer { best: incumbent, bound, infeasible: run.infeasible };
         if let Some(assignment) = run.values.as_ref().and_then(|values| textbook.read(values)) {
             self.keep(kind, caps, assignment, &mut answer.best);
         }
+        // A placement that was evaluated in integers outweighs a solver that finds none.
+        answer.infeasible &= answer.best.is_none();
+        self.note(begun, kind, &answer);
         Ok(self.settled(kind, answer))
     }
 }

@@ -1,8 +1,9 @@
 //! One question, answered: planned, and verified by code that shares nothing with the planner.
 
+use crate::baseline;
 use crate::error::Error;
 use crate::plan::{self, Given, Infeasibility, LimitReached, Options, Outcome, Solved};
-use crate::problem::Problem;
+use crate::problem::{Placement, Problem};
 use crate::verify::{Measured, verify};
 
 /// The planner's outcome; a placement is here only when the verifier has passed it.
@@ -16,7 +17,8 @@ pub enum Found {
     Unknown(LimitReached),
 }
 
-/// Solves and verifies.
+/// Solves and verifies. The answer is never worse than a placement people use today that meets the
+/// constraints, whatever the limits; see [`Given::starts`].
 ///
 /// # Errors
 /// As [`plan::solve`], and a placement that the verifier refuses or values otherwise.
@@ -30,7 +32,11 @@ pub(crate) fn answer_given(
     options: &Options,
     given: &Given<'_>,
 ) -> Result<Found, Error> {
-    Ok(match plan::solve_given(problem, options, given)? {
+    problem.validate()?;
+    let mut starts = habits(problem);
+    starts.extend(given.starts.iter().cloned());
+    let given = Given { starts: &starts, ..*given };
+    Ok(match plan::solve_given(problem, options, &given)? {
         Outcome::Solved(solved) => {
             let measured = verified(problem, &solved)?;
             Found::Placed(solved, measured)
@@ -38,6 +44,11 @@ pub(crate) fn answer_given(
         Outcome::Infeasible(why) => Found::Infeasible(why),
         Outcome::Unknown(limit) => Found::Unknown(limit),
     })
+}
+
+/// Where each habit that has a placement for the problem puts everything; not all of them fit.
+pub(super) fn habits(problem: &Problem) -> Vec<Placement> {
+    baseline::all(problem).into_iter().filter_map(|named| named.placement).collect()
 }
 
 /// Nothing the planner says is passed on unless code that shares nothing with it agrees.

@@ -7,6 +7,7 @@
 
 use rayon::prelude::*;
 
+use super::answer::habits;
 use super::plainly_short;
 use crate::error::Error;
 use crate::hardware::{Device, DeviceKind, Hardware};
@@ -14,6 +15,7 @@ use crate::plan::{self, Options};
 use crate::problem::{DeviceSet, Problem};
 use crate::quant::Scheme;
 use crate::scenario::Scenario;
+use crate::verify::verify;
 
 /// Where an amount stops fitting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,9 +51,15 @@ pub struct Gpus {
     pub most: u64,
 }
 
-/// Whether a placement exists, by the cheapest proof there is.
+/// Whether a placement exists, by the cheapest proof there is. Where the planner reaches a limit, one that
+/// people use today may do.
 fn fits(problem: &Problem, options: &Options) -> Result<Option<bool>, Error> {
-    if plainly_short(problem) { Ok(Some(false)) } else { plan::is_feasible(problem, options) }
+    if plainly_short(problem) {
+        return Ok(Some(false));
+    }
+    let planned = plan::is_feasible(problem, options)?;
+    let habit = || habits(problem).iter().any(|placement| verify(problem, placement).is_ok());
+    Ok(planned.or_else(|| habit().then_some(true)))
 }
 
 /// The longest context that fits, in multiples of `step`, of at most `most` tokens.

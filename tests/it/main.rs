@@ -16,6 +16,8 @@ mod checkpoint;
 mod cli;
 /// The page on the mathematics describes the programs there are.
 mod documentation;
+/// What `solve --explain` says is so.
+mod explained;
 mod facts;
 /// Files read back as themselves and say nothing that is not so.
 mod formats;
@@ -45,6 +47,7 @@ mod over_highs {
     mod conflicts;
     mod enumeration;
     mod plan_properties;
+    mod starts;
 }
 /// What must be so whichever solver is asked, with the embedded one.
 #[path = "."]
@@ -61,6 +64,8 @@ mod over_microlp {
     pub(crate) mod enumeration;
     /// Laws the planner's answers obey on problems too large to enumerate.
     mod plan_properties;
+    /// No answer is worse than a placement that was known before.
+    mod starts;
 }
 /// The README's blocks are what the program prints.
 mod readme;

@@ -74,10 +74,17 @@ impl Baseline for Balanced {
         let given =
             MaxMemory { gpus: gpus.iter().map(|&d| usable(d)).collect(), cpu: cpu.map(usable) };
         let map = infer_device_map(&modules, &balanced_caps(&modules, &given));
-        let homes = problem.components.iter().map(|c| match target_of(&map, c.demand.id) {
+        let home = |id| match target_of(&map, id) {
             Some(Target::Gpu(index)) => gpus.get(index).copied(),
             Some(Target::Cpu) => cpu,
             Some(Target::Disk) | None => None,
+        };
+        // A layer is one module, so that it is looked up once.
+        let layer = |c: &Component| c.demand.id.layer();
+        let blocks = problem.components.chunk_by(|a, b| layer(a).is_some() && layer(a) == layer(b));
+        let homes = blocks.flat_map(|block| {
+            let home = block.first().and_then(|first| home(first.demand.id));
+            std::iter::repeat_n(home, block.len())
         });
         let homes: Vec<Option<usize>> = homes.collect();
         let complete: Option<Vec<usize>> = homes.iter().copied().collect();

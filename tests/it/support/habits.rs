@@ -17,3 +17,8 @@ pub fn why_not(problem: &Problem, name: &str) -> String {
     assert_eq!(baseline.placement, None);
     baseline.why_not.unwrap()
 }
+
+/// Of every habit that has one.
+pub fn placements_of_habit(problem: &Problem) -> Vec<Placement> {
+    all(problem).into_iter().filter_map(|baseline| baseline.placement).collect()
+}

@@ -7,7 +7,7 @@ mod habits;
 mod random;
 
 pub use enumerate::{enumerate, placements};
-pub use habits::{named, placed, why_not};
+pub use habits::{named, placed, placements_of_habit, why_not};
 pub use random::Random;
 
 use apportion::hardware::{Device, DeviceKind};
