@@ -162,7 +162,7 @@ impl Known<'_> {
             !self.problem.cpus().any(host)
         };
         let best_place = |unit: &Unit| {
-            let component = self.problem.components[*unit.components.first()?].demand.id;
+            let component = self.problem.components[*unit.components.first()?].lives_with;
             let gpus = self.problem.gpus().filter(|&gpu| unit.profile.allowed.contains(gpu));
             let places = gpus.map(|device| {
                 let required_bytes = alone_bytes(self.problem, &unit.profile, device);

@@ -173,9 +173,10 @@ impl Attempt<'_> {
     ) -> Result<Vec<Proof>, Error> {
         let mut held = caps.clone();
         held.hold(self.problem, ObjectiveKind::PeakUtilization, below);
-        let Some(market) = price::in_room(self.problem, self.classes, &held) else {
+        if !price::values_room(self.classes) {
             return Ok(Vec::new());
-        };
+        }
+        let market = price::in_room(self.problem, self.classes, &held);
         let room = price::room(search, &market, price::ROOM_ROUNDS_MAX)?;
         let Some(Room::Lacking(prices)) = room else { return Ok(Vec::new()) };
         let whole = self.priced(&market, &prices, true);

@@ -35,7 +35,7 @@ fn on_grid(peak: f64) -> u64 {
 }
 
 impl<B: Backend> Search<'_, B> {
-    /// Raises the bound of a peak, and lowers the peak where the shares that prices suggest are good for it.
+    /// Raises the bound of a peak that was found, and lowers the peak where the shares that prices suggest are good for it.
     pub(super) fn level(&mut self, caps: &Caps, answer: &mut StageAnswer) -> Result<(), Error> {
         let known = answer.best.as_ref().map_or(1.0, |best| best.cost.peak.as_f64());
         let mut interval =
@@ -77,9 +77,7 @@ impl<B: Backend> Search<'_, B> {
     ) -> Result<Option<bool>, Error> {
         let mut held = caps.clone();
         held.hold(self.problem, KIND, level(at));
-        let Some(market) = price::in_room(self.problem, self.classes, &held) else {
-            return Ok(None);
-        };
+        let market = price::in_room(self.problem, self.classes, &held);
         for rounds in [1, price::ROOM_ROUNDS_MAX] {
             let mut shares = match price::room(self, &market, rounds)? {
                 None => return Ok(None),
@@ -102,14 +100,14 @@ impl<B: Backend> Search<'_, B> {
 
     /// Shares as counts that add up: what is too much goes from where room is least, what is missing to where
     /// it is most, the largest first.
-    fn shared_out(&self, held: &Caps, market: &Market, shares: &Shares) -> Option<CountSolution> {
+    fn shared_out(&self, caps: &Caps, market: &Market, shares: &Shares) -> Option<CountSolution> {
         let ends = market.homes.len();
         let holder = |end: usize| shares.homes.iter().position(|of| of[end] > 0);
         let head = holder(ends + 1)?;
         let devices = 0..shares.homes.len();
         let mut free: Vec<i128> = devices
             .map(|d| {
-                let limit = i128::from(held.device_bytes[d]);
+                let limit = i128::from(caps.device_bytes[d]);
                 limit - i128::from(self.problem.devices[d].reserve_bytes) - shares.bytes(market, d)
             })
             .collect();
@@ -118,21 +116,25 @@ impl<B: Backend> Search<'_, B> {
         };
         let homes = (0..ends).map(|c| by_class(&|of| of[c], &shares.homes)).collect();
         let items = 0..market.items.len();
-        let mut held: Vec<Vec<usize>> =
+        let mut counts: Vec<Vec<usize>> =
             items.clone().map(|j| by_class(&|of| of[j], &shares.items)).collect();
         for j in items.clone() {
             let item = &market.items[j];
-            take_surplus(&mut held[j], &mut free, count(item.total), item.profile.bytes())?;
+            take_surplus(&mut counts[j], &mut free, count(item.total), item.profile.bytes())?;
         }
         let mut largest_first: Vec<usize> = items.clone().collect();
         largest_first.sort_by_key(|&j| std::cmp::Reverse(market.items[j].profile.bytes()));
         for j in largest_first {
             let (item, profile) = (&market.items[j], &market.items[j].profile);
             let allowed = profile.allowed;
-            add_missing(&mut held[j], &mut free, count(item.total), profile.bytes(), allowed)?;
+            add_missing(&mut counts[j], &mut free, count(item.total), profile.bytes(), allowed)?;
         }
         let mut of_classes = vec![Vec::new(); ends];
-        market.items.iter().zip(held).for_each(|(item, held)| of_classes[item.home].push(held));
+        market
+            .items
+            .iter()
+            .zip(counts)
+            .for_each(|(item, counts)| of_classes[item.home].push(counts));
         let embedding = holder(ends).unwrap_or(head);
         Some(CountSolution { embedding, head, homes, items: of_classes })
     }

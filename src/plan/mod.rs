@@ -219,20 +219,19 @@ fn polish<B: Backend>(
 
 fn solved<B: Backend>(
     search: &Search<'_, B>,
-    stages: Vec<StageReport>,
+    mut stages: Vec<StageReport>,
     best: &Candidate,
 ) -> Solved {
-    let finished = |mut stage: StageReport| {
+    for stage in &mut stages {
         stage.value = value::of(search.problem, &best.cost, stage.kind);
-        if stage.value < stage.optimum {
-            // Polishing an earlier objective stumbled upon something better in an unproven later one.
-            stage.optimum = stage.value;
-            stage.cap = value::cap(stage.optimum, stage.tolerance);
-            stage.proven = value::closes(search.problem, stage.kind, stage.optimum, stage.bound);
-        }
-        stage
-    };
-    let stages: Vec<StageReport> = stages.into_iter().map(finished).collect();
+    }
+    // A later stage, or polishing, may stumble upon something better in an unproven one. Its optimum stays
+    // what it was where others were sought under the cap that follows from it.
+    if let Some(last) = stages.last_mut().filter(|last| last.value < last.optimum) {
+        last.optimum = last.value;
+        last.cap = value::cap(last.optimum, last.tolerance);
+        last.proven = value::closes(search.problem, last.kind, last.optimum, last.bound);
+    }
     let unproven = stages.iter().any(|stage| !stage.proven);
     Solved {
         placement: best.assignment.placement(search.problem, search.classes),

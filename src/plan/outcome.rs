@@ -63,9 +63,10 @@ pub struct Given<'a> {
 pub struct StageReport {
     /// Which objective.
     pub kind: ObjectiveKind,
-    /// Its value in the returned placement.
+    /// Its value in the returned placement. Above `optimum` where later stages spent of the tolerance; below
+    /// it where the stage is not proven and a later one happened on something better.
     pub value: ObjectiveValue,
-    /// The best value found when it was the one being minimised.
+    /// The best value found when it was the one being minimised; of the last stage, the best found at all.
     pub optimum: ObjectiveValue,
     /// Proven: no placement that respects the earlier stages' caps is below it.
     pub bound: ObjectiveValue,

@@ -21,7 +21,7 @@ use crate::units::Ratio;
 const NODES_PEAK: u64 = 200;
 
 /// The same on many devices, where an even filling does as well.
-const NODES_PEAK_MANY: u64 = 20;
+pub(super) const NODES_PEAK_MANY: u64 = 20;
 
 impl<B: Backend> Search<'_, B> {
     /// The best of the starting points.
@@ -161,17 +161,7 @@ impl<B: Backend> Search<'_, B> {
             limits.hold(self.problem, kind, ObjectiveValue::Ratio(best.cost.peak));
         }
         let forced = presolve::forced(self.problem, self.classes, &limits);
-        let implied = presolve::implied(&forced, &assumed);
-        let chain_matters = caps.most(ObjectiveKind::Traffic).is_some();
-        if first.best.is_some() && !chain_matters && !(implied && self.closed(kind, &first)) {
-            first.bound =
-                if implied { first.bound } else { value::bound(self.problem, kind, None) };
-            self.level(caps, &mut first)?;
-            if self.closed(kind, &first) || many {
-                return Ok(first);
-            }
-        }
-        if !first.infeasible && implied {
+        if !first.infeasible && presolve::implied(&forced, &assumed) {
             return Ok(first);
         }
         let mut second = self.relax(kind, &limits, &forced, first.best, nodes)?;

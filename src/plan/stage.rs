@@ -11,6 +11,7 @@ use super::formulation::Goal;
 use super::formulation::textbook::Textbook;
 use super::outcome::Formulation;
 use super::price;
+use super::relax::NODES_PEAK_MANY;
 use super::search::{Candidate, DEVICES_FEW, DEVICES_SEARCHED_MAX, Search, StageAnswer, gap};
 use super::solver::Backend;
 use super::trace::{Method, StageTrace};
@@ -188,8 +189,13 @@ impl<B: Backend> Search<'_, B> {
             }
         }
         let known = answer.bound;
-        let begun = self.begin(Method::Relaxation, nodes);
-        answer = self.relaxed(kind, caps, answer.best, nodes)?;
+        let by_levels = kind == ObjectiveKind::PeakUtilization
+            && !chain_matters
+            && price::values_room(self.classes);
+        let quick = by_levels && self.problem.devices.len() > DEVICES_FEW && nodes <= NODES_FIRST;
+        let relaxing = if quick { nodes.min(NODES_PEAK_MANY) } else { nodes };
+        let begun = self.begin(Method::Relaxation, relaxing);
+        answer = self.relaxed(kind, caps, answer.best, relaxing)?;
         if answer.infeasible && answer.best.is_none() {
             return Ok(answer);
         }
@@ -197,6 +203,11 @@ impl<B: Backend> Search<'_, B> {
         answer.infeasible = false;
         answer.bound = answer.bound.max(known);
         self.note(begun, kind, &answer);
+        if by_levels && answer.best.is_some() && !self.closed(kind, &answer) {
+            let begun = self.begin(Method::Levels, nodes);
+            self.level(caps, &mut answer)?;
+            self.note(begun, kind, &answer);
+        }
         if chain_matters && !by_prices && !self.closed(kind, &answer) {
             let begun = self.begin(self.orders(), nodes);
             let finite = answer.best.is_none().then(|| self.finite(caps));

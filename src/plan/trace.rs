@@ -19,6 +19,8 @@ pub enum Method {
     /// The program that counts identical things and forgets the order of layers, and placements built
     /// from its point.
     Relaxation,
+    /// The interval of a peak halved, by asking at prices whether everything fits below.
+    Levels,
     /// Prices on items, walks and counts of homes added up exactly: where there are many devices.
     Prices,
     /// Orders of layers one after the other, cheapest first, and prices where these leave a gap: where there

@@ -223,6 +223,7 @@ fn method(method: Method) -> &'static str {
         Method::Seed => "filled in greedily",
         Method::Start => "a placement known before planning",
         Method::Relaxation => "a program of counts that forgets the order of layers",
+        Method::Levels => "halving the interval: does everything fit below, by prices",
         Method::Prices => "prices, as there are many devices",
         Method::Walks => "orders of layers one by one, as there are few devices",
         Method::Textbook => "a program with a yes or no for every thing and device",

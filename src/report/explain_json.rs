@@ -139,6 +139,7 @@ fn method(method: Method) -> &'static str {
         Method::Seed => "seed",
         Method::Start => "start",
         Method::Relaxation => "relaxation",
+        Method::Levels => "levels",
         Method::Prices => "prices",
         Method::Walks => "walks",
         Method::Textbook => "textbook",

@@ -27,7 +27,7 @@ pub(super) use arrange::arranged;
 pub(super) use ascent::{Priced, ROUNDS_MAX, ROUNDS_NEAR_MAX};
 pub(super) use counts::{Shares, Walks};
 pub(super) use market::{Market, zones};
-pub(super) use room::{ROOM_ROUNDS_MAX, Room, in_room, room};
+pub(super) use room::{ROOM_ROUNDS_MAX, Room, in_room, room, values_room};
 pub(super) use runs::{Run, Walk, Walks as SingleRuns, affordable};
 
 /// Numbers up to which sums of scaled prices stay far from overflowing.

@@ -27,16 +27,15 @@ pub(in crate::plan) enum Room {
     Open(Vec<Shares>),
 }
 
-/// Devices and items as they are priced when nothing but room matters; `None` where items have a cache of
-/// their own.
-pub(in crate::plan) fn in_room(
-    problem: &Problem,
-    classes: &Classes,
-    caps: &Caps,
-) -> Option<Market> {
+/// Whether prices say anything about room: no item has a cache of its own.
+pub(in crate::plan) fn values_room(classes: &Classes) -> bool {
     let mut items = classes.by_kind.iter().flat_map(|class| &class.items);
-    let plain = items.all(|item| item.profile.kv_cache_bytes == 0);
-    plain.then(|| Market::of(problem, classes, caps, &[]).without_traffic())
+    items.all(|item| item.profile.kv_cache_bytes == 0)
+}
+
+/// Devices and items as they are priced when nothing but room matters.
+pub(in crate::plan) fn in_room(problem: &Problem, classes: &Classes, caps: &Caps) -> Market {
+    Market::of(problem, classes, caps, &[]).without_traffic()
 }
 
 /// Asks whether everything fits; `None` when the table would be too large.

@@ -76,9 +76,9 @@ fn groups<'c>(segments: &Segments, choices: &'c [Choice]) -> Vec<Group<'c>> {
 /// Per number of devices done, what is left costs at least this.
 fn rests(devices: &[Vec<Group<'_>>], all: Coarse) -> Vec<Vec<i64>> {
     let size = Coarse { ends: 3, homes: all.homes }.index(all.homes) + 1;
-    let mut last = vec![NEVER; size];
-    last[0] = 0;
-    let mut rests = vec![last];
+    let mut nothing = vec![NEVER; size];
+    nothing[0] = 0;
+    let mut rests = vec![nothing];
     for groups in devices.iter().rev() {
         let mut here = vec![NEVER; size];
         for ends in 0..4 {
@@ -112,14 +112,39 @@ pub(super) fn cheapest<'c>(
     if rests[0][everything.index(everything.homes)] > target {
         return Tabled::Beyond;
     }
+    let Some((reached, trail)) = forward(segments, everything, &devices, &rests, target) else {
+        return Tabled::TooMuchWork;
+    };
+    let states = segments.states();
+    let once = (walks == Walks::Any).then_some(all);
+    let goals = [Some(states + all), once].into_iter().flatten();
+    let Some(goal) = goals.min_by_key(|&goal| reached[goal]) else { return Tabled::Beyond };
+    if reached[goal] > target {
+        return Tabled::Beyond;
+    }
+    Tabled::Found(reached[goal], taken(choices, &trail, goal))
+}
+
+/// Per device and state reached, the choice that led there and the state it came from.
+type Trail = Vec<Vec<(u32, u32)>>;
+
+/// The least cost of every state once all devices are done, and how it came about; `None` when that is too
+/// much work.
+fn forward(
+    segments: &Segments,
+    everything: Coarse,
+    devices: &[Vec<Group<'_>>],
+    rests: &[Vec<i64>],
+    target: i64,
+) -> Option<(Vec<i64>, Trail)> {
     let states = segments.states();
     let coarse: Vec<Coarse> = (0..states).map(|state| Coarse::of(segments, state)).collect();
     let mut work = 0_usize;
     // A state is what is placed, twice: without and with some device that is come back to.
     let mut reached = vec![NEVER; 2 * states];
     reached[0] = 0;
-    let mut trail: Vec<Vec<(u32, u32)>> = Vec::with_capacity(choices.len());
-    for (groups, rest) in devices.iter().zip(&rests[1..]) {
+    let mut trail: Trail = Vec::with_capacity(devices.len());
+    for (groups, rest) in devices.iter().zip(rests.iter().skip(1)) {
         let mut next = vec![NEVER; 2 * states];
         let mut by = vec![(u32::MAX, 0); 2 * states];
         for (from, &so_far) in reached.iter().enumerate().filter(|(_, cost)| **cost < NEVER) {
@@ -146,19 +171,13 @@ pub(super) fn cheapest<'c>(
                 }
             }
             if work > WORK_MAX {
-                return Tabled::TooMuchWork;
+                return None;
             }
         }
         reached = next;
         trail.push(by);
     }
-    let once = (walks == Walks::Any).then_some(all);
-    let goals = [Some(states + all), once].into_iter().flatten();
-    let Some(goal) = goals.min_by_key(|&goal| reached[goal]) else { return Tabled::Beyond };
-    if reached[goal] > target {
-        return Tabled::Beyond;
-    }
-    Tabled::Found(reached[goal], taken(choices, &trail, goal))
+    Some((reached, trail))
 }
 
 /// The choices that lead to `goal`.
