@@ -25,6 +25,9 @@ const BINARIES_MAX: usize = 128;
 /// Nodes of a program on the first attempt at a stage.
 const NODES_FIRST: u64 = 2_000;
 
+/// The same when polishing on many devices, where a tree finds little that evening out does not.
+const NODES_POLISH_MANY: u64 = 50;
+
 impl<B: Backend> Search<'_, B> {
     /// Minimises `kind` under `caps`, starting from `incumbent` if it satisfies them.
     pub(super) fn minimise(
@@ -129,7 +132,8 @@ impl<B: Backend> Search<'_, B> {
             let answer = self.minimise_textbook(kind, caps, Some(incumbent.clone()))?;
             return Ok(answer.best.unwrap_or(incumbent));
         }
-        let nodes = self.node_limit.min(NODES_FIRST);
+        let many = self.problem.devices.len() > DEVICES_SEARCHED_MAX;
+        let nodes = self.node_limit.min(if many { NODES_POLISH_MANY } else { NODES_FIRST });
         let answer = self.attempt(kind, caps, Some(incumbent.clone()), nodes)?;
         Ok(answer.best.unwrap_or(incumbent))
     }

@@ -203,7 +203,7 @@ fn prices_agree_with_enumeration() {
 fn a_starved_search_claims_nothing_that_is_not_so() {
     let checked = check_all(200_000..203_000, |seed| check_starved(seed, plain))
         + check_all(210_000..211_000, |seed| check_starved(seed, crowded));
-    assert!(checked >= 2_000, "only {checked} cases were small enough to enumerate");
+    assert!(checked >= 1_200, "only {checked} cases were small enough to enumerate");
 }
 
 #[test]
