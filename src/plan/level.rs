@@ -52,7 +52,8 @@ impl<B: Backend> Search<'_, B> {
             let middle = if lacking { proven.midpoint(open) } else { below };
             step = step.saturating_mul(2);
             match self.fits_below(caps, middle, answer)? {
-                None => break,
+                // Too much to ask so near; further down less is left over.
+                None => interval.open = middle,
                 Some(false) => {
                     (interval.proven, lacking) = (middle, true);
                     answer.bound = answer.bound.max(level(middle));

@@ -15,6 +15,10 @@ use crate::plan::formulation::signed;
 use crate::plan::search::Search;
 use crate::plan::solver::Backend;
 
+/// Steps that one table may take; of those about room alone many are asked.
+const WORK_MAX: usize = 100_000_000;
+const WORK_MAX_ROOM: usize = 30_000_000;
+
 /// States times devices that are remembered, at 16 bytes: an eighth of a gigabyte.
 const ENTRIES_MAX: usize = 1 << 23;
 
@@ -109,7 +113,9 @@ pub(super) fn cheapest<B: Backend>(
     let constant = placed - market.hand_over * market.scale;
     prune(&mut choices, target - constant);
     let all = segments.all(market);
-    let (cost, taken) = match table::cheapest(segments, all, walks, &choices, target - constant) {
+    let work_max = if market.only_room() { WORK_MAX_ROOM } else { WORK_MAX };
+    let target = target - constant;
+    let (cost, taken) = match table::cheapest(segments, all, walks, &choices, target, work_max) {
         Tabled::Found(cost, taken) => (cost, taken),
         Tabled::Beyond => return Ok(Some(Evaluation::Beyond)),
         Tabled::TooMuchWork => return Ok(None),

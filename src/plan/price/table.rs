@@ -9,9 +9,6 @@ use std::collections::BTreeMap;
 use super::counts::{Choice, Walks};
 use super::segments::Segments;
 
-/// Steps from a state by a choice that one table may take.
-const WORK_MAX: usize = 100_000_000;
-
 const NEVER: i64 = i64::MAX / 4;
 
 /// What a table comes to.
@@ -98,13 +95,14 @@ fn rests(devices: &[Vec<Group<'_>>], all: Coarse) -> Vec<Vec<i64>> {
 }
 
 /// The least cost of placing everything, as far as it is within `target`; `all` is the state in which
-/// everything is placed.
+/// everything is placed, `work_max` how many steps from a state by a choice it may take.
 pub(super) fn cheapest<'c>(
     segments: &Segments,
     all: usize,
     walks: Walks,
     choices: &'c [Vec<Choice>],
     target: i64,
+    work_max: usize,
 ) -> Tabled<'c> {
     let devices: Vec<Vec<Group<'_>>> = choices.iter().map(|of| groups(segments, of)).collect();
     let everything = Coarse::of(segments, all);
@@ -112,7 +110,9 @@ pub(super) fn cheapest<'c>(
     if rests[0][everything.index(everything.homes)] > target {
         return Tabled::Beyond;
     }
-    let Some((reached, trail)) = forward(segments, everything, &devices, &rests, target) else {
+    let Some((reached, trail)) =
+        forward(segments, everything, &devices, &rests, (target, work_max))
+    else {
         return Tabled::TooMuchWork;
     };
     let states = segments.states();
@@ -135,7 +135,7 @@ fn forward(
     everything: Coarse,
     devices: &[Vec<Group<'_>>],
     rests: &[Vec<i64>],
-    target: i64,
+    (target, work_max): (i64, usize),
 ) -> Option<(Vec<i64>, Trail)> {
     let states = segments.states();
     let coarse: Vec<Coarse> = (0..states).map(|state| Coarse::of(segments, state)).collect();
@@ -170,7 +170,7 @@ fn forward(
                     }
                 }
             }
-            if work > WORK_MAX {
+            if work > work_max {
                 return None;
             }
         }
