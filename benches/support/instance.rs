@@ -46,6 +46,26 @@ pub const EIGHT: [Instance; 3] = [
     },
 ];
 
+/// A large mixture of experts on 8, 16 and 64 uneven devices.
+pub const MANY: [Instance; 3] = [
+    deepseek(&["80", "80", "80", "80", "96", "96", "141", "141"]),
+    deepseek(&[
+        "80", "80", "80", "80", "48", "48", "48", "48", "40", "40", "40", "40", "32", "32", "32",
+        "32",
+    ]),
+    deepseek(&[
+        "24", "24", "24", "24", "24", "24", "24", "24", "24", "24", "24", "24", "24", "24", "24",
+        "24", "16", "16", "16", "16", "16", "16", "16", "16", "16", "16", "16", "16", "16", "16",
+        "16", "16", "12", "12", "12", "12", "12", "12", "12", "12", "12", "12", "12", "12", "12",
+        "12", "12", "12", "8", "8", "8", "8", "8", "8", "8", "8", "8", "8", "8", "8", "8", "8",
+        "8", "8",
+    ]),
+];
+
+const fn deepseek(gpus: &'static [&'static str]) -> Instance {
+    Instance { model: "deepseek-v3", scheme: "fp8", gpus }
+}
+
 const fn mixtral(gpus: &'static [&'static str]) -> Instance {
     Instance { model: "mixtral-8x7b", scheme: "q4_k_m", gpus }
 }
@@ -66,7 +86,14 @@ impl Instance {
             [first, rest @ ..] if rest.iter().all(|gib| gib == first) => {
                 format!("{}x{first}", self.gpus.len())
             }
-            _ => self.gpus.join("+"),
+            _ => {
+                let runs = self.gpus.chunk_by(|a, b| a == b);
+                let run = |run: &[&str]| match run {
+                    [one] => (*one).to_owned(),
+                    several => format!("{}x{}", several.len(), several[0]),
+                };
+                runs.map(run).collect::<Vec<_>>().join("+")
+            }
         }
     }
 

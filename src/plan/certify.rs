@@ -19,6 +19,9 @@ use crate::verify::prove;
 /// Halvings of the interval in which a bound on the peak is looked for that prices alone prove.
 const HALVINGS: u32 = 24;
 
+/// Prices of spilled bytes are in these parts of a byte.
+const SPILL_SCALE: u64 = 1 << 10;
+
 /// Writes down why each stage's bound holds. Where prices prove a little less of a peak than the search did,
 /// and the stage is as optimal or as open with that, its bound becomes what they prove, so that it is
 /// certified.
@@ -74,9 +77,7 @@ impl Attempt<'_> {
             ObjectiveKind::Traffic if self.problem.sends == Sends::PerExpert => {
                 return self.traffic(stage, caps, options);
             }
-            ObjectiveKind::SpillBytes => {
-                self.by_bytes(&[(ObjectiveKind::SpillBytes, 1)]);
-            }
+            ObjectiveKind::SpillBytes => return self.spill(stage.bound, caps, options),
             ObjectiveKind::DevicesUsed => {
                 let capacity = self.problem.devices.iter().map(|d| d.capacity_bytes).max();
                 let capacity = i64::try_from(capacity.unwrap_or(1)).unwrap_or(i64::MAX);
@@ -173,16 +174,62 @@ impl Attempt<'_> {
     ) -> Result<Vec<Proof>, Error> {
         let mut held = caps.clone();
         held.hold(self.problem, ObjectiveKind::PeakUtilization, below);
-        if !price::values_room(self.classes) {
-            return Ok(Vec::new());
+        let leaf = self.lacking(search, &held)?;
+        let both = leaf.map(|(_, whole)| {
+            let mut parts = whole.clone();
+            parts.fractional = parts.prices.iter().map(|&(id, _)| id).collect();
+            [parts, whole].map(|leaf| Proof::Relaxation(Tree::Leaf(leaf))).to_vec()
+        });
+        Ok(both.unwrap_or_default())
+    }
+
+    /// A bound on spilled bytes: with fewer, what all devices can hold is worth less than everything there is.
+    fn spill(
+        &mut self,
+        bound: ObjectiveValue,
+        caps: &Caps,
+        options: &Options,
+    ) -> Result<(), Error> {
+        let ObjectiveValue::Bytes(bytes) = bound else { return Ok(()) };
+        if self.by_bytes(&[(ObjectiveKind::SpillBytes, 1)]) {
+            return Ok(());
         }
-        let market = price::in_room(self.problem, self.classes, &held);
+        let mut held = caps.clone();
+        let fewer = ObjectiveValue::Bytes(bytes.saturating_sub(1));
+        held.hold(self.problem, ObjectiveKind::SpillBytes, fewer);
+        let mut search = Search::new(self.problem, self.classes, &Microlp, options);
+        let Some((market, mut leaf)) = self.lacking(&mut search, &held)? else { return Ok(()) };
+        // Prices per byte, and a byte of host memory at the highest of them, so that nothing gains there.
+        let scale = market.unit_bytes().saturating_mul(SPILL_SCALE);
+        let scale = i64::try_from(scale).unwrap_or(i64::MAX);
+        let mut weight = SPILL_SCALE;
+        for (id, price) in &mut leaf.prices {
+            *price = price.saturating_mul(scale);
+            let unit = self.problem.index_of(*id).map(|c| &self.problem.components[c].demand);
+            let bytes = unit.map_or(0, |d| d.weights_bytes + d.rounding_bytes + d.kv_cache_bytes);
+            let worth = u64::try_from(*price).unwrap_or(0);
+            weight = weight.max(worth.div_ceil(bytes.max(1)));
+        }
+        let weight = i64::try_from(weight).unwrap_or(i64::MAX);
+        leaf.weights = vec![(ObjectiveKind::SpillBytes, weight)];
+        self.confirmed(bound, Vec::new(), Proof::Relaxation(Tree::Leaf(leaf)));
+        Ok(())
+    }
+
+    /// Prices at which not everything fits under caps, and what they were found for.
+    fn lacking(
+        &self,
+        search: &mut Search<'_, Microlp>,
+        caps: &Caps,
+    ) -> Result<Option<(Market, Prices)>, Error> {
+        if !price::values_room(self.classes) {
+            return Ok(None);
+        }
+        let market = price::in_room(self.problem, self.classes, caps);
         let room = price::room(search, &market, price::ROOM_ROUNDS_MAX)?;
-        let Some(Room::Lacking(prices)) = room else { return Ok(Vec::new()) };
-        let whole = self.priced(&market, &prices, true);
-        let mut parts = whole.clone();
-        parts.fractional = parts.prices.iter().map(|&(id, _)| id).collect();
-        Ok([parts, whole].map(|leaf| Proof::Relaxation(Tree::Leaf(leaf))).to_vec())
+        let Some(Room::Lacking(prices)) = room else { return Ok(None) };
+        let leaf = self.priced(&market, &prices, true);
+        Ok(Some((market, leaf)))
     }
 
     /// Tries every component at the price of its bytes, items in parts first, which is quick to check.

@@ -1,83 +1,140 @@
-//! The peak by prices: the interval in which it lies is halved, by asking whether everything fits below.
+//! A peak, or what is spilled, by prices: the interval in which it lies is halved, by asking whether
+//! everything fits below.
 
 use super::caps::Caps;
 use super::formulation::counts::CountSolution;
 use super::price::{self, Market, Room, Shares};
-use super::search::{Search, StageAnswer};
+use super::search::{Candidate, Search, StageAnswer};
 use super::solver::Backend;
 use super::value::{self, PEAK_GRID};
 use crate::error::Error;
 use crate::problem::{DeviceSet, ObjectiveKind, ObjectiveValue};
 use crate::units::Ratio;
 
-const KIND: ObjectiveKind = ObjectiveKind::PeakUtilization;
-
-/// The interval is halved until it is this part of the peak: a tenth of what may stay open.
+/// The interval of a peak is halved until it is this part of it: a tenth of what may stay open.
 const PARTS: u64 = 100_000;
 
-/// The first step below a peak is this part of it: within what may stay open.
+/// The first step below what is known is this part of it: of a peak, within what may stay open.
 const STEPS: u64 = 20_000;
+
+/// Questions per stage.
+const QUESTIONS_MAX: u32 = 60;
 
 /// Shares per question that are tried as placements.
 const TRIED_MAX: usize = 3;
 
-/// Where the peak is, on the grid of bounds.
-#[derive(Clone, Copy, Debug)]
-struct Interval {
-    /// Nothing is at or below this.
-    proven: u64,
-    /// Nothing better than this is known.
-    open: u64,
+/// What is measured in whole levels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Scale {
+    /// A level is a billionth of a capacity.
+    Peak,
+    /// A level is a byte.
+    Spill,
 }
 
-fn on_grid(peak: f64) -> u64 {
-    value::floor(peak * 1e9)
+impl Scale {
+    /// `None` where no level limits what a device may hold.
+    pub(super) fn of(kind: ObjectiveKind) -> Option<Self> {
+        match kind {
+            ObjectiveKind::PeakUtilization => Some(Self::Peak),
+            ObjectiveKind::SpillBytes => Some(Self::Spill),
+            ObjectiveKind::Traffic | ObjectiveKind::DevicesUsed | ObjectiveKind::Migration => None,
+        }
+    }
+
+    fn kind(self) -> ObjectiveKind {
+        match self {
+            Self::Peak => ObjectiveKind::PeakUtilization,
+            Self::Spill => ObjectiveKind::SpillBytes,
+        }
+    }
+
+    fn value(self, level: u64) -> ObjectiveValue {
+        match self {
+            Self::Peak => ObjectiveValue::Ratio(Ratio::new(level, PEAK_GRID)),
+            Self::Spill => ObjectiveValue::Bytes(level),
+        }
+    }
+
+    /// The lowest level that is not below a value.
+    fn level(self, value: ObjectiveValue) -> u64 {
+        match value {
+            ObjectiveValue::Ratio(share) => value::floor(share.as_f64() * 1e9) + 1,
+            ObjectiveValue::Bytes(whole) | ObjectiveValue::Count(whole) => whole,
+        }
+    }
+
+    /// What is proven where nothing is at or below a level.
+    fn bound(self, lacking: u64) -> ObjectiveValue {
+        match self {
+            Self::Peak => self.value(lacking),
+            Self::Spill => self.value(lacking.saturating_add(1)),
+        }
+    }
+
+    /// How near levels are told apart.
+    fn step(self, level: u64) -> u64 {
+        match self {
+            Self::Peak => (level / PARTS).max(1),
+            Self::Spill => 1,
+        }
+    }
 }
 
 impl<B: Backend> Search<'_, B> {
-    /// Raises the bound of a peak that was found, and lowers the peak where the shares that prices suggest are good for it.
-    pub(super) fn level(&mut self, caps: &Caps, answer: &mut StageAnswer) -> Result<(), Error> {
-        let known = answer.best.as_ref().map_or(1.0, |best| best.cost.peak.as_f64());
-        let mut interval =
-            Interval { proven: on_grid(answer.bound.as_f64()), open: on_grid(known) + 1 };
-        // Near the peak first, where the proof usually is; then further down, then between.
-        let mut step = interval.open / STEPS;
+    /// Raises the bound of a stage that something was found for, and improves that where the shares that
+    /// prices suggest are good for it.
+    pub(super) fn level(
+        &mut self,
+        scale: Scale,
+        caps: &Caps,
+        answer: &mut StageAnswer,
+    ) -> Result<(), Error> {
+        let Some(known) = self.known_level(scale, answer.best.as_ref()) else { return Ok(()) };
+        // Nothing is at or below the one, nothing better than the other is known.
+        let (mut proven, mut open) = (scale.level(answer.bound).saturating_sub(1), known);
+        // Near what is known first, where the proof usually is; then further down, then between.
+        let mut step = (open / STEPS).max(1);
         let mut lacking = false;
-        while interval.open.saturating_sub(interval.proven) > interval.open / PARTS
-            && !self.closed(KIND, answer)
-            && !self.out_of_time()
-        {
-            let Interval { proven, open } = interval;
+        for _ in 0..QUESTIONS_MAX {
+            let near = open.saturating_sub(proven) <= scale.step(open);
+            if near || self.closed(scale.kind(), answer) || self.out_of_time() {
+                break;
+            }
             let below = open.saturating_sub(step).max(proven + 1);
             let middle = if lacking { proven.midpoint(open) } else { below };
             step = step.saturating_mul(2);
-            match self.fits_below(caps, middle, answer)? {
+            match self.fits_below(scale, caps, middle, answer)? {
                 // Too much to ask so near; further down less is left over.
-                None => interval.open = middle,
+                None => open = middle,
                 Some(false) => {
-                    (interval.proven, lacking) = (middle, true);
-                    answer.bound = answer.bound.max(level(middle));
+                    (proven, lacking) = (middle, true);
+                    answer.bound = answer.bound.max(scale.bound(middle));
                 }
                 Some(true) => {
-                    let best =
-                        answer.best.as_ref().map(|best| on_grid(best.cost.peak.as_f64()) + 1);
-                    interval.open = middle.min(best.unwrap_or(middle));
+                    let known = self.known_level(scale, answer.best.as_ref());
+                    open = middle.min(known.unwrap_or(middle));
                 }
             }
         }
         Ok(())
     }
 
+    fn known_level(&self, scale: Scale, best: Option<&Candidate>) -> Option<u64> {
+        best.map(|best| scale.level(value::of(self.problem, &best.cost, scale.kind())))
+    }
+
     /// Whether everything may fit below a level, and if so what of it does; `None` when that is too much to
     /// ask.
     fn fits_below(
         &mut self,
+        scale: Scale,
         caps: &Caps,
-        at: u64,
+        level: u64,
         answer: &mut StageAnswer,
     ) -> Result<Option<bool>, Error> {
         let mut held = caps.clone();
-        held.hold(self.problem, KIND, level(at));
+        held.hold(self.problem, scale.kind(), scale.value(level));
         let market = price::in_room(self.problem, self.classes, &held);
         for rounds in [1, price::ROOM_ROUNDS_MAX] {
             let mut shares = match price::room(self, &market, rounds)? {
@@ -88,8 +145,14 @@ impl<B: Backend> Search<'_, B> {
             shares.sort_by_key(|shares| shares.amiss_bytes(&market));
             for shares in shares.iter().take(TRIED_MAX) {
                 if let Some(solution) = self.shared_out(&held, &market, shares) {
-                    self.arrange(KIND, caps, &solution, &mut answer.best);
-                    self.balance(caps, &solution, level(at), &mut answer.best);
+                    self.arrange(scale.kind(), caps, &solution, &mut answer.best);
+                    match scale {
+                        Scale::Peak => {
+                            let target = scale.value(level);
+                            self.balance(caps, &solution, target, &mut answer.best);
+                        }
+                        Scale::Spill => self.top_up(caps, &solution, &mut answer.best),
+                    }
                 }
             }
             if answer.best.as_ref().is_some_and(|best| best.cost.within(&held)) {
@@ -105,11 +168,14 @@ impl<B: Backend> Search<'_, B> {
         let ends = market.homes.len();
         let holder = |end: usize| shares.homes.iter().position(|of| of[end] > 0);
         let head = holder(ends + 1)?;
+        let cpus: Vec<usize> = self.problem.cpus().collect();
         let devices = 0..shares.homes.len();
         let mut free: Vec<i128> = devices
             .map(|d| {
-                let limit = i128::from(caps.device_bytes[d]);
-                limit - i128::from(self.problem.devices[d].reserve_bytes) - shares.bytes(market, d)
+                let reserve_bytes = self.problem.devices[d].reserve_bytes;
+                let limit = i128::from(caps.device_bytes[d]) - i128::from(reserve_bytes);
+                let spilled = caps.most(ObjectiveKind::SpillBytes).filter(|_| cpus.contains(&d));
+                limit.min(spilled.map_or(limit, i128::from)) - shares.bytes(market, d)
             })
             .collect();
         let by_class = |of: &dyn Fn(&Vec<u64>) -> u64, all: &[Vec<u64>]| -> Vec<usize> {
@@ -139,10 +205,6 @@ impl<B: Backend> Search<'_, B> {
         let embedding = holder(ends).unwrap_or(head);
         Some(CountSolution { embedding, head, homes, items: of_classes })
     }
-}
-
-fn level(at: u64) -> ObjectiveValue {
-    ObjectiveValue::Ratio(Ratio::new(at, PEAK_GRID))
 }
 
 fn count(n: u64) -> usize {

@@ -108,7 +108,12 @@ impl<B: Backend> Search<'_, B> {
     }
 
     /// Empties host memory into what the GPUs have left.
-    fn top_up(&self, caps: &Caps, solution: &CountSolution, best: &mut Option<Candidate>) {
+    pub(super) fn top_up(
+        &self,
+        caps: &Caps,
+        solution: &CountSolution,
+        best: &mut Option<Candidate>,
+    ) {
         let Some(homes) = decode::arrange(self.classes, solution, 0) else { return };
         let seed = Seed { solution: solution.clone(), homes };
         if let Some(topped) = seed::topped_up(self.problem, self.classes, caps, &seed) {

@@ -9,6 +9,7 @@ use super::caps::Caps;
 use super::chain;
 use super::formulation::Goal;
 use super::formulation::textbook::Textbook;
+use super::level::Scale;
 use super::outcome::Formulation;
 use super::price;
 use super::relax::NODES_PEAK_MANY;
@@ -193,10 +194,10 @@ impl<B: Backend> Search<'_, B> {
             }
         }
         let known = answer.bound;
-        let by_levels = kind == ObjectiveKind::PeakUtilization
-            && !chain_matters
-            && price::values_room(self.classes);
-        let quick = by_levels && self.problem.devices.len() > DEVICES_FEW && nodes <= NODES_FIRST;
+        let by_levels =
+            Scale::of(kind).filter(|_| !chain_matters && price::values_room(self.classes));
+        let quick =
+            by_levels.is_some() && self.problem.devices.len() > DEVICES_FEW && nodes <= NODES_FIRST;
         let relaxing = if quick { nodes.min(NODES_PEAK_MANY) } else { nodes };
         let begun = self.begin(Method::Relaxation, relaxing);
         answer = self.relaxed(kind, caps, answer.best, relaxing)?;
@@ -207,9 +208,9 @@ impl<B: Backend> Search<'_, B> {
         answer.infeasible = false;
         answer.bound = answer.bound.max(known);
         self.note(begun, kind, &answer);
-        if by_levels && answer.best.is_some() && !self.closed(kind, &answer) {
+        if let Some(scale) = by_levels.filter(|_| !self.closed(kind, &answer)) {
             let begun = self.begin(Method::Levels, nodes);
-            self.level(caps, &mut answer)?;
+            self.level(scale, caps, &mut answer)?;
             self.note(begun, kind, &answer);
         }
         if chain_matters && !by_prices && !self.closed(kind, &answer) {

@@ -19,7 +19,7 @@ pub enum Method {
     /// The program that counts identical things and forgets the order of layers, and placements built
     /// from its point.
     Relaxation,
-    /// The interval of a peak halved, by asking at prices whether everything fits below.
+    /// The interval of a peak, or of what is spilled, halved by asking at prices whether everything fits below.
     Levels,
     /// Prices on items, walks and counts of homes added up exactly: where there are many devices.
     Prices,

@@ -175,6 +175,11 @@ impl Market {
         self.unit_bytes.is_some()
     }
 
+    /// How many bytes a unit of price stands for, where only room counts.
+    pub(in crate::plan) fn unit_bytes(&self) -> u64 {
+        self.unit_bytes.unwrap_or(1)
+    }
+
     /// What a home is worth to begin with.
     pub(super) fn usual_price(&self, home: &Home) -> i64 {
         self.unit_bytes.map_or(0, |unit| signed(home.profile.bytes() / unit))
