@@ -57,7 +57,7 @@ impl Scale {
     }
 
     /// The lowest level that is not below a value.
-    fn level(self, value: ObjectiveValue) -> u64 {
+    fn level(value: ObjectiveValue) -> u64 {
         match value {
             ObjectiveValue::Ratio(share) => value::floor(share.as_f64() * 1e9) + 1,
             ObjectiveValue::Bytes(whole) | ObjectiveValue::Count(whole) => whole,
@@ -92,7 +92,7 @@ impl<B: Backend> Search<'_, B> {
     ) -> Result<(), Error> {
         let Some(known) = self.known_level(scale, answer.best.as_ref()) else { return Ok(()) };
         // Nothing is at or below the one, nothing better than the other is known.
-        let (mut proven, mut open) = (scale.level(answer.bound).saturating_sub(1), known);
+        let (mut proven, mut open) = (Scale::level(answer.bound).saturating_sub(1), known);
         // Near what is known first, where the proof usually is; then further down, then between.
         let mut step = (open / STEPS).max(1);
         let mut lacking = false;
@@ -121,7 +121,7 @@ impl<B: Backend> Search<'_, B> {
     }
 
     fn known_level(&self, scale: Scale, best: Option<&Candidate>) -> Option<u64> {
-        best.map(|best| scale.level(value::of(self.problem, &best.cost, scale.kind())))
+        best.map(|best| Scale::level(value::of(self.problem, &best.cost, scale.kind())))
     }
 
     /// Whether everything may fit below a level, and if so what of it does; `None` when that is too much to
