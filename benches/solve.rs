@@ -172,7 +172,7 @@ fn textbook_options() -> Options {
 
 /// A row that meets its target within so many seconds, with the peak to a thousandth and everything else
 /// proven.
-fn planned(instance: &Instance, seconds: u64, runs: u32) -> Result<Row, Failure> {
+fn planned(instance: &Instance, seconds: u64, runs: usize) -> Result<Row, Failure> {
     const GAP: f64 = 1e-3;
     let problem = instance.problem()?;
     let timed = repeated(runs, || solved(&problem, &Options::default()))?;
