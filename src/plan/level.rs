@@ -2,13 +2,14 @@
 //! everything fits below.
 
 use super::caps::Caps;
+use super::classes::Profile;
 use super::formulation::counts::CountSolution;
 use super::price::{self, Market, Room, Shares};
 use super::search::{Candidate, Search, StageAnswer};
 use super::solver::Backend;
 use super::value::{self, PEAK_GRID};
 use crate::error::Error;
-use crate::problem::{DeviceSet, ObjectiveKind, ObjectiveValue};
+use crate::problem::{ObjectiveKind, ObjectiveValue};
 use crate::units::Ratio;
 
 /// The interval of a peak is halved until it is this part of it: a tenth of what may stay open.
@@ -144,7 +145,7 @@ impl<B: Backend> Search<'_, B> {
             };
             shares.sort_by_key(|shares| shares.amiss_bytes(&market));
             for shares in shares.iter().take(TRIED_MAX) {
-                if let Some(solution) = self.shared_out(&held, &market, shares) {
+                if let Some(solution) = self.shared_out(scale, &held, &market, shares) {
                     self.arrange(scale.kind(), caps, &solution, &mut answer.best);
                     match scale {
                         Scale::Peak => {
@@ -163,12 +164,19 @@ impl<B: Backend> Search<'_, B> {
     }
 
     /// Shares as counts that add up: what is too much goes from where room is least, what is missing to where
-    /// it is most, the largest first.
-    fn shared_out(&self, caps: &Caps, market: &Market, shares: &Shares) -> Option<CountSolution> {
+    /// it is most, the largest first; or both on the host, where that is what is minimised.
+    fn shared_out(
+        &self,
+        scale: Scale,
+        caps: &Caps,
+        market: &Market,
+        shares: &Shares,
+    ) -> Option<CountSolution> {
         let ends = market.homes.len();
         let holder = |end: usize| shares.homes.iter().position(|of| of[end] > 0);
         let head = holder(ends + 1)?;
         let cpus: Vec<usize> = self.problem.cpus().collect();
+        let sink = cpus.first().copied().filter(|_| scale == Scale::Spill);
         let devices = 0..shares.homes.len();
         let mut free: Vec<i128> = devices
             .map(|d| {
@@ -187,14 +195,14 @@ impl<B: Backend> Search<'_, B> {
             items.clone().map(|j| by_class(&|of| of[j], &shares.items)).collect();
         for j in items.clone() {
             let item = &market.items[j];
-            take_surplus(&mut counts[j], &mut free, count(item.total), item.profile.bytes())?;
+            let bytes = item.profile.bytes();
+            take_surplus(&mut counts[j], &mut free, count(item.total), bytes, sink)?;
         }
         let mut largest_first: Vec<usize> = items.clone().collect();
         largest_first.sort_by_key(|&j| std::cmp::Reverse(market.items[j].profile.bytes()));
         for j in largest_first {
-            let (item, profile) = (&market.items[j], &market.items[j].profile);
-            let allowed = profile.allowed;
-            add_missing(&mut counts[j], &mut free, count(item.total), profile.bytes(), allowed)?;
+            let (total, profile) = (count(market.items[j].total), &market.items[j].profile);
+            add_missing(&mut counts[j], &mut free, total, profile, sink)?;
         }
         let mut of_classes = vec![Vec::new(); ends];
         market
@@ -212,10 +220,16 @@ fn count(n: u64) -> usize {
 }
 
 /// Takes away until there are no more than `total`; `free` is what devices have left.
-fn take_surplus(counts: &mut [usize], free: &mut [i128], total: usize, bytes: u64) -> Option<()> {
+fn take_surplus(
+    counts: &mut [usize],
+    free: &mut [i128],
+    total: usize,
+    bytes: u64,
+    sink: Option<usize>,
+) -> Option<()> {
     for _ in total..counts.iter().sum() {
         let some = (0..counts.len()).filter(|&d| counts[d] > 0);
-        let fullest = some.min_by_key(|&d| (free[d], d))?;
+        let fullest = some.min_by_key(|&d| (Some(d) != sink, free[d], d))?;
         counts[fullest] -= 1;
         free[fullest] += i128::from(bytes);
     }
@@ -227,14 +241,14 @@ fn add_missing(
     counts: &mut [usize],
     free: &mut [i128],
     total: usize,
-    bytes: u64,
-    allowed: DeviceSet,
+    profile: &Profile,
+    sink: Option<usize>,
 ) -> Option<()> {
     for _ in counts.iter().sum()..total {
-        let may = (0..counts.len()).filter(|&d| allowed.contains(d));
-        let emptiest = may.max_by_key(|&d| (free[d], std::cmp::Reverse(d)))?;
+        let may = (0..counts.len()).filter(|&d| profile.allowed.contains(d));
+        let emptiest = may.max_by_key(|&d| (Some(d) == sink, free[d], std::cmp::Reverse(d)))?;
         counts[emptiest] += 1;
-        free[emptiest] -= i128::from(bytes);
+        free[emptiest] -= i128::from(profile.bytes());
     }
     Some(())
 }
