@@ -10,6 +10,49 @@ pub(super) struct Segments {
     sizes: Vec<usize>,
     /// Per state; `u32::MAX` for none, which does not occur among counts up to the totals.
     fewest: Vec<u32>,
+    fields: Fields,
+}
+
+/// The counts of every state side by side in one word, each below a bit of its own that is left free: whether
+/// one state can be added to another is one subtraction.
+#[derive(Debug)]
+struct Fields {
+    /// Per state.
+    packed: Vec<u128>,
+    /// The totals, with all free bits set.
+    full: u128,
+    free: u128,
+}
+
+impl Fields {
+    /// `None` when a word is too short.
+    fn of(radix: &[usize], sizes: &[usize], states: usize) -> Option<Self> {
+        let (mut shifts, mut full, mut free, mut used) = (Vec::new(), 0, 0, 0_u32);
+        for &size in sizes {
+            let total = size - 1;
+            let bits = usize::BITS - total.leading_zeros();
+            shifts.push(used);
+            if used + bits + 1 > u128::BITS {
+                return None;
+            }
+            full |= u128::try_from(total).ok()? << used;
+            free |= 1_u128 << (used + bits);
+            used += bits + 1;
+        }
+        let word = |state: usize| {
+            let digits = radix.iter().zip(sizes).map(|(radix, size)| state / radix % size);
+            let fields = digits
+                .zip(&shifts)
+                .map(|(digit, shift)| u128::try_from(digit).unwrap_or(0) << shift);
+            fields.sum()
+        };
+        Some(Self { packed: (0..states).map(word).collect(), full: full | free, free })
+    }
+
+    /// A field that is exceeded borrows the bit above it.
+    fn fits(&self, state: usize, step: usize) -> bool {
+        (self.full - self.packed[state] - self.packed[step]) & self.free == self.free
+    }
 }
 
 /// States times layers that are affordable.
@@ -37,7 +80,8 @@ impl Segments {
         let chain: Vec<usize> =
             embedding.into_iter().chain(market.layers.iter().copied()).chain([ends.1]).collect();
         let fewest = fewest(&chain, &radix, &sizes, states);
-        Some(Self { radix, sizes, fewest })
+        let fields = Fields::of(&radix, &sizes, states)?;
+        Some(Self { radix, sizes, fewest, fields })
     }
 
     pub(super) fn states(&self) -> usize {
@@ -57,9 +101,7 @@ impl Segments {
 
     /// Whether `step` can be added to `state` without exceeding a total.
     pub(super) fn fits(&self, state: usize, step: usize) -> bool {
-        let digits = self.radix.iter().zip(&self.sizes);
-        let mut all = digits.map(|(radix, size)| (state / radix % size, step / radix % size, size));
-        all.all(|(here, more, size)| here + more < *size)
+        self.fields.fits(state, step)
     }
 
     /// The state in which everything is placed.
@@ -94,4 +136,21 @@ fn fewest(chain: &[usize], radix: &[usize], sizes: &[usize], states: usize) -> V
         inside = taken;
     }
     outside.iter().zip(&inside).map(|(outside, inside)| *outside.min(inside)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_step_fits_where_no_total_is_exceeded() {
+        let (radix, sizes) = ([1, 4, 4, 20], [4, 1, 5, 2]);
+        let states = 40;
+        let fields = Fields::of(&radix, &sizes, states).expect("a few bits");
+        let digit = |state: usize, at: usize| state / radix[at] % sizes[at];
+        for (state, step) in (0..states).flat_map(|a| (0..states).map(move |b| (a, b))) {
+            let fits = (0..4).all(|at| digit(state, at) + digit(step, at) < sizes[at]);
+            assert_eq!(fields.fits(state, step), fits, "{state} and {step}");
+        }
+    }
 }
