@@ -3,6 +3,7 @@
 use apportion::hardware::Hardware;
 use apportion::memory::Load;
 use apportion::model::Model;
+use apportion::plan::solver::SolverKind;
 use apportion::plan::{self, Formulation, Given, Options, Outcome, Solved};
 use apportion::problem::{Objective, ObjectiveKind, ObjectiveValue, Placement, Problem};
 use apportion::quant::Scheme;
@@ -61,6 +62,11 @@ fn wishes(random: &mut Random, problem: &mut Problem) {
     problem.current = Some(random.placement(problem));
 }
 
+/// Whether one node is little: HiGHS solves tiny programs before its first.
+fn starves() -> bool {
+    options().solver == SolverKind::Microlp
+}
+
 #[test]
 fn no_answer_is_worse_than_a_habit_that_fits() {
     let mut random = Random::new(41);
@@ -82,7 +88,7 @@ fn no_answer_is_worse_than_a_habit_that_fits() {
         }
     }
     assert!(fitting > 500, "only {fitting} placements of habit were within the constraints");
-    assert!(mattered > 0, "a habit was never any help");
+    assert!(mattered > 0 || !starves(), "a habit was never any help");
 }
 
 /// Handed an optimum, a planner that may do next to nothing returns one as good, in both formulations.
@@ -105,7 +111,7 @@ fn what_is_known_is_not_lost_for_want_of_nodes() {
         let cold = from(&problem, &[], &options);
         lost_without += usize::from(cold.is_none_or(|cold| values(&cold) > values(&best)));
     }
-    assert!(lost_without > 10, "only {lost_without} answers needed what was known");
+    assert!(lost_without > 10 || !starves(), "only {lost_without} answers needed what was known");
 }
 
 #[test]
