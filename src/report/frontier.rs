@@ -231,7 +231,8 @@ mod tests {
         assert_eq!(of(500_010_000, Some(500_300_000)).as_deref(), Some("0.01"));
         assert_eq!(of(500_010_000, Some(500_045_000)).as_deref(), Some("0.002"));
         assert_eq!(of(750_000_000, None).as_deref(), Some("50.00"));
-        assert_eq!(of(500_010_000, Some(500_010_002)), None);
+        assert_eq!(of(500_010_000, Some(500_010_002)).as_deref(), Some("0.002"));
+        assert_eq!(of(500_010_000, Some(500_010_001)), None);
         assert_eq!(of(6_000_000_000, None), None, "more than solve accepts");
     }
 }
