@@ -220,6 +220,22 @@ impl Problem {
         self.devices[device].capacity_bytes.saturating_sub(headroom)
     }
 
+    /// Whether a further device like one of the two makes the same machine as one like the other.
+    pub fn same_sizes(&self, a: usize, b: usize) -> bool {
+        let sizes = |device: usize| {
+            let Device { kind, capacity_bytes, reserve_bytes, .. } = self.devices[device];
+            (kind, capacity_bytes, reserve_bytes, self.limit_bytes(device))
+        };
+        sizes(a) == sizes(b)
+    }
+
+    /// Whether exchanging two devices changes nothing about what may be where; what is where now is not
+    /// asked.
+    pub fn interchangeable(&self, a: usize, b: usize) -> bool {
+        let alike = |set: DeviceSet| set.contains(a) == set.contains(b);
+        self.same_sizes(a, b) && self.components.iter().all(|c| alike(c.allowed))
+    }
+
     /// The same problem with only these of its rules in force (indices into `rules`).
     #[must_use]
     pub fn with_rules(&self, rules: &[usize]) -> Self {

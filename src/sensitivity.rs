@@ -6,9 +6,8 @@
 use rayon::prelude::*;
 
 use crate::error::Error;
-use crate::hardware::Device;
 use crate::plan::{self, LimitReached, Options, StageReport};
-use crate::problem::{DeviceSet, Problem};
+use crate::problem::Problem;
 use crate::sweep::{Found, answer};
 
 /// More on one device, or on every GPU, and what came of it.
@@ -76,9 +75,11 @@ fn verdict(problem: &Problem, options: &Options) -> Result<Verdict, Error> {
 
 /// Which devices get more, with those that stand for the same.
 fn cases(problem: &Problem) -> Vec<(Vec<usize>, Vec<usize>)> {
+    // What is on a device now tells it from others: leaving it is what counts then.
+    let alike = |a, b| problem.current.is_none() && problem.interchangeable(a, b);
     let mut classes: Vec<Vec<usize>> = Vec::new();
     for device in 0..problem.devices.len() {
-        match classes.iter_mut().find(|class| interchangeable(problem, class[0], device)) {
+        match classes.iter_mut().find(|class| alike(class[0], device)) {
             Some(class) => class.push(device),
             None => classes.push(vec![device]),
         }
@@ -86,15 +87,4 @@ fn cases(problem: &Problem) -> Vec<(Vec<usize>, Vec<usize>)> {
     let gpus: Vec<usize> = problem.gpus().collect();
     let all = (gpus.len() > 1).then(|| (gpus.clone(), gpus));
     classes.into_iter().map(|class| (vec![class[0]], class)).chain(all).collect()
-}
-
-/// Whether exchanging two devices changes nothing.
-fn interchangeable(problem: &Problem, a: usize, b: usize) -> bool {
-    let sizes = |d: &Device| (d.kind, d.capacity_bytes, d.reserve_bytes);
-    let alike = |set: DeviceSet| set.contains(a) == set.contains(b);
-    // What is on a device now tells it from others: leaving it is what counts then.
-    problem.current.is_none()
-        && sizes(&problem.devices[a]) == sizes(&problem.devices[b])
-        && problem.limit_bytes(a) == problem.limit_bytes(b)
-        && problem.components.iter().all(|c| alike(c.allowed))
 }

@@ -3,8 +3,7 @@
 use super::search::{Bracket, least, most};
 use super::{CONTEXT_STEP_TOKENS, Case, Feasible, NotEnough, Remedy};
 use crate::error::Error;
-use crate::hardware::Device;
-use crate::problem::{DeviceSet, Problem};
+use crate::problem::Problem;
 use crate::units::BYTES_MAX;
 
 const MIB: u64 = 1 << 20;
@@ -36,7 +35,7 @@ pub(super) fn attempts(problem: &Problem, case: &dyn Case) -> Vec<Attempt> {
     let new = |device: usize, same: fn(&Problem, usize, usize) -> bool| {
         !(0..device).any(|earlier| same(problem, earlier, device))
     };
-    let of_its_own = (0..problem.devices.len()).filter(|&d| new(d, interchangeable));
+    let of_its_own = (0..problem.devices.len()).filter(|&d| new(d, Problem::interchangeable));
     default_pins
         .into_iter()
         .chain(single)
@@ -47,21 +46,8 @@ pub(super) fn attempts(problem: &Problem, case: &dyn Case) -> Vec<Attempt> {
         .chain([Attempt::Quantization])
         .chain(of_its_own.map(Attempt::Bytes))
         .chain(several_gpus)
-        .chain(problem.gpus().filter(|&d| new(d, equal)).map(Attempt::Device))
+        .chain(problem.gpus().filter(|&d| new(d, Problem::same_sizes)).map(Attempt::Device))
         .collect()
-}
-
-/// Whether a second device like one of them makes the same machine.
-fn equal(problem: &Problem, a: usize, b: usize) -> bool {
-    let sizes = |d: &Device| (d.kind, d.capacity_bytes, d.reserve_bytes);
-    sizes(&problem.devices[a]) == sizes(&problem.devices[b])
-        && problem.limit_bytes(a) == problem.limit_bytes(b)
-}
-
-/// Whether exchanging two devices changes nothing: more memory on either is the same remedy.
-fn interchangeable(problem: &Problem, a: usize, b: usize) -> bool {
-    let alike = |set: DeviceSet| set.contains(a) == set.contains(b);
-    equal(problem, a, b) && problem.components.iter().all(|c| alike(c.allowed))
 }
 
 /// A case, its problem, and who decides.
