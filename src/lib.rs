@@ -24,6 +24,7 @@
 //!    alone. Nothing is printed, written or used that it has not passed.
 //! 5. [`placement`] is the file format, [`report`] what people read, [`baseline`] what people do today,
 //!    [`remedy`] the ways out when nothing fits, [`sweep`] many questions at once and the most that fits.
+//! 6. `load` (feature `candle`) makes a placement real: tensors on devices, a decoder across them, text.
 //!
 //! Everything between 1 and 4 is value to value: no clock, no environment, no hash order, so the same
 //! question gets the same bytes of answer on any machine with any number of threads. Bytes are exact
@@ -100,6 +101,9 @@ pub mod remedy;
 pub mod report;
 pub mod sensitivity;
 pub mod sweep;
+
+#[cfg(feature = "candle")]
+pub mod load;
 
 mod nearest;
 mod strict;

@@ -9,7 +9,8 @@ const FILE_LINES_MAX: usize = 400;
 /// What may be named where: words, and the beginnings of the paths that may use them.
 ///
 /// Test modules are read like the rest except for files and clocks, which tests may use.
-const HOMES: [(&[&str], &[&str]); 7] = [
+const HOMES: [(&[&str], &[&str]); 8] = [
+    (&["candle_core", "candle_nn", "half::", "bytemuck", "tokenizers::"], &["src/load/"]),
     (&["good_lp::", "microlp::", "good_lp;", "microlp;"], &["src/plan/solver/"]),
     (&["clap"], &["src/cli/", "src/main.rs"]),
     (&["crate::cli", "apportion::"], &["src/cli/", "src/main.rs"]),
@@ -20,7 +21,7 @@ const HOMES: [(&[&str], &[&str]); 7] = [
 ];
 
 /// Which rooms must not name which: the left ones none of the right ones.
-const STRANGERS: [(&[&str], &[&str]); 8] = [
+const STRANGERS: [(&[&str], &[&str]); 9] = [
     // Facts know nothing of what is decided with them.
     (
         &["dtype", "checkpoint", "model", "quant", "runtime", "memory", "hardware"],
@@ -43,6 +44,22 @@ const STRANGERS: [(&[&str], &[&str]); 8] = [
     (
         &["frontier", "sensitivity"],
         &["scenario", "model", "quant", "placement", "baseline", "remedy"],
+    ),
+    // Whoever plans knows nothing of the runtime.
+    (
+        &[
+            "plan",
+            "verify",
+            "scenario",
+            "placement",
+            "baseline",
+            "remedy",
+            "sweep",
+            "memory",
+            "model",
+            "report",
+        ],
+        &["load"],
     ),
     // What people read is made last.
     (
