@@ -10,12 +10,15 @@
 //!                  devices: real memory behind names, budgets, ledgers, threads
 //! ```
 
+pub mod decoder;
 pub mod devices;
 pub mod manifest;
 mod placed;
+mod traffic;
 mod weights;
 
 pub use placed::Placed;
+pub use traffic::PlannedSends;
 
 use crate::error::Error;
 

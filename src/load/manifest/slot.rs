@@ -1,6 +1,6 @@
 //! What a tensor is to the decoder, whatever its file calls it.
 
-use crate::model::ComponentId;
+use crate::model::{ComponentId, ComponentKind};
 
 /// The place of a weight in its component.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -100,7 +100,9 @@ impl Slot {
             }
             _ if name == "rope_freqs.weight" => Some(Self::RopeFactors),
             _ => {
-                component.layer().and_then(|layer| Self::in_layer(layer, component.expert(), name))
+                let layer = component.layer()?;
+                let slot = Self::in_layer(layer, component.expert(), name)?;
+                slot.is_of(component.kind(), name.contains("exp")).then_some(slot)
             }
         }
     }
@@ -122,6 +124,18 @@ impl Slot {
                 || inner == format!("{gguf}.{expert}.weight")
         });
         row.map(|row| row.3)
+    }
+
+    /// Whether a component of that kind has it; `of_experts` says that the name is of experts.
+    fn is_of(self, kind: ComponentKind, of_experts: bool) -> bool {
+        let feed_forward = matches!(self, Self::Gate | Self::Up | Self::GateUp | Self::Down);
+        match kind {
+            ComponentKind::Router => self == Self::Router,
+            ComponentKind::Expert => feed_forward,
+            ComponentKind::Mlp => feed_forward && !of_experts,
+            ComponentKind::Attention => !feed_forward && self != Self::Router,
+            _ => false,
+        }
     }
 
     /// Whether it is a matrix that activations are multiplied with; the others are vectors and tables.
@@ -174,7 +188,14 @@ mod tests {
         ] {
             assert_eq!(Slot::of(component, name), Some(slot), "{name}");
         }
-        assert_eq!(Slot::of(expert, "blk.3.ffn_gate.6.weight"), None);
+        for (component, name) in [
+            (ComponentId::Attention(3), "blk.3.ffn_gate_inp.weight"),
+            (ComponentId::Router(3), "blk.3.attn_q.weight"),
+            (ComponentId::Mlp(3), "blk.3.ffn_gate_exps.weight"),
+            (expert, "blk.3.ffn_gate.6.weight"),
+        ] {
+            assert_eq!(Slot::of(component, name), None, "{component} {name}");
+        }
         assert_eq!(
             Slot::of(ComponentId::Attention(3), "model.layers.13.self_attn.q_proj.weight"),
             None

@@ -10,7 +10,7 @@ pub(super) fn activation_type(device: &candle_core::Device) -> DType {
 /// One tensor on its device.
 #[derive(Debug)]
 pub struct Weight {
-    dense: Tensor,
+    pub(super) dense: Tensor,
 }
 
 impl Weight {

@@ -1,0 +1,130 @@
+//! The only place that moves activations between devices: it copies, counts and refuses operands that are
+//! not where the map says.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use candle_core::Tensor;
+
+use crate::error::Error;
+use crate::load::devices::{Backing, Device};
+use crate::load::failed;
+use crate::load::weights::activation_type;
+
+/// Activations `[tokens, width]` and the device they are on.
+///
+/// candle knows whether memory is a GPU's; it cannot tell two devices apart that share one, so this does.
+#[derive(Clone, Debug)]
+pub(super) struct Activation {
+    tensor: Tensor,
+    at: usize,
+}
+
+impl Activation {
+    pub(super) fn new(tensor: Tensor, at: usize) -> Self {
+        Self { tensor, at }
+    }
+
+    /// The device it is on.
+    pub(super) fn at(&self) -> usize {
+        self.at
+    }
+
+    /// The values, for work on a device.
+    ///
+    /// # Errors
+    /// Another device than the one it is on.
+    pub(super) fn on(&self, device: usize) -> Result<&Tensor, Error> {
+        if self.at == device {
+            return Ok(&self.tensor);
+        }
+        Err(Error::new("use an activation")
+            .place(format!("device {device}"))
+            .expected("one that was sent there")
+            .found(format!("one on device {}", self.at)))
+    }
+}
+
+/// How often activations went from one device to another.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Transfers {
+    /// Copies made, each of the activations of one or more tokens.
+    pub copies: u64,
+    /// Tokens' activations sent: what plans count.
+    pub activations: u64,
+    /// Bytes on the wire.
+    pub bytes: u64,
+}
+
+/// The devices and the wires between them.
+#[derive(Debug)]
+pub(super) struct Fabric {
+    pub(super) devices: Arc<[Device]>,
+    copies: AtomicU64,
+    activations: AtomicU64,
+    bytes: AtomicU64,
+}
+
+impl Fabric {
+    pub(super) fn new(devices: Arc<[Device]>) -> Self {
+        Self {
+            devices,
+            copies: AtomicU64::new(0),
+            activations: AtomicU64::new(0),
+            bytes: AtomicU64::new(0),
+        }
+    }
+
+    pub(super) fn device(&self, index: usize) -> Result<&Device, Error> {
+        self.devices
+            .get(index)
+            .ok_or_else(|| Error::new("find the device").object(index.to_string()))
+    }
+
+    /// What was sent so far.
+    pub(super) fn transfers(&self) -> Transfers {
+        Transfers {
+            copies: self.copies.load(Ordering::Relaxed),
+            activations: self.activations.load(Ordering::Relaxed),
+            bytes: self.bytes.load(Ordering::Relaxed),
+        }
+    }
+
+    /// The activations on another device, in its type: always a copy, also between devices that share a
+    /// memory. Where they are already there nothing happens and nothing is counted.
+    pub(super) fn send(&self, what: &Activation, to: usize) -> Result<Activation, Error> {
+        if what.at == to {
+            return Ok(what.clone());
+        }
+        let (from, target) = (self.device(what.at)?, self.device(to)?);
+        let operation = format!("send activations from `{}` to `{}`", from.id, target.id);
+        let tensor = copy(&what.tensor, from, target).map_err(failed(&operation))?;
+        let bytes = what.tensor.elem_count() * what.tensor.dtype().size_in_bytes();
+        let tokens = what.tensor.dims().first().copied().unwrap_or(1);
+        self.copies.fetch_add(1, Ordering::Relaxed);
+        self.activations.fetch_add(u64::try_from(tokens).unwrap_or(u64::MAX), Ordering::Relaxed);
+        self.bytes.fetch_add(u64::try_from(bytes).unwrap_or(u64::MAX), Ordering::Relaxed);
+        Ok(Activation { tensor, at: to })
+    }
+}
+
+/// The copy, by the threads of the devices it concerns.
+///
+/// A GPU is read by its own thread, which has then finished what was asked of it before; it is written by its
+/// own thread, which has not begun what is asked of it after. In between the values are in host memory: a
+/// path that is right between any two devices.
+fn copy(tensor: &Tensor, from: &Device, to: &Device) -> candle_core::Result<Tensor> {
+    let host = match from.backing {
+        Backing::Cpu => tensor.clone(),
+        Backing::Cuda(_) => {
+            from.run(|| tensor.force_contiguous()?.to_device(&candle_core::Device::Cpu))?
+        }
+    };
+    let wanted = activation_type(&to.real);
+    to.run(|| match to.backing {
+        // `to_device` would hand out the same memory; a device has its own.
+        Backing::Cpu if host.dtype() == wanted => host.force_contiguous(),
+        Backing::Cpu => host.to_dtype(wanted),
+        Backing::Cuda(_) => host.force_contiguous()?.to_dtype(wanted)?.to_device(&to.real),
+    })
+}
