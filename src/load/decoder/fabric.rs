@@ -1,6 +1,7 @@
 //! The only place that moves activations between devices: it copies, counts and refuses operands that are
 //! not where the map says.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -60,6 +61,7 @@ pub struct Transfers {
 #[derive(Debug)]
 pub(super) struct Fabric {
     pub(super) devices: Arc<[Device]>,
+    direct: BTreeSet<(usize, usize)>,
     copies: AtomicU64,
     activations: AtomicU64,
     bytes: AtomicU64,
@@ -68,6 +70,7 @@ pub(super) struct Fabric {
 impl Fabric {
     pub(super) fn new(devices: Arc<[Device]>) -> Self {
         Self {
+            direct: direct_pairs(&devices),
             devices,
             copies: AtomicU64::new(0),
             activations: AtomicU64::new(0),
@@ -98,7 +101,8 @@ impl Fabric {
         }
         let (from, target) = (self.device(what.at)?, self.device(to)?);
         let operation = format!("send activations from `{}` to `{}`", from.id, target.id);
-        let tensor = copy(&what.tensor, from, target).map_err(failed(&operation))?;
+        let direct = self.direct.contains(&(what.at, to));
+        let tensor = copy(&what.tensor, from, target, direct).map_err(failed(&operation))?;
         let bytes = what.tensor.elem_count() * what.tensor.dtype().size_in_bytes();
         let tokens = what.tensor.dims().first().copied().unwrap_or(1);
         self.copies.fetch_add(1, Ordering::Relaxed);
@@ -110,21 +114,58 @@ impl Fabric {
 
 /// The copy, by the threads of the devices it concerns.
 ///
-/// A GPU is read by its own thread, which has then finished what was asked of it before; it is written by its
-/// own thread, which has not begun what is asked of it after. In between the values are in host memory: a
-/// path that is right between any two devices.
-fn copy(tensor: &Tensor, from: &Device, to: &Device) -> candle_core::Result<Tensor> {
+/// Whoever gives has finished what was asked of it before, and whoever gets has all of it before anything else
+/// happens: a copy orders two devices that know nothing of each other, at the price of waiting for it.
+fn copy(tensor: &Tensor, from: &Device, to: &Device, direct: bool) -> candle_core::Result<Tensor> {
+    let wanted = activation_type(&to.real);
+    if direct {
+        // Only what the view shows: a copy takes the whole memory behind it.
+        let whole = from.run(|| {
+            let whole = tensor.force_contiguous()?;
+            from.real.synchronize().map(|()| whole)
+        })?;
+        return to.run(|| {
+            let there = whole.to_device(&to.real)?;
+            // The memory it came from is given back when this returns.
+            to.real.synchronize().map(|()| there)
+        });
+    }
     let host = match from.backing {
         Backing::Cpu => tensor.clone(),
         Backing::Cuda(_) => {
             from.run(|| tensor.force_contiguous()?.to_device(&candle_core::Device::Cpu))?
         }
     };
-    let wanted = activation_type(&to.real);
     to.run(|| match to.backing {
         // `to_device` would hand out the same memory; a device has its own.
         Backing::Cpu if host.dtype() == wanted => host.force_contiguous(),
         Backing::Cpu => host.to_dtype(wanted),
-        Backing::Cuda(_) => host.force_contiguous()?.to_dtype(wanted)?.to_device(&to.real),
+        Backing::Cuda(_) => {
+            let there = host.force_contiguous()?.to_dtype(wanted)?.to_device(&to.real)?;
+            to.real.synchronize().map(|()| there)
+        }
     })
+}
+
+/// Pairs of GPUs between which the driver's own copy gives back what was sent.
+///
+/// It is tried, not asked for: there are machines whose GPUs say that they reach each other and then hand over
+/// garbage. Every other pair goes through host memory.
+fn direct_pairs(devices: &[Device]) -> BTreeSet<(usize, usize)> {
+    let gpus = || devices.iter().filter(|device| device.backing != Backing::Cpu);
+    let pairs = gpus().flat_map(|from| gpus().map(move |to| (from, to)));
+    pairs
+        .filter(|(from, to)| from.index != to.index && arrives(from, to).unwrap_or(false))
+        .map(|(from, to)| (from.index, to.index))
+        .collect()
+}
+
+/// Whether a pattern survives the way.
+fn arrives(from: &Device, to: &Device) -> candle_core::Result<bool> {
+    const COUNT: u32 = 1 << 16;
+    let pattern = |device: &candle_core::Device| Tensor::arange(1, COUNT, device);
+    let sent = from.run(|| pattern(&from.real))?;
+    let there = copy(&sent, from, to, true)?;
+    let back: Vec<u32> = to.run(|| there.to_device(&candle_core::Device::Cpu)?.to_vec1())?;
+    Ok((1..COUNT).eq(back))
 }
