@@ -46,3 +46,30 @@ fn run<T, E>(work: &mut impl FnMut() -> Result<T, E>) -> Result<(Duration, T), E
     let result = work()?;
     Ok((started.elapsed(), result))
 }
+
+/// One run of something that can fail.
+pub type Work<'a> = &'a mut dyn FnMut() -> Result<Duration, Box<dyn std::error::Error>>;
+
+/// Medians of several things measured in turn, so that whatever else the machine does meets all of them; after a
+/// round that does not count.
+pub fn alternating<const N: usize>(
+    rounds: usize,
+    mut works: [Work<'_>; N],
+) -> Result<[Duration; N], Box<dyn std::error::Error>> {
+    let mut times = [const { Vec::new() }; N];
+    for round in 0..=rounds {
+        for (work, times) in works.iter_mut().zip(&mut times) {
+            let time = work()?;
+            if round > 0 {
+                times.push(time);
+            }
+        }
+    }
+    Ok(times.map(median))
+}
+
+/// The middle one.
+pub fn median(mut times: Vec<Duration>) -> Duration {
+    times.sort_unstable();
+    times.get(times.len() / 2).copied().unwrap_or_default()
+}
