@@ -11,11 +11,16 @@
 //! ```
 
 pub mod devices;
+mod loader;
 pub mod manifest;
 mod placed;
+mod tally;
 mod weights;
 
+pub use loader::{LoadOptions, Running, load};
 pub use placed::Placed;
+pub use tally::{Bytes, DeviceTally, Tally};
+pub use weights::{Watch, Weight, holdable};
 
 use crate::error::Error;
 
