@@ -15,6 +15,8 @@ mod loader;
 pub mod manifest;
 mod placed;
 mod tally;
+#[cfg(test)]
+mod tests;
 mod weights;
 
 pub use loader::{LoadOptions, Running, load};

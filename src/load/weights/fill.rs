@@ -6,8 +6,8 @@
 
 use std::mem;
 
+use candle_core::Device as Real;
 use candle_core::quantized::k_quants::GgmlType as Kernels;
-use candle_core::{Device as Real, Tensor};
 use half::{bf16, f16};
 use rayon::prelude::*;
 

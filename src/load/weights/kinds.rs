@@ -18,7 +18,7 @@ pub(super) fn is_float(kind: GgmlType) -> bool {
 }
 
 /// candle's name of a quantized type that has kernels.
-pub(super) fn of_candle(kind: GgmlType) -> Option<GgmlDType> {
+pub(in crate::load) fn of_candle(kind: GgmlType) -> Option<GgmlDType> {
     Some(match kind {
         GgmlType::Q4_0 => GgmlDType::Q4_0,
         GgmlType::Q4_1 => GgmlDType::Q4_1,

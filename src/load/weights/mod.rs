@@ -27,6 +27,8 @@ pub(super) use fill::{Task, load};
 use held::Held;
 pub(super) use kinds::check_item;
 pub use kinds::holdable;
+#[cfg(test)]
+pub(super) use kinds::of_candle;
 pub use progress::Watch;
 pub(super) use progress::{Halt, Trouble};
 
@@ -49,6 +51,9 @@ impl Weight {
         let (m, width) = x.dims2()?;
         if width != self.columns {
             candle_core::bail!("activations are {width} wide, the matrix is {}", self.columns)
+        }
+        if x.device().is_cpu() && x.dtype() != activation_type(x.device()) {
+            candle_core::bail!("activations are {:?}", x.dtype())
         }
         if m == 0 {
             return Tensor::zeros((0, self.rows), x.dtype(), x.device());
@@ -98,6 +103,21 @@ impl Weight {
     /// Rows and columns.
     pub fn shape(&self) -> (usize, usize) {
         (self.rows, self.columns)
+    }
+
+    /// Its bytes themselves, as a file of its type has them.
+    #[cfg(test)]
+    pub(super) fn held_bytes(&self) -> Vec<u8> {
+        match &self.held {
+            Held::Dense(tensor) => {
+                let floats = |floats: &[f32]| bytemuck::cast_slice(floats).to_vec();
+                activations::with_floats(tensor, floats).unwrap()
+            }
+            Held::F16(halves) => bytemuck::cast_slice(halves).to_vec(),
+            Held::Bf16(halves) => bytemuck::cast_slice(halves).to_vec(),
+            Held::Blocks(blocks) => blocks.bytes().to_vec(),
+            Held::Library(tensor) => tensor.data().unwrap().into_owned(),
+        }
     }
 
     fn device(&self) -> Device {
