@@ -65,6 +65,78 @@ pub fn open_regular(path: &Path, operation: &str) -> Result<(File, u64), Error> 
     Ok((file, bytes))
 }
 
+/// A regular file that many threads read at positions of their own.
+#[derive(Debug)]
+pub struct PositionedFile {
+    file: File,
+    path: PathBuf,
+    bytes: u64,
+}
+
+impl PositionedFile {
+    /// Opens it; `operation` completes "cannot ...".
+    ///
+    /// # Errors
+    /// As [`open_regular`].
+    pub fn open(path: &Path, operation: &str) -> Result<Self, Error> {
+        let (file, bytes) = open_regular(path, operation)?;
+        Ok(Self { file, path: path.to_owned(), bytes })
+    }
+
+    /// Where it was found.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Its length in bytes when it was opened.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Fills the buffer with the bytes from `offset` on; `operation` completes "cannot ...".
+    ///
+    /// # Errors
+    /// A file that ends before, even one that was longer when it was opened, and failures of the system.
+    pub fn read_at(
+        &self,
+        mut offset: u64,
+        buffer: &mut [u8],
+        operation: &str,
+    ) -> Result<(), Error> {
+        let refuse = || Error::new(operation).object(self.path.display().to_string());
+        let mut filled = 0;
+        while filled < buffer.len() {
+            match read_some_at(&self.file, offset, &mut buffer[filled..]) {
+                Ok(0) => {
+                    let missing = buffer.len() - filled;
+                    return Err(refuse()
+                        .place(format!("byte {offset}"))
+                        .expected(format!("{missing} more bytes"))
+                        .found("the end of the file")
+                        .hint("the file was cut after its header was read; fetch it again"));
+                }
+                Ok(count) => {
+                    filled += count;
+                    offset = offset.saturating_add(u64::try_from(count).unwrap_or(u64::MAX));
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(refuse().found(io_reason(&error))),
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(unix)]
+fn read_some_at(file: &File, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
+    std::os::unix::fs::FileExt::read_at(file, buffer, offset)
+}
+
+#[cfg(windows)]
+fn read_some_at(file: &File, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
+    std::os::windows::fs::FileExt::seek_read(file, buffer, offset)
+}
+
 /// Whether `path` is a folder, or a link to one.
 pub fn is_folder(path: &Path) -> bool {
     path.is_dir()
@@ -232,6 +304,23 @@ mod tests {
         fs::write(path.join("file"), "x").unwrap();
         assert!(make_folder(&path.join("file")).is_err());
         assert!(make_folder(&path.join("file/c")).is_err());
+    }
+
+    #[test]
+    fn files_are_read_at_positions_and_cut_ones_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        fs::write(&path, b"0123456789").unwrap();
+        let file = PositionedFile::open(&path, "read").unwrap();
+        assert_eq!((file.bytes(), file.path()), (10, path.as_path()));
+        let mut buffer = [0; 4];
+        file.read_at(6, &mut buffer, "read").unwrap();
+        assert_eq!(&buffer, b"6789");
+        file.read_at(1, &mut buffer, "read").unwrap();
+        assert_eq!(&buffer, b"1234");
+        let message = file.read_at(8, &mut buffer, "read").unwrap_err().to_string();
+        assert!(message.contains("at byte 10: expected 2 more bytes"), "{message}");
+        assert!(PositionedFile::open(folder.path(), "read").is_err());
     }
 
     #[test]

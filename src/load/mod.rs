@@ -12,13 +12,20 @@
 
 pub mod decoder;
 pub mod devices;
+mod loader;
 pub mod manifest;
 mod placed;
+mod tally;
+#[cfg(test)]
+mod tests;
 mod traffic;
 mod weights;
 
+pub use loader::{LoadOptions, Running, load};
 pub use placed::Placed;
+pub use tally::{Bytes, DeviceTally, Tally};
 pub use traffic::PlannedSends;
+pub use weights::{Watch, Weight, holdable};
 
 use crate::error::Error;
 

@@ -1,0 +1,125 @@
+//! Which types weights can be held in, and which items can be loaded at all.
+
+use candle_core::quantized::GgmlDType;
+
+use super::blocks;
+use crate::dtype::GgmlType;
+use crate::error::Error;
+use crate::load::manifest::{Item, Piece};
+
+/// Whether the runtime can hold and multiply weights of that type.
+pub fn holdable(kind: GgmlType) -> bool {
+    is_float(kind) || blocks::has_kernels(kind)
+}
+
+/// Whether elements are floats of their own.
+pub(super) fn is_float(kind: GgmlType) -> bool {
+    matches!(kind, GgmlType::F32 | GgmlType::F16 | GgmlType::Bf16)
+}
+
+/// candle's name of a quantized type that has kernels.
+pub(in crate::load) fn of_candle(kind: GgmlType) -> Option<GgmlDType> {
+    Some(match kind {
+        GgmlType::Q4_0 => GgmlDType::Q4_0,
+        GgmlType::Q4_1 => GgmlDType::Q4_1,
+        GgmlType::Q5_0 => GgmlDType::Q5_0,
+        GgmlType::Q5_1 => GgmlDType::Q5_1,
+        GgmlType::Q8_0 => GgmlDType::Q8_0,
+        GgmlType::Q2K => GgmlDType::Q2K,
+        GgmlType::Q3K => GgmlDType::Q3K,
+        GgmlType::Q4K => GgmlDType::Q4K,
+        GgmlType::Q5K => GgmlDType::Q5K,
+        GgmlType::Q6K => GgmlDType::Q6K,
+        _ => return None,
+    })
+}
+
+/// The most that candle 0.11.1 keeps beside a matrix it repacks; 0 for one it never repacks.
+///
+/// Source: the tiles of `quantized/repack_x86.rs`, for 16 rows and 256 columns (Q8_0: 32): 3072 bytes of
+/// Q4_K, with 5120 more where the CPU has AMX; 5120 of Q6_K; 544 of Q8_0. Elsewhere than on x86-64 matrices
+/// are not given to it.
+pub(super) fn repacked_bytes(kind: GgmlType, rows: usize, columns: usize) -> u64 {
+    let tiled = cfg!(target_arch = "x86_64") && rows.is_multiple_of(16);
+    if !tiled || !columns.is_multiple_of(256) {
+        return 0;
+    }
+    let (tile_columns, tile_bytes) = match kind {
+        GgmlType::Q4K => (256, 3072 + 5120),
+        GgmlType::Q6K => (256, 5120),
+        GgmlType::Q8_0 => (32, 544),
+        _ => return 0,
+    };
+    let tiles = (rows / 16).checked_mul(columns / tile_columns);
+    let tiles = tiles.and_then(|tiles| u64::try_from(tiles).ok());
+    tiles.and_then(|tiles| tiles.checked_mul(tile_bytes)).unwrap_or(u64::MAX)
+}
+
+/// Whether an item says of itself what can be so: types that can be held and made of each other, bytes that
+/// are those of its elements, pieces inside their files. `files` are the lengths of the files in bytes.
+///
+/// # Errors
+/// The first thing that is not so.
+pub(in crate::load) fn check_item(item: &Item, files: &[u64]) -> Result<(), Error> {
+    let name = item.pieces.first().map_or("", |piece| piece.tensor.as_str());
+    let refuse = || Error::new("load the tensor").object(name).place(item.component.to_string());
+    if !holdable(item.held) {
+        let held = GgmlType::ALL.into_iter().filter(|kind| holdable(*kind));
+        let names: Vec<&str> = held.map(GgmlType::name).collect();
+        return Err(refuse()
+            .expected(format!("one of {}", names.join(", ")))
+            .found(item.held.name())
+            .hint("solve with another --quant, or take a file of one of these types"));
+    }
+    if bytes(item.held, item.rows, item.columns) != Some(item.bytes) || item.bytes == 0 {
+        let columns = item.held.block_elements();
+        return Err(refuse()
+            .expected(format!("rows of whole blocks of {columns}, at least one"))
+            .found(format!(
+                "{} bytes of {} in {} rows of {}",
+                item.bytes,
+                item.held.name(),
+                item.rows,
+                item.columns
+            )));
+    }
+    let rows = item.pieces.iter().try_fold(0_usize, |sum, piece| sum.checked_add(piece.rows));
+    if rows != Some(item.rows) {
+        let found = rows.map_or_else(|| "more than there can be".to_owned(), |n| n.to_string());
+        return Err(refuse().expected(format!("{} rows", item.rows)).found(found));
+    }
+    item.pieces.iter().try_for_each(|piece| check_piece(item, piece, files))
+}
+
+fn check_piece(item: &Item, piece: &Piece, files: &[u64]) -> Result<(), Error> {
+    let refuse =
+        || Error::new("load the tensor").object(&piece.tensor).place(item.component.to_string());
+    if piece.stored != item.held && !is_float(piece.stored) {
+        return Err(refuse()
+            .expected(format!("{} as it is stored", piece.stored.name()))
+            .found(format!("{} asked for", item.held.name()))
+            .hint(
+                "what is quantized is not quantized anew; solve with the checkpoint's own types",
+            ));
+    }
+    if bytes(piece.stored, piece.rows, item.columns) != Some(piece.bytes) {
+        return Err(refuse()
+            .expected(format!("{} rows of {} {}", piece.rows, item.columns, piece.stored.name()))
+            .found(format!("{} bytes", piece.bytes)));
+    }
+    let Some(file_bytes) = files.get(piece.file) else {
+        return Err(refuse().expected("a file of the checkpoint").found("no such file"));
+    };
+    if piece.offset.checked_add(piece.bytes).is_none_or(|end| end > *file_bytes) {
+        return Err(refuse()
+            .expected(format!("to end within the {file_bytes} bytes of its file"))
+            .found(format!("{} bytes from byte {} on", piece.bytes, piece.offset)));
+    }
+    Ok(())
+}
+
+/// Bytes of rows of whole blocks; `None` when rows are not, or there are more than can be counted.
+fn bytes(kind: GgmlType, rows: usize, columns: usize) -> Option<u64> {
+    let row = kind.bytes(u64::try_from(columns).ok()?)?;
+    row.checked_mul(u64::try_from(rows).ok()?)
+}
