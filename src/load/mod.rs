@@ -12,9 +12,11 @@
 
 pub mod devices;
 pub mod manifest;
+mod notices;
 mod placed;
 mod weights;
 
+pub use notices::notices;
 pub use placed::Placed;
 
 use crate::error::Error;
