@@ -158,7 +158,10 @@ impl Workshop {
             if candle_core::utils::cuda_is_available() {
                 return error;
             }
-            error.hint(format!("`{}=cpu` has it in CPU memory; GPUs need --features cuda", device.id))
+            error.hint(format!(
+                "`{}=cpu` has it in CPU memory; GPUs need --features cuda",
+                device.id
+            ))
         })
     }
 }

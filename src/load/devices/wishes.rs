@@ -58,9 +58,7 @@ impl FromStr for Budget {
     /// Reads `DEVICE=SIZE`.
     fn from_str(text: &str) -> Result<Self, Error> {
         let refuse = || {
-            Error::new("read the budget")
-                .object(text)
-                .expected("DEVICE=SIZE, such as `gpu0=8GiB`")
+            Error::new("read the budget").object(text).expected("DEVICE=SIZE, such as `gpu0=8GiB`")
         };
         let (device, size) = halves(text).ok_or_else(refuse)?;
         let bytes = parse_bytes(size).map_err(|error| refuse().found(error.to_string()))?;
@@ -86,8 +84,18 @@ mod tests {
         assert_eq!(read(" gpu1 = CUDA:12 ").unwrap(), ("gpu1".to_owned(), Backing::Cuda(12)));
         assert_eq!(read("gpu1=cpu").unwrap(), ("gpu1".to_owned(), Backing::Cpu));
         for text in [
-            "gpu0", "gpu0=", "=cpu", "gpu0=cuda", "gpu0=cuda:", "gpu0=cuda:x", "gpu0=cuda:-1",
-            "gpu0=cuda:+1", "gpu0=metal", "gpu0=cuda:1024", "gpu0=cuda:99999999999999999999", "",
+            "gpu0",
+            "gpu0=",
+            "=cpu",
+            "gpu0=cuda",
+            "gpu0=cuda:",
+            "gpu0=cuda:x",
+            "gpu0=cuda:-1",
+            "gpu0=cuda:+1",
+            "gpu0=metal",
+            "gpu0=cuda:1024",
+            "gpu0=cuda:99999999999999999999",
+            "",
         ] {
             let message = read(text).unwrap_err().to_string();
             assert!(message.contains("DEVICE=cpu or DEVICE=cuda:N"), "{text}: {message}");

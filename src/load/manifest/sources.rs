@@ -98,8 +98,7 @@ impl<'a> Sources<'a> {
                 let (Some(gate), Some(up)) = (get(Slot::Gate), get(Slot::Up)) else {
                     return Vec::new();
                 };
-                let whole =
-                    |source, slot, rows| Part { source, slot, first_row: 0, rows };
+                let whole = |source, slot, rows| Part { source, slot, first_row: 0, rows };
                 vec![whole(gate, Slot::Gate, gate.rows), whole(up, Slot::Up, up.rows)]
             }
             Slot::Head if self.tied_head => {

@@ -53,9 +53,9 @@ pub(super) fn storage(scenario: &Scenario) -> Result<Storage, Error> {
     if refused.is_empty() {
         return Ok(storage);
     }
-    let found = refused.iter().map(|(name, (first, count))| {
-        format!("`{name}` for {count} tensors, `{first}` first")
-    });
+    let found = refused
+        .iter()
+        .map(|(name, (first, count))| format!("`{name}` for {count} tensors, `{first}` first"));
     Err(Error::new("load weights as planned")
         .object(scenario.scheme.name())
         .expected(format!("types that can be held here: {}", HELD_TYPES.map(GgmlType::name).join(", ")))

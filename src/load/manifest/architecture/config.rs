@@ -34,7 +34,11 @@ pub(super) fn read(checkpoint: &Checkpoint, files: &Model, family: Family) -> Re
         // Mixtral has no such key and always normalises.
         normalize_chosen: family.name == "mixtral" || config.flag("norm_topk_prob")?,
         window: config.window(files, family)?,
-        first_token: config.tokens("bos_token_id")?.first().copied().filter(|_| family.begins_texts()),
+        first_token: config
+            .tokens("bos_token_id")?
+            .first()
+            .copied()
+            .filter(|_| family.begins_texts()),
         last_tokens: config.tokens("eos_token_id")?,
     })
 }
@@ -43,9 +47,8 @@ impl Config {
     fn parse(source: &str, text: &str, family: Family) -> Result<Self, Error> {
         let whole: Value = serde_json::from_str(text)
             .map_err(|error| refuse(source).expected("a JSON object").found(error.to_string()))?;
-        let is_own = |object: &&Value| {
-            object.get("model_type").and_then(Value::as_str) == Some(family.name)
-        };
+        let is_own =
+            |object: &&Value| object.get("model_type").and_then(Value::as_str) == Some(family.name);
         // A model of several kinds of input has the language model's config inside.
         let own = [Some(&whole), whole.get("text_config")].into_iter().flatten().find(is_own);
         let object = own.unwrap_or(&whole).as_object().cloned().unwrap_or_default();

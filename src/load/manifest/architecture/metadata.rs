@@ -58,9 +58,9 @@ pub(super) fn read(
         },
         normalize_chosen: metadata.bool(&keys.name("expert_weights_norm")).unwrap_or(true),
         // The graphs of the Qwen architectures have none, whatever is written.
-        window: keys.whole("attention.sliding_window")?.filter(|&window| {
-            architecture == "llama" && window > 0
-        }),
+        window: keys
+            .whole("attention.sliding_window")?
+            .filter(|&window| architecture == "llama" && window > 0),
         first_token: first_token(metadata, family),
         last_tokens: ["tokenizer.ggml.eos_token_id", "tokenizer.ggml.eot_token_id"]
             .into_iter()

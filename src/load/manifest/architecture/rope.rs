@@ -109,8 +109,7 @@ mod tests {
     fn absurd_numbers_are_refused() {
         for factor in [0.0, -1.0, f64::NAN, f64::INFINITY] {
             assert!(Scaling::Linear(factor).check().is_err(), "{factor}");
-            let llama =
-                Scaling::Llama3 { factor, low: 1.0, high: 4.0, original_context: 8192.0 };
+            let llama = Scaling::Llama3 { factor, low: 1.0, high: 4.0, original_context: 8192.0 };
             assert!(llama.check().is_err(), "{factor}");
         }
         let llama = Scaling::Llama3 { factor: 8.0, low: 4.0, high: 4.0, original_context: 1.0 };
