@@ -1,7 +1,7 @@
 //! From a planned tensor to the rows of files it is made of.
 
 use super::sources::{Part, Sources};
-use super::wanted::{Wanted, row_bytes};
+use super::wanted::Wanted;
 use super::{Architecture, Item, OPERATION, Piece, Slot};
 use crate::dtype::GgmlType;
 use crate::error::Error;
@@ -81,7 +81,7 @@ fn check_shape(
 fn piece(wanted: &Wanted, part: &Part<'_, '_>, sources: &Sources<'_>) -> Result<Piece, Error> {
     let source = part.source;
     let stored = convertible(wanted, part, sources)?;
-    let bytes = row_bytes(stored, source.columns).and_then(|row| row.checked_mul(part.rows));
+    let bytes = stored.bytes(source.columns).and_then(|row| row.checked_mul(part.rows));
     let (Some(bytes), Some(offset)) = (bytes, source.offset_of(part.first_row)) else {
         return Err(refuse_part(part, sources)
             .expected(format!("whole rows of {}", stored.name()))

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::wanted::{Wanted, row_bytes, rows_and_columns};
+use super::wanted::{Wanted, rows_and_columns};
 use super::{OPERATION, Slot};
 use crate::checkpoint::{Checkpoint, FoundTensor};
 use crate::dtype::{Dtype, GgmlType, SafeType};
@@ -62,7 +62,7 @@ impl<'a> Sources<'a> {
         let slot = Slot::of(part.component, &part.name);
         let sides = rows_and_columns(&part.shape);
         let key = slot.map(|slot| (part.component, slot));
-        let known = key.is_some_and(|key| self.by_slot.contains_key(&key));
+        let known = key.is_some_and(|(component, slot)| self.has_already(component, slot));
         let (Some(key), Some((rows, columns)), false) = (key, sides, known) else {
             self.useless.push(&tensor.name);
             return;
@@ -72,47 +72,37 @@ impl<'a> Sources<'a> {
         self.by_slot.insert(key, Source { tensor, rows, columns, part: number, parts });
     }
 
-    pub(super) fn get(&self, component: ComponentId, slot: Slot) -> Option<&Source<'a>> {
-        self.by_slot.get(&(component, slot))
+    /// Whether the same weights are there, in one matrix or in two.
+    fn has_already(&self, component: ComponentId, slot: Slot) -> bool {
+        let has = |slot| self.by_slot.contains_key(&(component, slot));
+        match slot {
+            Slot::GateUp => has(slot) || has(Slot::Gate) || has(Slot::Up),
+            Slot::Gate | Slot::Up => has(slot) || has(Slot::GateUp),
+            _ => has(slot),
+        }
     }
 
     /// What a slot is made of, in order, each with the rows it has of it: the tensor itself, half of one, or
     /// two halves; nothing when the files have none of these.
     pub(super) fn parts_of(&self, component: ComponentId, slot: Slot) -> Vec<Part<'_, 'a>> {
-        let get = |slot| self.get(component, slot);
-        if let Some(whole) = get(slot) {
-            return vec![Part { source: whole, slot, first_row: 0, rows: whole.rows }];
-        }
+        let whole = |component, slot| {
+            let source = self.by_slot.get(&(component, slot))?;
+            Some(Part { source, slot, first_row: 0, rows: source.rows })
+        };
+        let itself = whole(component, slot);
         match slot {
-            // Gate lies above up.
-            Slot::Gate | Slot::Up => get(Slot::GateUp)
-                .filter(|both| both.rows.is_multiple_of(2))
-                .map(|both| {
-                    let rows = both.rows / 2;
-                    let first_row = if slot == Slot::Gate { 0 } else { rows };
-                    Part { source: both, slot: Slot::GateUp, first_row, rows }
-                })
-                .into_iter()
-                .collect(),
+            _ if itself.is_some() => itself.into_iter().collect(),
+            Slot::Gate | Slot::Up => {
+                let half = whole(component, Slot::GateUp).and_then(|both| both.half(slot));
+                half.into_iter().collect()
+            }
             Slot::GateUp => {
-                let (Some(gate), Some(up)) = (get(Slot::Gate), get(Slot::Up)) else {
-                    return Vec::new();
-                };
-                let whole = |source, slot, rows| Part { source, slot, first_row: 0, rows };
-                vec![whole(gate, Slot::Gate, gate.rows), whole(up, Slot::Up, up.rows)]
+                let halves = [Slot::Gate, Slot::Up].map(|slot| whole(component, slot));
+                let [Some(gate), Some(up)] = halves else { return Vec::new() };
+                vec![gate, up]
             }
             Slot::Head if self.tied_head => {
-                let embedding = self.get(ComponentId::Embedding, Slot::Embedding);
-                let part = |source: &'_ Source<'a>| source.rows;
-                embedding
-                    .map(|source| Part {
-                        source,
-                        slot: Slot::Embedding,
-                        first_row: 0,
-                        rows: part(source),
-                    })
-                    .into_iter()
-                    .collect()
+                whole(ComponentId::Embedding, Slot::Embedding).into_iter().collect()
             }
             _ => Vec::new(),
         }
@@ -163,6 +153,15 @@ pub(super) struct Part<'s, 'a> {
     pub(super) rows: u64,
 }
 
+impl Part<'_, '_> {
+    /// Gate or up of both in one matrix, where gate lies above up.
+    fn half(self, slot: Slot) -> Option<Self> {
+        let rows = self.rows / 2;
+        let first_row = if slot == Slot::Gate { 0 } else { rows };
+        self.rows.is_multiple_of(2).then_some(Self { first_row, rows, ..self })
+    }
+}
+
 impl Source<'_> {
     /// The type it is stored in; `None` for types that no file of this runtime's models has.
     pub(super) fn stored(&self) -> Option<GgmlType> {
@@ -178,7 +177,7 @@ impl Source<'_> {
     /// Where a row begins, in bytes from the start of the file; `None` when the tensor's bytes are not those
     /// of its rows.
     pub(super) fn offset_of(&self, row: u64) -> Option<u64> {
-        let row_bytes = row_bytes(self.stored()?, self.columns)?;
+        let row_bytes = self.stored()?.bytes(self.columns)?;
         let part_bytes = row_bytes.checked_mul(self.rows)?;
         if part_bytes.checked_mul(self.parts)? != self.tensor.bytes {
             return None;

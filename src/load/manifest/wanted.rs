@@ -79,7 +79,7 @@ pub(super) fn of(scenario: &Scenario, storage: &Storage) -> Result<Vec<Wanted>, 
             continue;
         };
         let (rows, columns) = rows_and_columns(&tensor.shape).unwrap_or((0, 0));
-        if row_bytes(held, columns).and_then(|row| row.checked_mul(rows)) != Some(stored.bytes) {
+        if held.bytes(columns).and_then(|row| row.checked_mul(rows)) != Some(stored.bytes) {
             return Err(Error::new(OPERATION)
                 .place(format!("planned tensor `{}`", tensor.name))
                 .expected(format!("whole rows of {}, {rows} of {columns} elements", held.name()))
@@ -124,11 +124,6 @@ pub(super) fn rows_and_columns(shape: &[u64]) -> Option<(u64, u64)> {
     let Some((&columns, outer)) = shape.split_last() else { return Some((1, 1)) };
     let rows = outer.iter().try_fold(1_u64, |rows, &size| rows.checked_mul(size))?;
     Some((rows, columns))
-}
-
-/// Bytes of a row; `None` when it does not fill whole blocks.
-pub(super) fn row_bytes(kind: GgmlType, columns: u64) -> Option<u64> {
-    kind.bytes(columns)
 }
 
 /// The first three of some names, and how many more there are.

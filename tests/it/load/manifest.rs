@@ -1,6 +1,7 @@
 //! Placement and headers become rows of files.
 
 mod architecture;
+mod gguf;
 mod layouts;
 mod refusals;
 

@@ -1,15 +1,10 @@
 //! Where the rows of stacked, joined and renamed tensors are, by arithmetic done by hand.
 
-use std::fs::File;
-
 use apportion::dtype::GgmlType;
 use apportion::load::manifest::{Manifest, Slot};
 use apportion::model::Model;
 use apportion::runtime::Profile;
 use apportion::scenario::Scenario;
-use candle_core::quantized::gguf_file::{self, Value};
-use candle_core::quantized::{GgmlDType, QTensor};
-use candle_core::{DType, Device, Tensor};
 use serde_json::json;
 use tempfile::TempDir;
 
@@ -112,75 +107,6 @@ fn gate_and_up_apart_are_joined_where_the_plan_has_one_matrix() {
     let name = |part: &str| format!("model.layers.0.block_sparse_moe.experts.1.{part}.weight");
     assert_eq!(names, [name("w1"), name("w3")]);
     assert!(both.pieces.iter().all(|piece| piece.rows == 96));
-}
-
-/// A GGUF file from before experts were stacked, of the sizes of [`mixtral`] with heads of 16.
-fn old_gguf(stored: GgmlDType) -> TempDir {
-    let folder = tempfile::tempdir().unwrap();
-    let mut tensors: Vec<(String, QTensor)> = Vec::new();
-    let mut add = |name: String, rows: usize, columns: usize, kind: GgmlDType| {
-        let shape = if rows == 1 { vec![columns] } else { vec![rows, columns] };
-        let zeros = Tensor::zeros(shape, DType::F32, &Device::Cpu).unwrap();
-        tensors.push((name, QTensor::quantize(&zeros, kind).unwrap()));
-    };
-    let plain = GgmlDType::F32;
-    add("token_embd.weight".to_owned(), 32, 64, stored);
-    add("output_norm.weight".to_owned(), 1, 64, plain);
-    add("output.weight".to_owned(), 32, 64, stored);
-    for layer in 0..2 {
-        for (name, rows, columns, kind) in [
-            ("attn_norm", 1, 64, plain),
-            ("ffn_norm", 1, 64, plain),
-            ("attn_q", 64, 64, stored),
-            ("attn_k", 32, 64, stored),
-            ("attn_v", 32, 64, stored),
-            ("attn_output", 64, 64, stored),
-            ("ffn_gate_inp", 2, 64, plain),
-            ("ffn_gate.0", 96, 64, stored),
-            ("ffn_gate.1", 96, 64, stored),
-            ("ffn_up.0", 96, 64, stored),
-            ("ffn_up.1", 96, 64, stored),
-            ("ffn_down.0", 64, 96, stored),
-            ("ffn_down.1", 64, 96, stored),
-        ] {
-            add(format!("blk.{layer}.{name}.weight"), rows, columns, kind);
-        }
-    }
-    let metadata = [
-        ("general.architecture", Value::String("llama".to_owned())),
-        ("llama.block_count", Value::U32(2)),
-        ("llama.embedding_length", Value::U32(64)),
-        ("llama.feed_forward_length", Value::U32(96)),
-        ("llama.attention.head_count", Value::U32(4)),
-        ("llama.attention.head_count_kv", Value::U32(2)),
-        ("llama.attention.layer_norm_rms_epsilon", Value::F32(1e-5)),
-        ("llama.expert_count", Value::U32(2)),
-        ("llama.expert_used_count", Value::U32(1)),
-        ("llama.vocab_size", Value::U32(32)),
-    ];
-    let metadata: Vec<(&str, &Value)> = metadata.iter().map(|(key, value)| (*key, value)).collect();
-    let tensors: Vec<(&str, &QTensor)> =
-        tensors.iter().map(|(name, tensor)| (name.as_str(), tensor)).collect();
-    let mut file = File::create(folder.path().join("old.gguf")).unwrap();
-    gguf_file::write(&mut file, &metadata, &tensors).unwrap();
-    folder
-}
-
-#[test]
-fn experts_with_names_of_their_own_in_old_gguf_files_are_found() {
-    for (kind, quant) in [
-        (GgmlDType::F32, "f16"),
-        (GgmlDType::F32, "q8_0"),
-        (GgmlDType::Q8_0, "stored"),
-        (GgmlDType::Q8_0, "q8_0"),
-    ] {
-        let folder = old_gguf(kind);
-        let manifest = loads(&folder.path().join("old.gguf"), quant);
-        let down = item(&manifest, "layers.1.experts.1", Slot::Down);
-        assert_eq!(down.pieces[0].tensor, "blk.1.ffn_down.1.weight");
-        assert_eq!((down.rows, down.columns), (64, 96));
-        assert!(manifest.architecture.rope.interleaved && manifest.architecture.normalize_chosen);
-    }
 }
 
 #[test]
