@@ -14,6 +14,7 @@ pub mod decoder;
 pub mod devices;
 mod loader;
 pub mod manifest;
+mod notices;
 mod placed;
 mod tally;
 #[cfg(test)]
@@ -22,6 +23,7 @@ mod traffic;
 mod weights;
 
 pub use loader::{LoadOptions, Running, load};
+pub use notices::notices;
 pub use placed::Placed;
 pub use tally::{Bytes, DeviceTally, Tally};
 pub use traffic::PlannedSends;

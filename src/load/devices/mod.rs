@@ -1,11 +1,18 @@
 //! The devices of a placement made real: which memory they stand for, how much of it they may use, and the
 //! threads that work there.
 
+mod bind;
 mod ledger;
+mod planned;
+mod wishes;
 
 use std::fmt;
+use std::sync::Arc;
 
+pub use bind::{Bound, Wishes, bind};
 pub use ledger::{Balance, Ledger, Purpose, Staged};
+pub use planned::Planned;
+pub use wishes::{Binding, Budget};
 
 /// What a device of a placement really is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,7 +47,8 @@ pub struct Device {
     /// What is there.
     pub ledger: Ledger,
     pub(super) real: candle_core::Device,
-    pub(super) workers: rayon::ThreadPool,
+    /// Shared by the names of one GPU.
+    pub(super) workers: Arc<rayon::ThreadPool>,
 }
 
 impl Device {

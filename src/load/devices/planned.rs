@@ -1,0 +1,51 @@
+//! What a placement says is on each device, checked anew.
+
+use crate::error::Error;
+use crate::hardware::DeviceKind;
+use crate::placement::Record;
+use crate::verify::{DeviceUse, verify};
+
+/// One device as a placement plans it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Planned {
+    /// Its name in the placement.
+    pub id: String,
+    /// Accelerator or host.
+    pub kind: DeviceKind,
+    /// What it has, in bytes.
+    pub capacity_bytes: u64,
+    /// What of that stays free: the user's reserve, and what the planned runtime keeps for itself.
+    pub reserve_bytes: u64,
+    /// What lives there, by purpose.
+    pub on_it: DeviceUse,
+}
+
+impl Planned {
+    /// Every device of the placement, in its order.
+    ///
+    /// # Errors
+    /// A placement that [`verify`] refuses, with the first violation, and a scenario that states no problem.
+    pub fn of(record: &Record) -> Result<Vec<Self>, Error> {
+        let problem = record.scenario.problem()?;
+        let measured = verify(&problem, &record.placement(&problem)?).map_err(|violations| {
+            let first = violations.first().map_or_else(String::new, ToString::to_string);
+            Error::new("use the placement")
+                .found(first)
+                .hint("`apportion check` lists all that is wrong with it; solve again")
+        })?;
+        let devices = problem.devices.iter().zip(&measured.devices);
+        let planned = devices.map(|(device, on_it)| Self {
+            id: device.id.clone(),
+            kind: device.kind,
+            capacity_bytes: device.capacity_bytes,
+            reserve_bytes: device.reserve_bytes,
+            on_it: *on_it,
+        });
+        Ok(planned.collect())
+    }
+
+    /// What may be put on it unless told otherwise: its capacity without what stays free.
+    pub fn budget_bytes(&self) -> u64 {
+        self.capacity_bytes.saturating_sub(self.reserve_bytes)
+    }
+}
