@@ -51,7 +51,10 @@ fn main() -> Result<(), Failure> {
     if own.is_empty() && arguments.is_empty() {
         return Ok(());
     }
-    println!("{}\n\n| what | on what | ours | theirs | ratio | target | |\n|---|---|---|---|---|---|---|", machine::line());
+    println!(
+        "{}\n\n| what | on what | ours | theirs | ratio | target | |\n|---|---|---|---|---|---|---|",
+        machine::line()
+    );
     for (name, part) in PARTS {
         if own.is_empty() || own.contains(&name) {
             part()?;
@@ -117,15 +120,33 @@ fn load() -> Result<(), Failure> {
             )?;
             let how = if cold { "from disk" } else { "from cache" };
             let instance = format!("{what}, {how}");
-            row("load, beside a plain parallel read", &instance, &rate(bytes, ours), &rate(bytes, plain), over(plain, ours), Some(0.9));
-            row("load, beside candle's own", &instance, &rate(bytes, ours), &rate(bytes, theirs), over(theirs, ours), Some(1.0));
+            row(
+                "load, beside a plain parallel read",
+                &instance,
+                &rate(bytes, ours),
+                &rate(bytes, plain),
+                over(plain, ours),
+                Some(0.9),
+            );
+            row(
+                "load, beside candle's own",
+                &instance,
+                &rate(bytes, ours),
+                &rate(bytes, theirs),
+                over(theirs, ours),
+                Some(1.0),
+            );
         }
     }
     Ok(())
 }
 
 fn candle_load(path: &Path, shape: Shape, stored: Type) -> Result<(), Failure> {
-    if stored == Type::Q4K { theirs_quantized(path).map(drop) } else { theirs(path, shape).map(drop) }
+    if stored == Type::Q4K {
+        theirs_quantized(path).map(drop)
+    } else {
+        theirs(path, shape).map(drop)
+    }
 }
 
 fn theirs(path: &Path, shape: Shape) -> Result<mixtral::Model, Failure> {
@@ -153,10 +174,19 @@ fn memory() -> Result<(), Failure> {
         let folder = tempfile::tempdir()?;
         let path = write(folder.path(), shape, stored)?;
         let said = run_child(&format!("memory:{quant}"), &path, &[])?;
-        let [planned, staged, peak] = said[..] else { return Err("the child said something else".into()) };
+        let [planned, staged, peak] = said[..] else {
+            return Err("the child said something else".into());
+        };
         let most = planned + staged + 64.0 * MEBIBYTE;
         let shown = |bytes: f64| format!("{:.0} MiB", bytes / MEBIBYTE);
-        row("peak memory, beside planned bytes + staged + 64 MiB", what, &shown(peak), &shown(most), most / peak, Some(1.0));
+        row(
+            "peak memory, beside planned bytes + staged + 64 MiB",
+            what,
+            &shown(peak),
+            &shown(most),
+            most / peak,
+            Some(1.0),
+        );
     }
     Ok(())
 }
@@ -177,7 +207,14 @@ fn quantize() -> Result<(), Failure> {
         3,
         [&mut || Ok(clocked(|| two.load())?.0), &mut || Ok(clocked(|| one.load())?.0)],
     )?;
-    row("quantize on load, 2 threads beside 1", "narrow, bf16 to q4_k_m", &milliseconds(two), &milliseconds(one), over(one, two), Some(1.8));
+    row(
+        "quantize on load, 2 threads beside 1",
+        "narrow, bf16 to q4_k_m",
+        &milliseconds(two),
+        &milliseconds(one),
+        over(one, two),
+        Some(1.8),
+    );
     Ok(())
 }
 
@@ -197,10 +234,26 @@ fn decode() -> Result<(), Failure> {
     let mut model = theirs(&path, shape)?;
     // Their cache cannot be emptied, so both begin with the one prompt and go on from there.
     let prompt = prompt();
-    let ([a, b], same) = prefill(&mut ours, &mut |tokens, at| Ok(model.forward(tokens, at)?.flatten_all()?))?;
-    row("prefill of 512 tokens, beside candle's Mixtral", "half-width experts, f32", &milliseconds(a), &milliseconds(b), over(b, a), Some(1.0));
-    let [a, b] = steps(&mut ours, &mut |tokens, at| Ok(model.forward(tokens, at)?.flatten_all()?), &prompt)?;
-    row("decode, beside candle's Mixtral", "half-width experts, f32", &milliseconds(a), &milliseconds(b), over(b, a), Some(0.97));
+    let ([a, b], same) =
+        prefill(&mut ours, &mut |tokens, at| Ok(model.forward(tokens, at)?.flatten_all()?))?;
+    row(
+        "prefill of 512 tokens, beside candle's Mixtral",
+        "half-width experts, f32",
+        &milliseconds(a),
+        &milliseconds(b),
+        over(b, a),
+        Some(1.0),
+    );
+    let [a, b] =
+        steps(&mut ours, &mut |tokens, at| Ok(model.forward(tokens, at)?.flatten_all()?), &prompt)?;
+    row(
+        "decode, beside candle's Mixtral",
+        "half-width experts, f32",
+        &milliseconds(a),
+        &milliseconds(b),
+        over(b, a),
+        Some(0.97),
+    );
     if same > 1e-2 {
         return Err(format!("the logits differ by {same}").into());
     }
@@ -218,9 +271,23 @@ fn quantized() -> Result<(), Failure> {
     let prompt = prompt();
     let mut forward = |tokens: &Tensor, at| Ok(model.forward(tokens, at)?.flatten_all()?);
     let ([a, b], same) = prefill(&mut ours, &mut forward)?;
-    row("prefill of 512 tokens, beside candle's quantized_llama", "2 layers in Q4_K, repacked", &milliseconds(a), &milliseconds(b), over(b, a), Some(1.0));
+    row(
+        "prefill of 512 tokens, beside candle's quantized_llama",
+        "2 layers in Q4_K, repacked",
+        &milliseconds(a),
+        &milliseconds(b),
+        over(b, a),
+        Some(1.0),
+    );
     let [a, b] = steps(&mut ours, &mut forward, &prompt)?;
-    row("decode, beside candle's quantized_llama", "2 layers in Q4_K, repacked", &milliseconds(a), &milliseconds(b), over(b, a), Some(1.0));
+    row(
+        "decode, beside candle's quantized_llama",
+        "2 layers in Q4_K, repacked",
+        &milliseconds(a),
+        &milliseconds(b),
+        over(b, a),
+        Some(1.0),
+    );
     if same > 0.1 {
         return Err(format!("the logits differ by {same}").into());
     }
@@ -250,7 +317,11 @@ fn prefill(ours: &mut Decoder, theirs: &mut Forward<'_>) -> Result<([Duration; 2
 }
 
 /// Token by token, in turn.
-fn steps(ours: &mut Decoder, theirs: &mut Forward<'_>, prompt: &[u32]) -> Result<[Duration; 2], Failure> {
+fn steps(
+    ours: &mut Decoder,
+    theirs: &mut Forward<'_>,
+    prompt: &[u32],
+) -> Result<[Duration; 2], Failure> {
     let mut times = [Vec::new(), Vec::new()];
     for (step, token) in prompt.iter().take(48).enumerate() {
         let at = ours.tokens(0);
@@ -278,8 +349,22 @@ fn two_devices() -> Result<(), Failure> {
     let shown = |seconds: f64| milliseconds(Duration::from_secs_f64(seconds));
     let gain = sequential / concurrent;
     let instance = "4 layers in Q4_K, experts 4 + 4, a thread per device";
-    row("decode, concurrent beside sequential", instance, &shown(concurrent), &shown(sequential), gain, Some(1.2));
-    row("of the ceiling that the routing allows", instance, &format!("{gain:.3}"), &format!("{ceiling:.3}"), gain / ceiling, Some(0.85));
+    row(
+        "decode, concurrent beside sequential",
+        instance,
+        &shown(concurrent),
+        &shown(sequential),
+        gain,
+        Some(1.2),
+    );
+    row(
+        "of the ceiling that the routing allows",
+        instance,
+        &format!("{gain:.3}"),
+        &format!("{ceiling:.3}"),
+        gain / ceiling,
+        Some(0.85),
+    );
     row("transfers measured beside planned", instance, "", "", equal, Some(1.0));
     Ok(())
 }

@@ -43,7 +43,8 @@ pub fn read(path: &Path, threads: usize) -> Result<(), Failure> {
     let file = File::open(path)?;
     let mut memory = vec![0_u8; usize::try_from(file.metadata()?.len())?];
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build()?;
-    let read = |(index, chunk): (usize, &mut [u8])| file.read_exact_at(chunk, (index * CHUNK) as u64);
+    let read =
+        |(index, chunk): (usize, &mut [u8])| file.read_exact_at(chunk, (index * CHUNK) as u64);
     pool.install(|| memory.par_chunks_mut(CHUNK).enumerate().try_for_each(read))?;
     std::hint::black_box(&memory);
     Ok(())

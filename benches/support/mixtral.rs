@@ -53,11 +53,15 @@ fn listed(published: String, gguf: String, shape: &[u64]) -> Listed {
 fn tensors(shape: Shape) -> Vec<Listed> {
     let Shape { layers, hidden, width, experts, vocabulary } = shape;
     let kv = hidden / HEADS * KV_HEADS;
-    let mut all =
-        vec![listed("model.embed_tokens.weight".into(), "token_embd.weight".into(), &[vocabulary, hidden])];
+    let mut all = vec![listed(
+        "model.embed_tokens.weight".into(),
+        "token_embd.weight".into(),
+        &[vocabulary, hidden],
+    )];
     for layer in 0..layers {
         let mut add = |published: String, gguf: String, shape: &[u64]| {
-            let (published, gguf) = (format!("model.layers.{layer}.{published}"), format!("blk.{layer}.{gguf}"));
+            let (published, gguf) =
+                (format!("model.layers.{layer}.{published}"), format!("blk.{layer}.{gguf}"));
             all.push(listed(published, gguf, shape));
         };
         add("input_layernorm.weight".into(), "attn_norm.weight".into(), &[hidden]);
@@ -70,7 +74,11 @@ fn tensors(shape: Shape) -> Vec<Listed> {
             add(format!("self_attn.{part}.weight"), format!("{short}.weight"), &[rows, columns]);
         }
         add("post_attention_layernorm.weight".into(), "ffn_norm.weight".into(), &[hidden]);
-        add("block_sparse_moe.gate.weight".into(), "ffn_gate_inp.weight".into(), &[experts, hidden]);
+        add(
+            "block_sparse_moe.gate.weight".into(),
+            "ffn_gate_inp.weight".into(),
+            &[experts, hidden],
+        );
         for expert in 0..experts {
             for (part, short, rows, columns) in [
                 ("w1", "ffn_gate", width, hidden),
@@ -136,7 +144,12 @@ pub fn config(shape: Shape, window: &str) -> String {
 }
 
 /// Norms are one; everything else is of either sign, between 1/64 and 1/32.
-fn floats(file: &mut impl Write, tensor: &Listed, stored: Type, random: &mut Random) -> io::Result<()> {
+fn floats(
+    file: &mut impl Write,
+    tensor: &Listed,
+    stored: Type,
+    random: &mut Random,
+) -> io::Result<()> {
     let elements = tensor.shape.iter().product::<u64>();
     let norm = tensor.shape.len() == 1;
     for _ in 0..elements {

@@ -11,7 +11,9 @@ use super::placed::Placed;
 use super::weights::{self, Halt, Task, Trouble, Watch, Weight};
 use crate::error::Error;
 use crate::files::PositionedFile;
+use crate::memory::Load;
 use crate::model::ComponentId;
+use crate::placement::Record;
 use crate::runtime::KvType;
 use crate::units::format_bytes;
 
@@ -37,6 +39,21 @@ pub struct Running {
     pub batch: usize,
     /// The type of keys and values.
     pub kv_type: KvType,
+}
+
+impl Running {
+    /// As the placement says.
+    ///
+    /// # Errors
+    /// More than this machine can count.
+    pub fn of(record: &Record) -> Result<Self, Error> {
+        let Load { context, batch, kv_type, .. } = record.scenario.load;
+        let whole = |what: &str, number: u64| {
+            usize::try_from(number)
+                .map_err(|_| Error::new("use the placement").place(what).found(number.to_string()))
+        };
+        Ok(Self { context: whole("context", context)?, batch: whole("batch", batch)?, kv_type })
+    }
 }
 
 /// Tensors of components, by what they are there.
@@ -121,7 +138,8 @@ impl Loading<'_> {
 
     fn task<'b>(&'b self, item: &'b Item, device: &'b Device) -> Task<'b> {
         let Self { files, readers, repack, halt, watch, .. } = *self;
-        Task { item, files, device, readers, repack, halt, watch }
+        let computed = &self.manifest.architecture.rope.divisors;
+        Task { item, computed, files, device, readers, repack, halt, watch }
     }
 }
 
@@ -156,7 +174,7 @@ fn check(manifest: &Manifest, devices: &[Device]) -> Result<(), Error> {
         if seen.insert((item.component, item.slot), ()).is_some() {
             return Err(refuse().place(format!("{:?}", item.slot)).found("it is there twice"));
         }
-        weights::check_item(item, &lengths)?;
+        weights::check_item(item, &lengths, &manifest.architecture.rope.divisors)?;
     }
     devices.iter().enumerate().try_for_each(|(index, device)| check_room(manifest, index, device))
 }

@@ -19,7 +19,7 @@ use std::sync::Arc;
 use candle_core::{DType, Tensor};
 
 use super::devices::Purpose;
-use super::manifest::Slot;
+use super::manifest::{Architecture, Rope, Slot};
 use super::{Placed, failed};
 use crate::error::Error;
 use crate::model::ComponentId;
@@ -94,9 +94,8 @@ impl Decoder {
                 Ok(Sequence { tokens: 0, caches: caches.collect::<Result<_, Error>>()? })
             })
             .collect::<Result<Vec<_>, Error>>()?;
-        let rope = &placed.architecture.rope;
         Ok(Self {
-            frequencies: rope::frequencies(rope, placed.architecture.head_width),
+            frequencies: frequencies(&placed)?,
             fabric: Fabric::new(Arc::clone(&placed.devices)),
             placed,
             mode,
@@ -250,6 +249,16 @@ impl Decoder {
             logits.to_dtype(DType::F32).and_then(|l| l.to_vec2()).map_err(failed("read the logits"))
         })
     }
+}
+
+/// The rotary frequencies; a table of divisors that was loaded goes before those of the config.
+fn frequencies(placed: &Placed) -> Result<Vec<f32>, Error> {
+    let Architecture { rope, head_width, .. } = &placed.architecture;
+    let table = placed.weights.iter().find(|((_, slot), _)| *slot == Slot::RopeFactors);
+    let Some((_, table)) = table else { return Ok(rope::frequencies(rope, *head_width)) };
+    let divisors = table.vector().and_then(|table| table.to_vec1());
+    let divisors = divisors.map_err(failed("read the rotary factors"))?;
+    Ok(rope::frequencies(&Rope { divisors, ..rope.clone() }, *head_width))
 }
 
 /// Where the map put a component.

@@ -36,6 +36,8 @@ const OPERATION: &str = "load the tensor";
 pub(in crate::load) struct Task<'a> {
     /// Which; [`check_item`](super::check_item) passed it.
     pub(in crate::load) item: &'a Item,
+    /// The elements of what follows from the config and is in no file.
+    pub(in crate::load) computed: &'a [f32],
     /// The files of its manifest.
     pub(in crate::load) files: &'a [PositionedFile],
     /// Its device.
@@ -79,6 +81,10 @@ fn repacked(task: &Task<'_>, held: Held) -> Result<candle_core::Result<Held>, Tr
 fn in_host_memory(task: &Task<'_>) -> Result<Held, Trouble> {
     let Item { held: kind, rows, columns, .. } = *task.item;
     match kind {
+        _ if kinds::is_computed(task.item) => {
+            let elements = task.computed.to_vec();
+            Ok(held::dense(elements, rows, columns).map_err(failed("make a tensor"))?)
+        }
         GgmlType::F32 => {
             let elements = filled::<f32>(task)?;
             Ok(held::dense(elements, rows, columns).map_err(failed("make a tensor"))?)

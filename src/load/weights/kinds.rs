@@ -5,7 +5,7 @@ use candle_core::quantized::GgmlDType;
 use super::blocks;
 use crate::dtype::GgmlType;
 use crate::error::Error;
-use crate::load::manifest::{Item, Piece};
+use crate::load::manifest::{Item, Piece, Slot};
 
 /// Whether the runtime can hold and multiply weights of that type.
 pub fn holdable(kind: GgmlType) -> bool {
@@ -60,7 +60,11 @@ pub(super) fn repacked_bytes(kind: GgmlType, rows: usize, columns: usize) -> u64
 ///
 /// # Errors
 /// The first thing that is not so.
-pub(in crate::load) fn check_item(item: &Item, files: &[u64]) -> Result<(), Error> {
+pub(in crate::load) fn check_item(
+    item: &Item,
+    files: &[u64],
+    computed: &[f32],
+) -> Result<(), Error> {
     let name = item.pieces.first().map_or("", |piece| piece.tensor.as_str());
     let refuse = || Error::new("load the tensor").object(name).place(item.component.to_string());
     if !holdable(item.held) {
@@ -83,12 +87,20 @@ pub(in crate::load) fn check_item(item: &Item, files: &[u64]) -> Result<(), Erro
                 item.columns
             )));
     }
+    if is_computed(item) && (item.rows, item.columns) == (1, computed.len()) {
+        return Ok(());
+    }
     let rows = item.pieces.iter().try_fold(0_usize, |sum, piece| sum.checked_add(piece.rows));
     if rows != Some(item.rows) {
         let found = rows.map_or_else(|| "more than there can be".to_owned(), |n| n.to_string());
         return Err(refuse().expected(format!("{} rows", item.rows)).found(found));
     }
     item.pieces.iter().try_for_each(|piece| check_piece(item, piece, files))
+}
+
+/// Whether an item is not in the files but follows from the config.
+pub(super) fn is_computed(item: &Item) -> bool {
+    item.pieces.is_empty() && item.slot == Slot::RopeFactors && item.held == GgmlType::F32
 }
 
 fn check_piece(item: &Item, piece: &Piece, files: &[u64]) -> Result<(), Error> {

@@ -21,7 +21,8 @@ impl Reference {
     fn read(name: &str) -> Self {
         let folder = Wanted::new(name, 1).weights;
         let tensors =
-            candle_core::safetensors::load(folder.join("reference.safetensors"), &Device::Cpu).unwrap();
+            candle_core::safetensors::load(folder.join("reference.safetensors"), &Device::Cpu)
+                .unwrap();
         let text = fs::read_to_string(folder.join("reference.json")).unwrap();
         Self { tensors, json: serde_json::from_str(&text).unwrap() }
     }

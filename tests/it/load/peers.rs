@@ -23,7 +23,8 @@ fn with_single_experts(path: &Path, into: &Path) {
     let content = Content::read(&mut file).unwrap();
     let mut tensors: Vec<(String, QTensor)> = Vec::new();
     for (name, info) in &content.tensor_infos {
-        let Some((layer, part)) = name.strip_suffix("_exps.weight").and_then(|n| n.split_once(".ffn_"))
+        let Some((layer, part)) =
+            name.strip_suffix("_exps.weight").and_then(|n| n.split_once(".ffn_"))
         else {
             tensors.push((name.clone(), content.tensor(&mut file, name, &Device::Cpu).unwrap()));
             continue;

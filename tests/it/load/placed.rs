@@ -59,7 +59,8 @@ impl Wanted {
         let checkpoint = Checkpoint::open(&self.weights).unwrap();
         let model = Model::from_checkpoint(&checkpoint, "fixture").unwrap();
         // Routers live with their attention, the final norm with the head.
-        let free = |id: &ComponentId| !matches!(id, ComponentId::Router(_) | ComponentId::FinalNorm);
+        let free =
+            |id: &ComponentId| !matches!(id, ComponentId::Router(_) | ComponentId::FinalNorm);
         let ids = self.scenario(model.clone(), Vec::new()).component_ids();
         let pin = |id: ComponentId| {
             Constraint::parse(ConstraintKind::Pin, &format!("{id}=gpu{}", home(id))).unwrap()
