@@ -1,6 +1,6 @@
 //! Loads every tensor of a manifest onto its device, or nothing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::thread;
@@ -161,7 +161,7 @@ fn all(results: Vec<Result<Weights, Trouble>>) -> Result<Weights, Error> {
 fn check(manifest: &Manifest, devices: &[Device]) -> Result<(), Error> {
     let lengths: Vec<u64> = manifest.files.iter().map(|(_, bytes)| *bytes).collect();
     let mut homes = BTreeMap::new();
-    let mut seen = BTreeMap::new();
+    let mut seen = BTreeSet::new();
     for item in &manifest.items {
         let refuse = || Error::new("load").object(item.component.to_string());
         if item.device >= devices.len() {
@@ -171,7 +171,7 @@ fn check(manifest: &Manifest, devices: &[Device]) -> Result<(), Error> {
         if *homes.entry(item.component).or_insert(item.device) != item.device {
             return Err(refuse().expected("one device").found("two"));
         }
-        if seen.insert((item.component, item.slot), ()).is_some() {
+        if !seen.insert((item.component, item.slot)) {
             return Err(refuse().place(format!("{:?}", item.slot)).found("it is there twice"));
         }
         weights::check_item(item, &lengths, &manifest.architecture.rope.divisors)?;

@@ -58,6 +58,13 @@ fn manifests_that_contradict_themselves_are_refused() {
         let message = refusal(change);
         assert!(message.contains(word), "{index}: {message}");
     }
+    for held in [GgmlType::Q4_1, GgmlType::Q5_0, GgmlType::Q5_1] {
+        let odd = refusal(|m| {
+            let item = &mut m.items[0];
+            (item.held, item.columns, item.bytes) = (held, 96, 4 * held.bytes(96).unwrap());
+        });
+        assert!(odd.contains("multiple of 64"), "{odd}");
+    }
     let twice = refusal(|m| (m.items[1].component, m.items[1].device) = (MLP, 0));
     assert!(twice.contains("twice"), "{twice}");
 }

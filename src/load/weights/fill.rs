@@ -187,11 +187,8 @@ fn fill<U: Unit>(task: &Task<'_>, mut units: &mut [U]) -> Result<(), Trouble> {
         let (part, rest) = mem::take(&mut units).split_at_mut(own);
         units = rest;
         let run = Run { task, piece, first_row };
-        if converts(piece) {
-            run.convert(part)?
-        } else {
-            run.read(part)?
-        }
+        let filled = if converts(piece) { run.convert(part) } else { run.read(part) };
+        filled?;
         first_row += piece.rows;
     }
     Ok(())

@@ -40,8 +40,8 @@ pub(in crate::load) fn of_candle(kind: GgmlType) -> Option<GgmlDType> {
 /// Q4_K, with 5120 more where the CPU has AMX; 5120 of Q6_K; 544 of Q8_0. Elsewhere than on x86-64 matrices
 /// are not given to it.
 pub(super) fn repacked_bytes(kind: GgmlType, rows: usize, columns: usize) -> u64 {
-    let tiled = cfg!(target_arch = "x86_64") && rows.is_multiple_of(16);
-    if !tiled || !columns.is_multiple_of(256) {
+    let is_cut = cfg!(target_arch = "x86_64") && rows.is_multiple_of(16);
+    if !is_cut || !columns.is_multiple_of(256) {
         return 0;
     }
     let (tile_columns, tile_bytes) = match kind {
@@ -89,6 +89,14 @@ pub(in crate::load) fn check_item(
     }
     if is_computed(item) && (item.rows, item.columns) == (1, computed.len()) {
         return Ok(());
+    }
+    // candle's dot products of these take two blocks at a time; it asserts so in debug builds.
+    let pairs = matches!(item.held, GgmlType::Q4_1 | GgmlType::Q5_0 | GgmlType::Q5_1);
+    if pairs && !item.columns.is_multiple_of(64) {
+        return Err(refuse()
+            .expected(format!("rows of a multiple of 64 in {}", item.held.name()))
+            .found(item.columns.to_string())
+            .hint("solve with another --quant, such as q4_0 or q8_0"));
     }
     let rows = item.pieces.iter().try_fold(0_usize, |sum, piece| sum.checked_add(piece.rows));
     if rows != Some(item.rows) {
