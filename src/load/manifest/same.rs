@@ -17,19 +17,11 @@ pub(super) fn check(
 ) -> Result<(), Error> {
     let path = checkpoint.files.first().map(|file| file.path.display().to_string());
     let refuse = || Error::new(OPERATION).object(path.clone().unwrap_or_default());
-    let sizes = sizes(&scenario.model.geometry).into_iter().zip(self::sizes(&files.geometry));
-    let differing: Vec<_> = sizes.filter(|(planned, found)| planned != found).collect();
-    if !differing.is_empty() {
-        let said = |pick: fn(&((&str, u64), (&str, u64))) -> (String, u64)| {
-            let sizes = differing.iter().map(pick);
-            sizes.map(|(name, size)| format!("{name} {size}")).collect::<Vec<_>>().join(", ")
-        };
+    let (planned, found) = differing(&scenario.model.geometry, &files.geometry);
+    if !planned.is_empty() {
         return Err(refuse()
-            .expected(format!(
-                "the shapes the placement was solved for, {}",
-                said(|pair| (pair.0.0.to_owned(), pair.0.1))
-            ))
-            .found(said(|pair| (pair.1.0.to_owned(), pair.1.1)))
+            .expected(format!("the shapes the placement was solved for, {planned}"))
+            .found(found)
             .hint("it is a placement for another model; solve again for these files"));
     }
     let headers = |model: &Model| model.found.as_ref().map(|found| found.fingerprint.clone());
@@ -40,6 +32,17 @@ pub(super) fn check(
         .expected("the headers that the placement was solved for")
         .found("others: names, shapes, types or sizes of weights have changed since")
         .hint("solve again for these files"))
+}
+
+/// The sizes that differ, as each of the two has them; empty when none does.
+fn differing(planned: &Geometry, found: &Geometry) -> (String, String) {
+    let sizes = sizes(planned).into_iter().zip(sizes(found));
+    let differing = sizes.filter(|(planned, found)| planned != found);
+    let said = differing.map(|((name, planned), (_, found))| {
+        (format!("{name} {planned}"), format!("{name} {found}"))
+    });
+    let (planned, found): (Vec<String>, Vec<String>) = said.unzip();
+    (planned.join(", "), found.join(", "))
 }
 
 fn sizes(geometry: &Geometry) -> [(&'static str, u64); 8] {

@@ -93,7 +93,9 @@ mod tests {
         let divisors = scaling.divisors(5e5, 64);
         assert_eq!(divisors.len(), 32);
         assert_eq!(divisors[..15], [1.0; 15]);
-        for (pair, expected) in [(15, 1.6513292457), (16, 3.2922621029), (17, 9.6667289787)] {
+        for (pair, expected) in
+            [(15, 1.651_329_245_7), (16, 3.292_262_102_9), (17, 9.666_728_978_7)]
+        {
             assert!(near(divisors[pair], expected), "{pair}: {}", divisors[pair]);
         }
         assert_eq!(divisors[18..], [32.0; 14]);
