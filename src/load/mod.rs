@@ -11,6 +11,7 @@
 //! ```
 
 pub mod devices;
+pub mod generate;
 pub mod manifest;
 mod placed;
 mod weights;
