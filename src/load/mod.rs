@@ -13,6 +13,7 @@
 pub mod devices;
 pub mod generate;
 pub mod manifest;
+pub mod pending;
 mod placed;
 mod weights;
 

@@ -29,6 +29,9 @@ mod gguf_models;
 mod grids;
 /// Who may know whom, and how long things may be.
 mod layers;
+/// Placements made real with candle.
+#[cfg(feature = "candle")]
+mod load;
 /// LP files for other solvers.
 mod lp;
 /// Quantizations mixed by hand.

@@ -35,7 +35,8 @@ fn published_figures_are_read_and_read_back() {
             assert_eq!(&written[key], value, "{key} of {}", path.display());
         }
     }
-    let pairs = published().iter().filter(|p| Statistics::read(p).unwrap().pair_counts.is_some()).count();
+    let pairs =
+        published().iter().filter(|p| Statistics::read(p).unwrap().pair_counts.is_some()).count();
     assert_eq!(pairs, 1);
 }
 

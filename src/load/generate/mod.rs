@@ -175,6 +175,20 @@ pub fn check_tokens(tokens: &[u32], vocabulary: usize) -> Result<(), Error> {
     }
 }
 
+/// Refuses chunks of no token, and of more than there is room for.
+///
+/// # Errors
+/// Such a chunk.
+pub fn check_chunk(chunk: usize, context: usize) -> Result<(), Error> {
+    if (1..=context).contains(&chunk) {
+        return Ok(());
+    }
+    Err(Error::new("cut the text")
+        .expected(format!("chunks of 1 to {context} tokens, the context that was planned for"))
+        .found(chunk.to_string())
+        .hint("choose a smaller --context, or solve again with a larger one"))
+}
+
 /// Continues a prompt in sequence 0, which is forgotten first.
 ///
 /// # Errors
@@ -256,13 +270,7 @@ pub fn read(
     on_part: &mut dyn FnMut(usize),
 ) -> Result<usize, Error> {
     check_tokens(tokens, model.vocabulary())?;
-    let context = model.context();
-    if !(1..=context).contains(&chunk) {
-        return Err(Error::new("cut the text")
-            .expected(format!("chunks of 1 to {context} tokens, the context that was planned for"))
-            .found(chunk.to_string())
-            .hint("choose a smaller --context, or solve again with a larger one"));
-    }
+    check_chunk(chunk, model.context())?;
     let mut done = 0;
     for sequence in tokens.chunks(chunk) {
         model.reset(0);

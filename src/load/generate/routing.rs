@@ -67,7 +67,8 @@ impl RoutingCounts {
     /// As they are written to a file: a layer that chose nothing has no experts.
     pub fn statistics(&self, model: &str, text: &str) -> Statistics {
         let chose = |layer: usize| self.counts[layer].iter().any(|&count| count > 0);
-        let kept = |layer: usize| if chose(layer) { self.counts[layer].clone() } else { Vec::new() };
+        let kept =
+            |layer: usize| if chose(layer) { self.counts[layer].clone() } else { Vec::new() };
         let layers = self.counts.len();
         let pairs = self.pairs.iter().enumerate().map(|(layer, pairs)| {
             let there = chose(layer) && (layer + 1..layers).any(chose);

@@ -88,9 +88,9 @@ fn largest(logits: &[f32]) -> Result<usize, Error> {
     let mut best: Option<(usize, f32)> = None;
     for (token, &logit) in logits.iter().enumerate() {
         if logit.is_nan() || logit == f32::INFINITY {
-            return Err(refuse()
-                .found(format!("{logit} for token {token}"))
-                .hint("weights or scales in the checkpoint are not finite, or overflow in their type"));
+            return Err(refuse().found(format!("{logit} for token {token}")).hint(
+                "weights or scales in the checkpoint are not finite, or overflow in their type",
+            ));
         }
         let better = best.is_none_or(|(_, most)| logit > most);
         if better && logit > f32::NEG_INFINITY {
