@@ -48,15 +48,18 @@ impl Bars {
         bars.map(|bar| line(bar, width)).collect()
     }
 
-    /// Writes every line and goes back to the first; without text it wipes them.
+    /// Writes every line and goes back to the first.
     fn write(lines: &[String]) {
+        if lines.is_empty() {
+            return;
+        }
         let mut text = String::new();
         for line in lines {
             text.push('\r');
             text.push_str(line);
             text.push_str("\x1b[K\n");
         }
-        let _ = write!(io::stderr(), "{text}\x1b[{}A", lines.len().max(1));
+        let _ = write!(io::stderr(), "{text}\x1b[{}A", lines.len());
     }
 }
 

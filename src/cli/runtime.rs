@@ -1,5 +1,6 @@
 //! From a placement file and weights to a model that runs, as `load`, `generate` and `profile` share it.
 
+use std::panic;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,7 +11,7 @@ use apportion::checkpoint::Checkpoint;
 use apportion::error::{Error, printable};
 use apportion::files::{is_folder, read_text};
 use apportion::load::devices::Device;
-use apportion::load::generate::Tokenizer;
+use apportion::load::generate::{Tokenizer, panics_are_errors};
 use apportion::load::manifest::Manifest;
 use apportion::load::pending::{
     Decoder, DeviceTally, LoadOptions, Mode, Planned, Running, Tally, Wishes, bind, load, notices,
@@ -165,6 +166,7 @@ fn loaded(device: &Device, planned: &Planned, tally: &DeviceTally) -> LoadedDevi
 
 /// The tokenizer that was named, else the one beside the weights if there is one.
 pub fn tokenizer(named: Option<&Path>, weights: &Path) -> Result<Option<Tokenizer>, Error> {
+    quiet_where_panics_are_errors();
     if let Some(path) = named {
         return Tokenizer::read(path).map(Some);
     }
@@ -181,6 +183,16 @@ pub fn tokenizer_for_text(named: Option<&Path>, weights: &Path) -> Result<Tokeni
             .found("none")
             .hint("name one with --tokenizer, or give token numbers with --prompt-ids")
     })
+}
+
+/// A panic that becomes an error is told once, as that error.
+fn quiet_where_panics_are_errors() {
+    let usual = panic::take_hook();
+    panic::set_hook(Box::new(move |info| {
+        if !panics_are_errors() {
+            usual(info);
+        }
+    }));
 }
 
 fn beside(weights: &Path) -> PathBuf {

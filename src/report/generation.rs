@@ -50,19 +50,20 @@ impl Stretch {
 /// The figures, a line for each kind.
 pub fn generation(generation: &Generation) -> String {
     let Generation { prefill, decode, .. } = generation;
-    let mut text = format!("prompt     {}\ndecode     {}\n", speed(prefill), speed(decode));
     let planned = decimal(generation.planned_transfers);
-    text.push_str(&match decode.transfers_per_token() {
-        Some(measured) => format!(
-            "transfers  {} per token, {planned} expected; {} in all\n",
-            decimal(measured),
-            format_bytes(decode.transfer_bytes)
-        ),
-        None => format!("transfers  {planned} per token expected\n"),
-    });
+    let transfers = decode.transfers_per_token().map_or_else(
+        || format!("{planned} per token expected"),
+        |measured| {
+            let bytes = format_bytes(decode.transfer_bytes);
+            format!("{} per token, {planned} expected; {bytes} in all", decimal(measured))
+        },
+    );
     let ended = generation.ended.replace('_', " ");
-    text.push_str(&format!("ended      {ended}\n"));
-    text
+    format!(
+        "prompt     {}\ndecode     {}\ntransfers  {transfers}\nended      {ended}\n",
+        speed(prefill),
+        speed(decode)
+    )
 }
 
 fn speed(stretch: &Stretch) -> String {

@@ -114,13 +114,12 @@ fn devices(loading: &Loading) -> String {
             format_bytes(device.staging.measured_bytes),
         ]);
     }
-    let mut text = table.render();
-    for device in loading.devices.iter().filter(|device| device.second_copy_bytes > 0) {
-        let bytes = format_bytes(device.second_copy_bytes);
-        let id = printable(&device.id);
-        text.push_str(&format!("{id} keeps up to {bytes} more, reordered, which is not planned\n"));
-    }
-    text
+    let copies = loading.devices.iter().filter(|device| device.second_copy_bytes > 0);
+    let lines = copies.map(|device| {
+        let (id, bytes) = (printable(&device.id), format_bytes(device.second_copy_bytes));
+        format!("{id} keeps up to {bytes} more, reordered, which is not planned\n")
+    });
+    table.render() + &lines.collect::<String>()
 }
 
 /// What is not as planned, in bytes: a few of them would vanish in rounding.

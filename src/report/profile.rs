@@ -24,23 +24,22 @@ pub fn profile(statistics: &Statistics, elapsed: Duration) -> String {
     let layers = statistics.counts.iter().filter(|row| !row.is_empty()).count();
     let rate = per_second(statistics.tokens, elapsed);
     let rate = rate.map_or_else(String::new, |rate| format!(", {:.2} tokens/s", rate.as_f64()));
-    let mut text = format!(
-        "{} tokens in {:.2} s{rate}\n{} with {} experts, {} of them for a token\n",
+    let favourite = favourite(statistics).map_or_else(String::new, |(layer, expert, share)| {
+        let even = Ratio::new(statistics.top_k, statistics.experts() as u64);
+        format!(
+            "most chosen: expert {expert} of layer {layer}, for {} of the tokens; evenly it were {}\n",
+            percent(share),
+            percent(even)
+        )
+    });
+    format!(
+        "{} tokens in {:.2} s{rate}\n{} with {} experts, {} of them for a token\n{favourite}",
         grouped(statistics.tokens),
         elapsed.as_secs_f64(),
         plural(layers as u64, "layer"),
         statistics.experts(),
         statistics.top_k,
-    );
-    if let Some((layer, expert, share)) = favourite(statistics) {
-        let even = Ratio::new(statistics.top_k, statistics.experts() as u64);
-        text.push_str(&format!(
-            "most chosen: expert {expert} of layer {layer}, for {} of the tokens; evenly it were {}\n",
-            percent(share),
-            percent(even)
-        ));
-    }
-    text
+    )
 }
 
 /// The same for programs.

@@ -98,7 +98,7 @@ fn what_cannot_be_is_refused_with_its_place() {
         assert!(message.contains(words), "{key}: {message}");
         assert!(message.contains("`r.json`"), "{message}");
     }
-    let twice = small().to_string().replacen("{", "{\"tokens\": 2, ", 1);
+    let twice = small().to_string().replacen('{', "{\"tokens\": 2, ", 1);
     let message = Statistics::from_json(&twice, "x").unwrap_err().to_string();
     assert!(message.contains("duplicate field `tokens`"), "{message}");
     let cut = &small().to_string()[..40];

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 pub use routing::RoutingCounts;
 pub use sample::{Sampler, Sampling};
-pub use tokens::{Follow, Tokenizer};
+pub use tokens::{Follow, Tokenizer, panics_are_errors};
 
 use crate::error::Error;
 

@@ -1,5 +1,7 @@
 //! Text to tokens and back, by a tokenizer.json.
 
+use std::cell::Cell;
+use std::panic::{self, AssertUnwindSafe};
 use std::path::Path;
 use std::str::FromStr;
 
@@ -35,15 +37,16 @@ impl Tokenizer {
         const OPERATION: &str = "read the tokenizer";
         let source = path.display().to_string();
         let text = files::read_at_most(path, OPERATION, FILE_BYTES_MAX)?;
-        let refuse = |error: tokenizers::Error| {
-            Error::new(OPERATION)
-                .object(&source)
-                .expected("a tokenizer.json")
-                .found(error.to_string())
+        let refuse = |why: String| {
+            Error::new(OPERATION).object(&source).expected("a tokenizer.json").found(why)
         };
-        let mut inner = tokenizers::Tokenizer::from_str(&text).map_err(refuse)?;
-        inner.with_truncation(None).map_err(refuse)?;
-        inner.with_padding(None);
+        let parse = || {
+            let mut inner = tokenizers::Tokenizer::from_str(&text)?;
+            inner.with_truncation(None)?;
+            inner.with_padding(None);
+            Ok(inner)
+        };
+        let inner = guarded(parse).map_err(refuse)?;
         Ok(Self { inner, source })
     }
 
@@ -52,8 +55,8 @@ impl Tokenizer {
     /// # Errors
     /// Text the file's rules cannot cut.
     pub fn encode(&self, text: &str) -> Result<Vec<u32>, Error> {
-        let encoding = self.inner.encode_fast(text, true).map_err(|error| {
-            Error::new("cut the text into tokens").object(&self.source).found(error.to_string())
+        let encoding = guarded(|| self.inner.encode_fast(text, true)).map_err(|why| {
+            Error::new("cut the text into tokens").object(&self.source).found(why)
         })?;
         Ok(encoding.get_ids().to_vec())
     }
@@ -69,9 +72,30 @@ impl Tokenizer {
     }
 
     fn decode(&self, ids: &[u32]) -> Result<String, Error> {
-        self.inner.decode(ids, true).map_err(|error| {
-            Error::new("put the tokens together").object(&self.source).found(error.to_string())
-        })
+        guarded(|| self.inner.decode(ids, true))
+            .map_err(|why| Error::new("put the tokens together").object(&self.source).found(why))
+    }
+}
+
+thread_local! {
+    static GUARDED: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Whether this thread is where a panic becomes an [`Error`], so that nobody needs to hear of it: for the panic
+/// hook of a program.
+pub fn panics_are_errors() -> bool {
+    GUARDED.get()
+}
+
+/// Work of the `tokenizers` crate, which panics on files that contradict themselves.
+fn guarded<T>(work: impl FnOnce() -> tokenizers::Result<T>) -> Result<T, String> {
+    GUARDED.set(true);
+    // Whoever gets the error has nothing left that the work could have half done but its caches.
+    let done = panic::catch_unwind(AssertUnwindSafe(work));
+    GUARDED.set(false);
+    match done {
+        Ok(done) => done.map_err(|error| error.to_string()),
+        Err(_) => Err("rules that contradict each other".to_owned()),
     }
 }
 
@@ -121,12 +145,23 @@ impl Follow<'_> {
 mod tests {
     use std::fs;
 
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
 
     /// In the manner of Llama: blanks as `\u{2581}`, single bytes for what the vocabulary lacks.
-    fn tokenizer(truncation: &serde_json::Value) -> Tokenizer {
+    fn tokenizer(truncation: &Value) -> Tokenizer {
+        read(&file(truncation)).unwrap()
+    }
+
+    fn read(file: &Value) -> Result<Tokenizer, Error> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("tokenizer.json");
+        fs::write(&path, file.to_string()).unwrap();
+        Tokenizer::read(&path)
+    }
+
+    fn file(truncation: &Value) -> Value {
         let mut vocabulary = serde_json::Map::new();
         for token in ["<unk>", "<s>", "</s>"] {
             vocabulary.insert(token.to_owned(), json!(vocabulary.len()));
@@ -141,7 +176,7 @@ mod tests {
             json!({"id": id, "content": content, "single_word": false, "lstrip": false,
                    "rstrip": false, "normalized": false, "special": true})
         };
-        let file = json!({
+        json!({
             "version": "1.0",
             "truncation": truncation,
             "padding": null,
@@ -164,11 +199,7 @@ mod tests {
             "model": {"type": "BPE", "dropout": null, "unk_token": "<unk>", "fuse_unk": true,
                 "byte_fallback": true, "vocab": vocabulary,
                 "merges": ["h i", "\u{2581} hi"]},
-        });
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("tokenizer.json");
-        fs::write(&path, file.to_string()).unwrap();
-        Tokenizer::read(&path).unwrap()
+        })
     }
 
     const HI: u32 = 259 + 4;
@@ -180,7 +211,7 @@ mod tests {
 
     #[test]
     fn text_becomes_tokens_with_the_first_one_before() {
-        let tokenizer = tokenizer(&serde_json::Value::Null);
+        let tokenizer = tokenizer(&Value::Null);
         assert_eq!(tokenizer.encode("hi!").unwrap(), [1, HI, MARK]);
         let emoji = tokenizer.encode("hi \u{1f600}").unwrap();
         assert_eq!(emoji[..2], [1, HI]);
@@ -197,7 +228,7 @@ mod tests {
 
     #[test]
     fn characters_come_whole_and_blanks_stay() {
-        let tokenizer = tokenizer(&serde_json::Value::Null);
+        let tokenizer = tokenizer(&Value::Null);
         let mut follow = tokenizer.after(&[1, HI]).unwrap();
         assert_eq!(follow.push(HI).unwrap(), " hi");
         let mut parts = Vec::new();
@@ -214,7 +245,7 @@ mod tests {
 
     #[test]
     fn a_text_begins_without_the_blank_of_its_first_word() {
-        let tokenizer = tokenizer(&serde_json::Value::Null);
+        let tokenizer = tokenizer(&Value::Null);
         let mut follow = tokenizer.after(&[1]).unwrap();
         assert_eq!(follow.push(HI).unwrap(), "hi");
         assert_eq!(follow.push(HI).unwrap(), " hi");
@@ -222,7 +253,7 @@ mod tests {
 
     #[test]
     fn a_character_begun_in_the_prompt_is_finished() {
-        let tokenizer = tokenizer(&serde_json::Value::Null);
+        let tokenizer = tokenizer(&Value::Null);
         let [first, second] = bytes("\u{e9}")[..] else { unreachable!("two bytes") };
         let mut follow = tokenizer.after(&[1, HI, first]).unwrap();
         assert_eq!(follow.push(second).unwrap(), "\u{e9}");
@@ -230,7 +261,7 @@ mod tests {
 
     #[test]
     fn bytes_that_never_become_a_character_are_shown_in_the_end() {
-        let tokenizer = tokenizer(&serde_json::Value::Null);
+        let tokenizer = tokenizer(&Value::Null);
         let mut follow = tokenizer.after(&[1, HI]).unwrap();
         assert_eq!(follow.push(3 + 0xff).unwrap(), "");
         assert_eq!(follow.finish().unwrap(), "\u{fffd}");
@@ -254,5 +285,97 @@ mod tests {
             assert!(message.contains("expected a tokenizer.json"), "{message}");
         }
         assert!(Tokenizer::read(&folder.path().join("none")).is_err());
+    }
+
+    #[test]
+    fn rules_that_contradict_each_other_are_an_error() {
+        let mut file = file(&Value::Null);
+        file["post_processor"]["single"][0]["SpecialToken"]["id"] = json!("<other>");
+        let mut message = String::new();
+        if let Err(error) = read(&file).and_then(|tokenizer| tokenizer.encode("hi")) {
+            message = error.to_string();
+        }
+        assert!(message.ends_with("rules that contradict each other"), "{message}");
+        assert!(!panics_are_errors());
+    }
+
+    /// Replaces the `at`-th value, counted in depth, by another; what is left to count otherwise.
+    fn replace(value: &mut Value, at: usize, new: &Value) -> Option<usize> {
+        let Some(mut left) = at.checked_sub(1) else {
+            *value = new.clone();
+            return None;
+        };
+        match value {
+            Value::Array(values) => {
+                for value in values {
+                    left = replace(value, left, new)?;
+                }
+            }
+            Value::Object(values) => {
+                for (_, value) in values.iter_mut() {
+                    left = replace(value, left, new)?;
+                }
+            }
+            _ => {}
+        }
+        Some(left)
+    }
+
+    #[test]
+    fn damaged_files_are_refused_or_used_and_nothing_else() {
+        let whole = file(&Value::Null);
+        let values = [
+            json!(null),
+            json!(0),
+            json!(-1),
+            json!(u32::MAX),
+            json!(u64::MAX),
+            json!(1e300),
+            json!(true),
+            json!(""),
+            json!("(("),
+            json!("<0xZZ>"),
+            json!("\u{e9}"),
+            json!("BPE"),
+            json!("Unigram"),
+            json!("ByteLevel"),
+            json!("Metaspace"),
+            json!([]),
+            json!({}),
+            json!(["a"]),
+            json!([["a", 0.5]]),
+            json!({"Regex": "("}),
+            json!({"type": "Split"}),
+            json!({"a": 1}),
+        ];
+        let (mut refused, mut used) = (0, 0);
+        let mut at = 1;
+        loop {
+            let mut counted = false;
+            for new in &values {
+                let mut damaged = whole.clone();
+                counted = replace(&mut damaged, at, new).is_none();
+                if !counted {
+                    break;
+                }
+                let Ok(tokenizer) = read(&damaged) else {
+                    refused += 1;
+                    continue;
+                };
+                used += 1;
+                let tokens = tokenizer.encode("hi \u{1f600} hi! <s>").unwrap_or_default();
+                let Ok(mut follow) = tokenizer.after(&tokens) else { continue };
+                for token in tokens.into_iter().chain([0, 3 + 0xe9, 500, u32::MAX]) {
+                    let _ = follow.push(token);
+                }
+                let _ = follow.finish();
+            }
+            if !counted {
+                break;
+            }
+            // The vocabulary is long and all alike.
+            at += if at > 140 { 7 } else { 1 };
+        }
+        assert!(refused > 300 && used > 300, "{refused} {used}");
     }
 }

@@ -68,6 +68,16 @@ fn text_needs_a_tokenizer() {
     let broken = ["read the tokenizer", "tokenizer.json", "expected a tokenizer.json"];
     generate(&bench, &["--prompt", "a"]).refuses(&broken);
     generate(&bench, &["--prompt-ids", "1"]).refuses(&broken);
+    // Its own rules name a token that they do not have.
+    let token = r#"{"SpecialToken": {"id": "<s>", "type_id": 0}}"#;
+    let contradiction = format!(
+        r#"{{"version": "1.0", "truncation": null, "padding": null, "added_tokens": [], "normalizer": null,
+        "pre_tokenizer": null, "decoder": null, "post_processor": {{"type": "TemplateProcessing",
+        "single": [{token}], "pair": [{token}], "special_tokens": {{}}}},
+        "model": {{"type": "BPE", "vocab": {{"a": 0}}, "merges": []}}}}"#
+    );
+    bench.write("tokenizer.json", contradiction);
+    generate(&bench, &["--prompt", "a"]).refuses(&["tokenizer.json", "contradict each other"]);
 }
 
 #[test]

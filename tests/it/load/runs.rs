@@ -45,8 +45,7 @@ fn solved(context: u64) -> Bench {
 }
 
 fn ids(tokens: &Value) -> String {
-    let tokens: Vec<String> =
-        tokens.as_array().unwrap().iter().map(|token| token.to_string()).collect();
+    let tokens: Vec<String> = tokens.as_array().unwrap().iter().map(ToString::to_string).collect();
     tokens.join(",")
 }
 
