@@ -82,6 +82,7 @@ pub mod hardware;
 pub mod memory;
 pub mod model;
 pub mod quant;
+pub mod routing;
 pub mod runtime;
 
 pub mod certificate;

@@ -5,6 +5,8 @@
 
 mod frontier;
 mod question;
+#[cfg(feature = "candle")]
+mod runtime;
 
 use std::path::PathBuf;
 
@@ -15,6 +17,8 @@ pub use question::{
     EffortArgs, FormulationArg, MachineArgs, ModelArgs, OutputArgs, QuestionArgs, SendsArg,
     WishArgs,
 };
+#[cfg(feature = "candle")]
+pub use runtime::{GenerateArgs, LoadArgs, ModeArg, ProfileArgs, RuntimeArgs};
 
 /// The placement compiler for large models: exact bytes in, a proven placement out.
 #[derive(Debug, Parser)]
@@ -53,6 +57,15 @@ pub enum Command {
     Sweep(SweepArgs),
     /// Trace the trade-off between peak utilization and traffic
     Frontier(FrontierArgs),
+    /// Load the weights onto the devices of a placement and count every byte
+    #[cfg(feature = "candle")]
+    Load(LoadArgs),
+    /// Continue a prompt with a model on the devices of a placement
+    #[cfg(feature = "candle")]
+    Generate(GenerateArgs),
+    /// Count how often each expert is chosen on a text
+    #[cfg(feature = "candle")]
+    Profile(ProfileArgs),
 }
 
 #[derive(Args, Debug)]

@@ -2,20 +2,34 @@
 //!
 //! One thin file per command. Each turns arguments into library values, asks, and hands back an
 //! [`Answer`]; only this file prints. stdout carries data and stderr talk. Exit status: 0 yes, 1 no
-//! (infeasible, refused, unknown), 2 could not be done.
+//! (infeasible, refused, unknown), 2 could not be done, 130 ended by Ctrl-C.
 
 mod args;
+#[cfg(feature = "candle")]
+mod bars;
 mod check;
 mod compare;
 mod fit;
 mod flow;
 mod frontier;
+#[cfg(feature = "candle")]
+mod generate;
 mod inspect;
+#[cfg(feature = "candle")]
+mod interrupt;
+#[cfg(feature = "candle")]
+mod load;
 mod models;
+#[cfg(feature = "candle")]
+mod profile;
 mod progress;
 mod reconcile;
+#[cfg(feature = "candle")]
+mod runtime;
 mod sensitivity;
 mod solve;
+#[cfg(feature = "candle")]
+mod stream;
 mod sweep;
 
 use std::io::{self, IsTerminal, Write};
@@ -31,18 +45,29 @@ use args::{Cli, Command};
 struct Answer {
     /// For stdout.
     text: String,
-    /// Whether the answer is yes.
-    yes: bool,
+    /// The exit status: 0 yes, 1 no, 130 cut short by Ctrl-C.
+    status: u8,
 }
 
 impl Answer {
     fn new(text: String, yes: bool) -> Self {
-        Self { text, yes }
+        Self { text, status: u8::from(!yes) }
     }
 
     fn json(value: &serde_json::Value, yes: bool) -> Self {
         // The alternate form is indented.
-        Self { text: format!("{value:#}\n"), yes }
+        Self::new(format!("{value:#}\n"), yes)
+    }
+
+    /// What there was when Ctrl-C was pressed.
+    #[cfg(feature = "candle")]
+    fn interrupted(text: String) -> Self {
+        Self { text, status: interrupt::STATUS }
+    }
+
+    #[cfg(feature = "candle")]
+    fn cut_short(self) -> Self {
+        Self::interrupted(self.text)
     }
 }
 
@@ -58,10 +83,15 @@ pub fn run() -> ExitCode {
         Command::Fit(args) => fit::run(&args),
         Command::Sweep(args) => sweep::run(&args),
         Command::Frontier(args) => frontier::run(&args),
+        #[cfg(feature = "candle")]
+        Command::Load(args) => load::run(&args),
+        #[cfg(feature = "candle")]
+        Command::Generate(args) => generate::run(&args),
+        #[cfg(feature = "candle")]
+        Command::Profile(args) => profile::run(&args),
     };
-    match answer.and_then(|answer| print(&answer.text).map(|()| answer.yes)) {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::from(1),
+    match answer.and_then(|answer| print(&answer.text).map(|()| answer.status)) {
+        Ok(status) => ExitCode::from(status),
         Err(error) => {
             say(&format!("error: {error}"));
             if let Some(hint) = error.hint_text() {

@@ -9,10 +9,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 /// What is done within this is not worth a line.
-const PATIENCE: Duration = Duration::from_secs(1);
+pub(super) const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Faster than this nobody reads.
-const PAUSE: Duration = Duration::from_millis(100);
+pub(super) const PAUSE: Duration = Duration::from_millis(100);
 
 /// A count of steps that shows itself where somebody is looking.
 pub struct Progress {
@@ -34,7 +34,12 @@ impl Progress {
 
     /// One more is done; from any thread.
     pub fn step(&self) {
-        let done = self.done.fetch_add(1, Ordering::Relaxed) + 1;
+        self.advance(1);
+    }
+
+    /// So many more are done; from any thread.
+    pub fn advance(&self, steps: usize) {
+        let done = self.done.fetch_add(steps, Ordering::Relaxed) + steps;
         let elapsed = self.started.elapsed();
         if !self.terminal || elapsed < PATIENCE {
             return;

@@ -12,6 +12,7 @@
 
 pub mod decoder;
 pub mod devices;
+pub mod generate;
 mod loader;
 pub mod manifest;
 mod notices;

@@ -12,11 +12,14 @@ mod explain_json;
 pub mod fit;
 pub mod frontier;
 pub mod frontier_svg;
+mod generation;
 mod infeasible;
 mod inspect;
 pub mod json;
+mod loading;
 pub mod lp;
 mod map;
+mod profile;
 mod reconciliation;
 mod remedy;
 pub mod sensitivity;
@@ -29,12 +32,17 @@ pub use certified::certified;
 pub use comparison::comparison;
 pub use explain::explanation;
 pub use explain_json::explanation_json;
+pub use generation::{Generation, Stretch, generation, generation_json};
 pub use infeasible::infeasible;
 pub use inspect::{Filter, Inspection, inspection, inspection_json, tensors};
+pub use loading::{LoadedDevice, Loading, Planned, loading, loading_json};
 pub use map::map;
+pub use profile::{profile, profile_json};
 pub use reconciliation::reconciliation;
 pub use solution::{Solution, holdings, question, solution};
 pub use table::{Align, Table};
+
+use std::time::Duration;
 
 use crate::error::printable;
 use crate::objective::{Unit, law};
@@ -88,6 +96,12 @@ pub fn objective_value(kind: ObjectiveKind, value: ObjectiveValue) -> String {
         (Unit::Share, ObjectiveValue::Ratio(ratio)) => percent(ratio),
         (_, ObjectiveValue::Ratio(ratio)) => decimal(ratio),
     }
+}
+
+/// How many of them there were per second, to a thousandth; `None` when no time passed.
+pub(crate) fn per_second(count: u64, elapsed: Duration) -> Option<Ratio> {
+    let thousandths = (u128::from(count) * 1_000_000_000_000).checked_div(elapsed.as_nanos())?;
+    Some(Ratio::new(u64::try_from(thousandths).unwrap_or(u64::MAX), 1000))
 }
 
 /// `1 node`, `2 nodes`.

@@ -24,7 +24,7 @@ const HOMES: [(&[&str], &[&str]); 8] = [
 const STRANGERS: [(&[&str], &[&str]); 9] = [
     // Facts know nothing of what is decided with them.
     (
-        &["dtype", "checkpoint", "model", "quant", "runtime", "memory", "hardware"],
+        &["dtype", "checkpoint", "model", "quant", "routing", "runtime", "memory", "hardware"],
         &["plan", "scenario", "verify", "placement"],
     ),
     // What is in a file is read without an opinion of what should be.
@@ -57,6 +57,7 @@ const STRANGERS: [(&[&str], &[&str]); 9] = [
             "sweep",
             "memory",
             "model",
+            "routing",
             "report",
         ],
         &["load"],
@@ -68,6 +69,7 @@ const STRANGERS: [(&[&str], &[&str]); 9] = [
             "checkpoint",
             "model",
             "quant",
+            "routing",
             "runtime",
             "memory",
             "hardware",

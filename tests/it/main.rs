@@ -79,6 +79,8 @@ mod reconciles;
 /// Every kind of bad input gets one clear message, and nothing worse happens.
 mod refusals;
 mod remedies;
+/// Routing statistics: published ones are read, what cannot be is refused.
+mod routing;
 /// What each runtime adds to the weights, against what runtimes report.
 mod runtimes;
 /// From the words of the user to the problem: pins, forbidden places, what lives together.

@@ -66,7 +66,7 @@ fn device(index: usize, budget_bytes: u64) -> Device {
         backing: Backing::Cpu,
         ledger: Ledger::new(&format!("cpu{index}"), budget_bytes),
         real: Real::Cpu,
-        workers: rayon::ThreadPoolBuilder::new().num_threads(2).build().unwrap(),
+        workers: Arc::new(rayon::ThreadPoolBuilder::new().num_threads(2).build().unwrap()),
     }
 }
 
@@ -96,7 +96,8 @@ impl Made {
             first_token: None,
             last_tokens: Vec::new(),
         };
-        let manifest = Manifest { files: Vec::new(), items: Vec::new(), architecture };
+        let manifest =
+            Manifest { files: Vec::new(), items: Vec::new(), architecture, notices: Vec::new() };
         Self { files: Vec::new(), manifest }
     }
 

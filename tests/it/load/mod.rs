@@ -1,5 +1,7 @@
-//! Placements made real: what is loaded from which bytes, on which memory.
+//! Placements made real: what is loaded from which bytes, on which memory; tokens out.
 
+/// What `load`, `generate` and `profile` refuse before any work.
+mod commands;
 /// Names of a placement become memory with budgets.
 mod devices;
 mod files;
@@ -10,3 +12,5 @@ mod oracle;
 /// Quantized files give what others make of them.
 mod peers;
 mod placed;
+/// What the commands answer, against a reference made by others.
+mod runs;

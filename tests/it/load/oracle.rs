@@ -81,10 +81,11 @@ fn agrees(reference: &Reference, decoder: &mut Decoder, what: &str) {
         decoder.reset(0);
         assert_close(&step_by_step(decoder, prompt), &wanted, &what);
     }
-    for wanted in reference.greedy() {
+    // Where a prompt has token 0, the reference's generation took it for padding and did not look at it.
+    for wanted in reference.greedy().into_iter().filter(|tokens| !tokens.contains(&0)) {
         // Which of these are the prompt is known from the prompts.
         let prompts = reference.prompts();
-        let Some(prompt) = prompts.iter().find(|prompt| wanted.starts_with(prompt)) else {
+        let Some(prompt) = prompts.iter().filter(|prompt| wanted.starts_with(prompt)).max() else {
             panic!("{what}: {wanted:?} begins with no prompt")
         };
         decoder.reset(0);

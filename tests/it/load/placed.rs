@@ -33,7 +33,7 @@ pub struct Wanted {
 impl Wanted {
     pub fn new(weights: &str, devices: usize) -> Self {
         let weights = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/oracle").join(weights);
-        Self { weights, quant: None, devices, context: 96, kv_type: KvType::F32 }
+        Self { weights, quant: None, devices, context: 128, kv_type: KvType::F32 }
     }
 
     pub fn quant(self, quant: &'static str) -> Self {
@@ -85,7 +85,7 @@ impl Wanted {
         let planned = Planned::of(record).unwrap();
         let bound = bind(&planned, &wishes).unwrap();
         let running = Running::of(record).unwrap();
-        let options = LoadOptions { threads: 2, cpu_repack: false, stop: None };
+        let options = LoadOptions { threads: 2, cpu_repack: true, stop: None };
         let placed = load(&manifest, Arc::clone(&bound.devices), running, &options, &()).unwrap();
         let tally = Tally::of(&manifest, &placed);
         tally.check().unwrap();

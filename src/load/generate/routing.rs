@@ -1,0 +1,130 @@
+//! Counts which experts are chosen while a model runs.
+
+use crate::load::decoder::Observer;
+use crate::routing::Statistics;
+
+/// Choices so far: of every expert, and of pairs in consecutive layers that have experts.
+#[derive(Clone, Debug)]
+pub struct RoutingCounts {
+    per_token: u64,
+    tokens: u64,
+    counts: Vec<Vec<u64>>,
+    /// By the earlier of the two layers.
+    pairs: Vec<Vec<Vec<u64>>>,
+    /// The layer that chose last, and what it chose for each token.
+    last: Option<(usize, Vec<Vec<u32>>)>,
+}
+
+impl RoutingCounts {
+    /// Nothing chosen yet in `layers` decoder layers with `experts` each, `per_token` of them per token.
+    pub fn new(layers: usize, experts: usize, per_token: usize) -> Self {
+        Self {
+            per_token: u64::try_from(per_token).unwrap_or(u64::MAX),
+            tokens: 0,
+            counts: vec![vec![0; experts]; layers],
+            pairs: vec![vec![vec![0; experts]; experts]; layers.saturating_sub(1)],
+            last: None,
+        }
+    }
+
+    /// What a layer has chosen for each token of a forward pass, in the order of the tokens.
+    ///
+    /// To be called once per pass for every layer that has experts, front to back; a layer that is not
+    /// behind the one before begins the next pass. Every layer must be told all tokens of the pass.
+    ///
+    /// # Panics
+    /// A layer or an expert that does not exist.
+    pub fn chosen(&mut self, layer: usize, per_token: &[Vec<u32>]) {
+        let place = |expert: u32| usize::try_from(expert).unwrap_or(usize::MAX);
+        let before = self.last.take().filter(|&(before, _)| before < layer);
+        if before.is_none() {
+            self.tokens += u64::try_from(per_token.len()).unwrap_or(u64::MAX);
+        }
+        for &expert in per_token.iter().flatten() {
+            self.counts[layer][place(expert)] += 1;
+        }
+        if let Some((before, earlier)) = &before {
+            let pairs = &mut self.pairs[*before];
+            for (from, to) in earlier.iter().zip(per_token) {
+                for (&from, &to) in from.iter().flat_map(|from| to.iter().map(move |to| (from, to)))
+                {
+                    pairs[place(from)][place(to)] += 1;
+                }
+            }
+        }
+        self.last = Some((layer, per_token.to_vec()));
+    }
+
+    /// Tokens so far.
+    pub fn tokens(&self) -> u64 {
+        self.tokens
+    }
+
+    /// How often each expert was chosen, `[layer][expert]`.
+    pub fn counts(&self) -> &[Vec<u64>] {
+        &self.counts
+    }
+
+    /// As they are written to a file: a layer that chose nothing has no experts.
+    pub fn statistics(&self, model: &str, text: &str) -> Statistics {
+        let chose = |layer: usize| self.counts[layer].iter().any(|&count| count > 0);
+        let kept =
+            |layer: usize| if chose(layer) { self.counts[layer].clone() } else { Vec::new() };
+        let layers = self.counts.len();
+        let pairs = self.pairs.iter().enumerate().map(|(layer, pairs)| {
+            let there = chose(layer) && (layer + 1..layers).any(chose);
+            if there { pairs.clone() } else { Vec::new() }
+        });
+        Statistics {
+            model: model.to_owned(),
+            text: text.to_owned(),
+            source: None,
+            tokens: self.tokens,
+            top_k: self.per_token,
+            counts: (0..layers).map(kept).collect(),
+            pair_counts: Some(pairs.collect()),
+        }
+    }
+}
+
+impl Observer for RoutingCounts {
+    fn chosen(&mut self, layer: u32, experts: &[Vec<u32>]) {
+        Self::chosen(self, usize::try_from(layer).unwrap_or(usize::MAX), experts);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Three layers, the middle one dense; a pass of two tokens and one of one.
+    fn counted() -> RoutingCounts {
+        let mut counts = RoutingCounts::new(3, 3, 2);
+        counts.chosen(0, &[vec![0, 1], vec![0, 2]]);
+        counts.chosen(2, &[vec![1, 2], vec![2, 1]]);
+        counts.chosen(0, &[vec![2, 1]]);
+        counts.chosen(2, &[vec![0, 1]]);
+        counts
+    }
+
+    #[test]
+    fn experts_and_pairs_of_a_pass_are_counted() {
+        let statistics = counted().statistics("m", "t");
+        assert_eq!((statistics.tokens, statistics.top_k), (3, 2));
+        assert_eq!(statistics.counts, [vec![2, 2, 2], vec![], vec![1, 3, 2]]);
+        let pairs = statistics.pair_counts.clone().unwrap();
+        assert_eq!(pairs, [vec![vec![0, 2, 2], vec![1, 2, 1], vec![1, 2, 1]], vec![]]);
+        // The reader holds the sums against each other.
+        assert_eq!(Statistics::from_json(&statistics.to_json(), "x").unwrap(), statistics);
+    }
+
+    #[test]
+    fn a_pass_through_one_layer_is_a_pass() {
+        let mut counts = RoutingCounts::new(1, 2, 1);
+        counts.chosen(0, &[vec![1]]);
+        counts.chosen(0, &[vec![1], vec![0]]);
+        assert_eq!((counts.tokens(), counts.counts()), (3, &[vec![1, 2]][..]));
+        let statistics = counts.statistics("m", "t");
+        assert_eq!(Statistics::from_json(&statistics.to_json(), "x").unwrap(), statistics);
+    }
+}

@@ -1,0 +1,107 @@
+//! Routing statistics: what others published is read, what was written reads back, what cannot be is refused.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use apportion::routing::Statistics;
+use serde_json::{Value, json};
+
+fn published() -> Vec<PathBuf> {
+    let folder =
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/ground-truth/mixtral-routing");
+    let mut paths: Vec<PathBuf> =
+        fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    paths.sort();
+    assert_eq!(paths.len(), 6);
+    paths
+}
+
+#[test]
+fn published_figures_are_read_and_read_back() {
+    let folder = tempfile::tempdir().unwrap();
+    for path in published() {
+        let statistics = Statistics::read(&path).unwrap();
+        let raw: Value = serde_json::from_str(&fs::read_to_string(&path).unwrap()).unwrap();
+        assert_eq!((statistics.counts.len(), statistics.experts(), statistics.top_k), (32, 8, 2));
+        assert_eq!(json!(statistics.counts), raw["counts"]);
+        assert_eq!(json!(statistics.pair_counts), raw["pair_counts"]);
+
+        let copy = folder.path().join("copy.json");
+        statistics.write(&copy).unwrap();
+        assert_eq!(Statistics::read(&copy).unwrap(), statistics);
+        let written: Value = serde_json::from_str(&fs::read_to_string(&copy).unwrap()).unwrap();
+        assert_eq!(written["version"], 1);
+        for (key, value) in raw.as_object().unwrap() {
+            assert_eq!(&written[key], value, "{key} of {}", path.display());
+        }
+    }
+    let pairs =
+        published().iter().filter(|p| Statistics::read(p).unwrap().pair_counts.is_some()).count();
+    assert_eq!(pairs, 1);
+}
+
+/// Two tokens through two layers of three experts and a dense one between them, two experts a token.
+fn small() -> Value {
+    json!({
+        "version": 1, "model": "m", "text": "t", "tokens": 2, "top_k": 2,
+        "counts": [[2, 1, 1], [], [0, 2, 2]],
+        "pair_counts": [[[0, 2, 2], [0, 1, 1], [0, 1, 1]], []],
+    })
+}
+
+#[test]
+fn layers_without_experts_have_empty_rows() {
+    let statistics = Statistics::from_json(&small().to_string(), "x").unwrap();
+    assert_eq!(Statistics::from_json(&statistics.to_json(), "x").unwrap(), statistics);
+}
+
+#[test]
+fn what_cannot_be_is_refused_with_its_place() {
+    let changed = |key: &str, value: Value| {
+        let mut file = small();
+        file[key] = value;
+        Statistics::from_json(&file.to_string(), "r.json").unwrap_err().to_string()
+    };
+    for (key, value, words) in [
+        ("version", json!(2), "at version: expected 1, found 2"),
+        ("tokens", json!(0), "at tokens: expected at least 1, found 0"),
+        ("tokens", json!(-1), "expected u64"),
+        ("tokens", json!(u64::MAX), "a sum of 36893488147419103230"),
+        ("top_k", json!(4), "at top_k: expected 1 to 3"),
+        ("top_k", json!(0), "at top_k"),
+        ("counts", json!([]), "at top_k: expected 1 to 0"),
+        ("counts", json!([[2, 1, 1], [], [0, 2, 1]]), "at counts, layer 2: expected a sum of 4"),
+        ("counts", json!([[2, 1, 1], [], [2, 2]]), "at counts, layer 2: expected 3 experts"),
+        ("counts", json!([[3, 1, 0], [], [0, 2, 2]]), "at most 2 tokens for an expert, found 3"),
+        ("counts", json!([[2.5, 1, 1]]), "expected u64"),
+        ("counts", json!([vec![0; 5000]]), "at most 4096 entries"),
+        ("pair_counts", json!([[], []]), "pair_counts, layer 0: expected 3 x 3 counts, found 0"),
+        ("pair_counts", json!([[]]), "at pair_counts: expected 2 entries"),
+        (
+            "pair_counts",
+            json!([[[0, 2, 2], [0, 1, 1], [0, 1, 1]], [[1]]]),
+            "layer 1: expected 0 x 0 counts, found 1",
+        ),
+        (
+            "pair_counts",
+            json!([[[0, 2, 2], [0, 2, 0], [0, 1, 1]], []]),
+            "layer 0, expert 1: expected a sum of 4, its count x top_k, found 5",
+        ),
+        ("pair_counts", json!([[[0, 2, 2], [0, 1]], []]), "rows as long as there are rows"),
+        ("pair_counts", json!([[[1], [1]], []]), "rows as long as there are rows"),
+        ("pair_counts", json!([[[], []], []]), "rows as long as there are rows"),
+        ("pair_counts", json!([[[1, 2]], []]), "rows as long as there are rows"),
+        ("layers", json!(3), "unknown field `layers`"),
+        ("model", json!(3), "expected a string"),
+    ] {
+        let message = changed(key, value);
+        assert!(message.contains(words), "{key}: {message}");
+        assert!(message.contains("`r.json`"), "{message}");
+    }
+    let twice = small().to_string().replacen('{', "{\"tokens\": 2, ", 1);
+    let message = Statistics::from_json(&twice, "x").unwrap_err().to_string();
+    assert!(message.contains("duplicate field `tokens`"), "{message}");
+    let cut = &small().to_string()[..40];
+    assert!(Statistics::from_json(cut, "x").unwrap_err().to_string().contains("line 1:"));
+    assert!(Statistics::from_json(&"[".repeat(100_000), "x").is_err());
+}
