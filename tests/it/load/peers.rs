@@ -62,22 +62,56 @@ fn theirs(path: &Path, prompt: &[u32]) -> Vec<Vec<f32>> {
     logits
 }
 
+/// Both token by token: with more at once candle has other kernels, which add up otherwise.
+fn ours(question: &Wanted, prompt: &[u32]) -> Vec<Vec<f32>> {
+    let record = question.record(&scattered(3, question.devices));
+    let (mut decoder, _) = question.decoder(&record, Mode::Concurrent);
+    let one = |token: &u32| decoder.forward(0, &[*token], Logits::Last).unwrap().remove(0);
+    prompt.iter().map(one).collect()
+}
+
+/// The largest difference of every position.
+fn apart(a: &[Vec<f32>], b: &[Vec<f32>]) -> Vec<f32> {
+    let most = |(a, b): (&Vec<f32>, &Vec<f32>)| {
+        a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max)
+    };
+    a.iter().zip(b).map(most).collect()
+}
+
+const PROMPT: [u32; 40] = [
+    1, 5, 17, 200, 33, 91, 4, 150, 31, 77, 300, 2, 9, 64, 65, 66, 67, 15, 39, 129, 195, 133, 121,
+    160, 218, 159, 95, 94, 145, 302, 272, 289, 283, 231, 38, 147, 99, 44, 309, 209,
+];
+
 #[test]
 fn quantized_files_give_what_candles_own_model_gives() {
-    let prompt = [1, 5, 17, 200, 33, 91, 4, 150, 31, 77, 300, 2, 9];
     let folder = tempfile::tempdir().unwrap();
-    for file in ["tk-f32.gguf", "tk-Q8_0.gguf", "tk-Q4_K_M.gguf"] {
+    // Attention is added up in another order, so an activation now and then lies on the other side of where blocks
+    // round: one step of 1/127 more or less at that position, and nothing at all elsewhere.
+    for (file, elsewhere) in [("tk-f32.gguf", 0), ("tk-Q8_0.gguf", 2), ("tk-Q4_K_M.gguf", 6)] {
         let fused = Wanted::new(&format!("tiny-mixtral-gguf/{file}"), 2);
         let single = folder.path().join(file);
         with_single_experts(&fused.weights, &single);
-        let wanted = theirs(&single, &prompt);
+        let wanted = theirs(&single, &PROMPT);
+        // candle's model multiplies with its second copy wherever it makes one.
+        let fused = Wanted { cpu_repack: true, ..fused };
         for question in [fused.clone(), Wanted { weights: single.clone(), ..fused }] {
-            let record = question.record(&scattered(3, 2));
-            let (mut decoder, _) = question.decoder(&record, Mode::Concurrent);
-            let found = decoder.forward(0, &prompt, Logits::All).unwrap();
-            for (found, wanted) in found.iter().flatten().zip(wanted.iter().flatten()) {
-                assert!((found - wanted).abs() <= CLOSE, "{file}: {found} instead of {wanted}");
-            }
+            let apart = apart(&ours(&question, &PROMPT), &wanted);
+            let far = apart.iter().filter(|apart| **apart > CLOSE).count();
+            assert!(far <= elsewhere, "{file}: {apart:?}");
+            assert!(apart.iter().all(|apart| *apart < 0.1), "{file}: {apart:?}");
         }
+    }
+}
+
+/// Without the second copy products are those of candle's plain kernels, to the bit (unit tests of the weights say
+/// so); they round activations otherwise for `q8_0`, and as the second copy does for `q4_k`.
+#[test]
+fn without_the_second_copy_only_rounding_differs() {
+    for (file, most) in [("tk-Q8_0.gguf", 0.3), ("tk-Q4_K_M.gguf", 0.1)] {
+        let plain = Wanted::new(&format!("tiny-mixtral-gguf/{file}"), 2);
+        let repacked = Wanted { cpu_repack: true, ..plain.clone() };
+        let apart = apart(&ours(&plain, &PROMPT), &ours(&repacked, &PROMPT));
+        assert!(apart.iter().all(|apart| *apart < most), "{file}: {apart:?}");
     }
 }

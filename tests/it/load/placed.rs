@@ -28,12 +28,21 @@ pub struct Wanted {
     pub devices: usize,
     pub context: u64,
     pub kv_type: KvType,
+    /// Whether candle keeps its second copy.
+    pub cpu_repack: bool,
 }
 
 impl Wanted {
     pub fn new(weights: &str, devices: usize) -> Self {
         let weights = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/oracle").join(weights);
-        Self { weights, quant: None, devices, context: 128, kv_type: KvType::F32 }
+        Self {
+            weights,
+            quant: None,
+            devices,
+            context: 128,
+            kv_type: KvType::F32,
+            cpu_repack: false,
+        }
     }
 
     pub fn quant(self, quant: &'static str) -> Self {
@@ -85,9 +94,10 @@ impl Wanted {
         let planned = Planned::of(record).unwrap();
         let bound = bind(&planned, &wishes).unwrap();
         let running = Running::of(record).unwrap();
-        let options = LoadOptions { threads: 2, cpu_repack: true, stop: None };
+        let options = LoadOptions { threads: 2, cpu_repack: self.cpu_repack, stop: None };
         let placed = load(&manifest, Arc::clone(&bound.devices), running, &options, &()).unwrap();
         let tally = Tally::of(&manifest, &placed);
+        assert!(self.cpu_repack || tally.devices.iter().all(|d| d.second_copy_bytes == 0));
         tally.check().unwrap();
         for (device, planned) in tally.devices.iter().zip(&planned) {
             assert_eq!(device.total().measured, planned.on_it.weights_bytes, "{}", planned.id);
