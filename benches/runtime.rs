@@ -28,14 +28,19 @@ type Failure = Box<dyn Error>;
 const MEBIBYTE: f64 = 1024.0 * 1024.0;
 
 /// Each part by name; those that need a process of their own run as children of this one.
-const PARTS: [(&str, fn() -> Result<(), Failure>); 6] = [
+const PARTS: [(&str, fn() -> Result<(), Failure>); 8] = [
     ("load", load),
     ("memory", memory),
     ("quantize", quantize),
     ("decode", decode),
     ("quantized", quantized),
     ("two", two_devices),
+    ("gpu", || gpu(4)),
+    ("gpu-full", || gpu(32)),
 ];
+
+/// What needs a GPU, and is only measured when it is named.
+const ON_GPU: [&str; 2] = ["gpu", "gpu-full"];
 
 fn main() -> Result<(), Failure> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -56,7 +61,7 @@ fn main() -> Result<(), Failure> {
         machine::line()
     );
     for (name, part) in PARTS {
-        if own.is_empty() || own.contains(&name) {
+        if own.contains(&name) || (own.is_empty() && !ON_GPU.contains(&name)) {
             part()?;
         }
     }
@@ -149,11 +154,15 @@ fn candle_load(path: &Path, shape: Shape, stored: Type) -> Result<(), Failure> {
     }
 }
 
+#[allow(
+    unsafe_code,
+    reason = "candle's own way to load, and what it maps was written for this by us"
+)]
 fn theirs(path: &Path, shape: Shape) -> Result<mixtral::Model, Failure> {
-    // Every tensor through the reader that copies, as a memory map needs unsafe code: the same bytes and the same
-    // one copy into the tensor.
-    let tensors = candle_core::safetensors::load(path, &Device::Cpu)?;
-    let weights = candle_nn::VarBuilder::from_tensors(tensors, DType::F32, &Device::Cpu);
+    // SAFETY: nobody changes the file while it is mapped: it is in a folder of our own.
+    let weights = unsafe {
+        candle_nn::VarBuilder::from_mmaped_safetensors(&[path], DType::F32, &Device::Cpu)?
+    };
     let config: mixtral::Config = serde_json::from_str(&config(shape, "4096"))?;
     Ok(mixtral::Model::new(&config, weights)?)
 }
@@ -367,6 +376,80 @@ fn two_devices() -> Result<(), Failure> {
     );
     row("transfers measured beside planned", instance, "", "", equal, Some(1.0));
     Ok(())
+}
+
+/// Two budgeted devices on one GPU, half of the experts on either, against candle's own model on all of it.
+fn gpu(layers: u64) -> Result<(), Failure> {
+    let folder = tempfile::tempdir()?;
+    let path = write(folder.path(), real(layers), Type::Q4K)?;
+    let question = Question { on_gpu: true, ..Question::new(&path, None, 2)? };
+    let instance = format!("{layers} layers in Q4_K, two devices on one GPU");
+    let (loaded, placed) = clocked(|| question.load())?;
+    let bytes: u64 = placed.devices.iter().map(|d| d.ledger.balance().weights_bytes()).sum();
+    let (rest, expert) = read_per_token(&placed);
+    let mut ours = Decoder::new(placed, Mode::Sequential)?;
+    row("load", &instance, &rate(bytes, loaded), "", 1.0, None);
+    if let Some(memory) = ours.placed().devices[0].driver_memory() {
+        let taken = memory.total_bytes - memory.free_bytes;
+        let shown = |bytes: u64| format!("{} MiB", bytes >> 20);
+        #[allow(clippy::cast_precision_loss, reason = "for people")]
+        let ratio = taken as f64 / bytes as f64;
+        row(
+            "the driver's used memory, beside planned weights",
+            &instance,
+            &shown(taken),
+            &shown(bytes),
+            ratio,
+            None,
+        );
+    }
+    let ours_times =
+        gpu_steps(&mut |token, _| Ok(ours.forward(0, &[token], Wanted::Last)?.remove(0)))?;
+    drop(ours);
+    let device = Device::new_cuda(0)?;
+    let mut file = std::io::BufReader::new(std::fs::File::open(&path)?);
+    let content = Content::read(&mut file)?;
+    let mut model = quantized_llama::ModelWeights::from_gguf(content, &mut file, &device)?;
+    let theirs_times = gpu_steps(&mut |token, at| {
+        let tokens = Tensor::new(&[[token]], &device)?;
+        Ok(model.forward(&tokens, at)?.flatten_all()?.to_vec1()?)
+    })?;
+    let what = "decode, beside candle's quantized_llama on the whole GPU";
+    row(
+        what,
+        &instance,
+        &milliseconds(ours_times),
+        &milliseconds(theirs_times),
+        over(theirs_times, ours_times),
+        None,
+    );
+    let per_token = rest + 2 * layers * expert;
+    row(
+        "bytes of weights read in decode",
+        &instance,
+        &rate(per_token, ours_times),
+        &rate(per_token, theirs_times),
+        1.0,
+        None,
+    );
+    Ok(())
+}
+
+/// The median time of a token.
+fn gpu_steps(
+    forward: &mut dyn FnMut(u32, usize) -> Result<Vec<f32>, Failure>,
+) -> Result<Duration, Failure> {
+    let mut times = Vec::new();
+    for (step, token) in prompt().into_iter().take(72).enumerate() {
+        let (time, logits) = clocked(|| forward(token, step))?;
+        if logits.iter().any(|logit| !logit.is_finite()) {
+            return Err("a logit is no number".into());
+        }
+        if step >= 8 {
+            times.push(time);
+        }
+    }
+    Ok(median(times))
 }
 
 fn run_child(part: &str, path: &Path, environment: &[(&str, &str)]) -> Result<Vec<f64>, Failure> {

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use apportion::checkpoint::Checkpoint;
 use apportion::hardware::Hardware;
 use apportion::load::decoder::Observer;
-use apportion::load::devices::{Planned, Wishes, bind};
+use apportion::load::devices::{Backing, Binding, Planned, Wishes, bind};
 use apportion::load::manifest::Manifest;
 use apportion::load::{LoadOptions, Placed, PlannedSends, Running, Tally, load};
 use apportion::memory::Load;
@@ -35,7 +35,10 @@ pub struct Question {
     pub threads: usize,
     /// Whether candle keeps its second copy.
     pub cpu_repack: bool,
-    record: Arc<Record>,
+    /// Whether all devices are the first GPU.
+    pub on_gpu: bool,
+    /// Where everything goes.
+    pub record: Arc<Record>,
 }
 
 impl Question {
@@ -47,6 +50,7 @@ impl Question {
             devices,
             threads: 1,
             cpu_repack: false,
+            on_gpu: false,
             record: Arc::new(solve(weights, quant, devices)?),
         })
     }
@@ -61,8 +65,11 @@ impl Question {
         let checkpoint = Checkpoint::open(&self.weights)?;
         let model = Model::from_checkpoint(&checkpoint, "bench")?;
         let manifest = Manifest::new(&self.record, &checkpoint, &model)?;
-        let wishes = Wishes { bindings: Vec::new(), budgets: Vec::new(), threads: self.threads };
-        let bound = bind(&Planned::of(&self.record)?, &wishes)?;
+        let planned = Planned::of(&self.record)?;
+        let backing = if self.on_gpu { Backing::Cuda(0) } else { Backing::Cpu };
+        let bindings = planned.iter().map(|d| Binding { device: d.id.clone(), backing }).collect();
+        let bound =
+            bind(&planned, &Wishes { bindings, budgets: Vec::new(), threads: self.threads })?;
         let options =
             LoadOptions { threads: self.threads, cpu_repack: self.cpu_repack, stop: None };
         let running = Running::of(&self.record)?;

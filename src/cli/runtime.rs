@@ -11,13 +11,13 @@ use apportion::checkpoint::Checkpoint;
 use apportion::error::{Error, printable};
 use apportion::files::{is_folder, read_text};
 use apportion::load::decoder::{Decoder, Mode};
-use apportion::load::devices::{Device, Planned, Wishes, bind};
+use apportion::load::devices::{Device, DriverMemory, Planned, Wishes, bind};
 use apportion::load::generate::{RoutingCounts, Tokenizer, panics_are_errors};
 use apportion::load::manifest::Manifest;
-use apportion::load::{DeviceTally, LoadOptions, Running, Tally, load, notices};
+use apportion::load::{DeviceTally, LoadOptions, Running, Tally, load};
 use apportion::model::Model;
 use apportion::placement::{Record, differences};
-use apportion::report::{self, LoadedDevice, Loading};
+use apportion::report::{self, DriverBytes, LoadedDevice, Loading};
 use apportion::verify::verify;
 
 use super::args::{ModeArg, RuntimeArgs};
@@ -75,7 +75,7 @@ pub fn prepare(args: &RuntimeArgs) -> Result<Prepared, Error> {
     let planned = Planned::of(&record)?;
     let manifest = Manifest::new(&record, &checkpoint, &model)?;
     let bound = bind(&planned, &Wishes { bindings, budgets, threads })?;
-    for notice in bound.notices.iter().chain(&notices(&manifest, &bound.devices)) {
+    for notice in bound.notices.iter().chain(&manifest.notices) {
         say(&format!("note: {}", printable(notice)));
     }
     Ok(Prepared { record, manifest, planned, devices: bound.devices, threads })
@@ -121,6 +121,7 @@ fn place(
     let bars = Bars::new(
         devices.iter().map(|device| (device.id.clone(), read_bytes(&manifest, device.index))),
     );
+    let before: Vec<Option<DriverMemory>> = devices.iter().map(Device::driver_memory).collect();
     let placed = load(&manifest, Arc::clone(&devices), running, &options, &bars)?;
     drop(bars);
     let elapsed = started.elapsed();
@@ -131,7 +132,14 @@ fn place(
     };
     let last_tokens = placed.architecture.last_tokens.clone();
     let decoder = Decoder::new(placed, mode)?;
-    let loading = loading(&devices, &planned, &tally, elapsed);
+    let mut loading = loading(&devices, &planned, &tally, elapsed);
+    for ((row, device), before) in loading.devices.iter_mut().zip(devices.iter()).zip(before) {
+        row.driver = before.zip(device.driver_memory()).map(|(before, after)| DriverBytes {
+            free_before_bytes: before.free_bytes,
+            free_after_bytes: after.free_bytes,
+            total_bytes: after.total_bytes,
+        });
+    }
     Ok(Ready { record, last_tokens, decoder, loading })
 }
 
@@ -164,6 +172,7 @@ fn loaded(device: &Device, planned: &Planned, tally: &DeviceTally) -> LoadedDevi
         kv_cache: bytes(planned.on_it.kv_cache_bytes, balance.kv_cache_bytes()),
         staging: bytes(planned.on_it.staging_bytes, tally.peak_staged_bytes),
         second_copy_bytes: tally.second_copy_bytes,
+        driver: None,
         components,
     }
 }

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::thread;
 
-use super::devices::Device;
+use super::devices::{Backing, Device};
 use super::manifest::{Item, Manifest, Slot};
 use super::placed::Placed;
-use super::weights::{self, Halt, Task, Trouble, Watch, Weight};
+use super::weights::{self, Halt, Task, Trouble, Watch, Weight, second_copy};
 use crate::error::Error;
 use crate::files::PositionedFile;
 use crate::memory::Load;
@@ -23,7 +23,7 @@ pub struct LoadOptions<'a> {
     /// Threads that read and convert, shared by all devices; at least one.
     pub threads: usize,
     /// Lets candle repack matrices on the CPU: batches become several times as fast, and every matrix of
-    /// q4_k, q6_k and q8_0 takes more than twice its bytes, which no plan counts. It multiplies on threads of
+    /// q4_k, q6_k and q8_0 takes more than twice its bytes. No placement counts that, budgets and ledgers do. It multiplies on threads of
     /// candle's own, not on those of the device. Nothing changes elsewhere than on x86-64.
     pub cpu_repack: bool,
     /// Ends the load soon after it becomes true.
@@ -77,7 +77,7 @@ pub fn load(
     options: &LoadOptions<'_>,
     watch: &dyn Watch,
 ) -> Result<Placed, Error> {
-    check(manifest, &devices)?;
+    check(manifest, &devices, options.cpu_repack)?;
     let files = open(manifest)?;
     let readers = rayon::ThreadPoolBuilder::new()
         .num_threads(options.threads.max(1))
@@ -158,7 +158,7 @@ fn all(results: Vec<Result<Weights, Trouble>>) -> Result<Weights, Error> {
 }
 
 /// Whether the manifest agrees with itself and with what the devices may hold.
-fn check(manifest: &Manifest, devices: &[Device]) -> Result<(), Error> {
+fn check(manifest: &Manifest, devices: &[Device], repack: bool) -> Result<(), Error> {
     let lengths: Vec<u64> = manifest.files.iter().map(|(_, bytes)| *bytes).collect();
     let mut homes = BTreeMap::new();
     let mut seen = BTreeSet::new();
@@ -176,22 +176,30 @@ fn check(manifest: &Manifest, devices: &[Device]) -> Result<(), Error> {
         }
         weights::check_item(item, &lengths, &manifest.architecture.rope.divisors)?;
     }
-    devices.iter().enumerate().try_for_each(|(index, device)| check_room(manifest, index, device))
+    let room = |(index, device)| check_room(manifest, index, device, repack);
+    devices.iter().enumerate().try_for_each(room)
 }
 
-/// Whether the device may hold its weights beside what is already there.
-fn check_room(manifest: &Manifest, index: usize, device: &Device) -> Result<(), Error> {
+/// Whether the device may hold its weights, second copies with them, beside what is already there.
+fn check_room(
+    manifest: &Manifest,
+    index: usize,
+    device: &Device,
+    repack: bool,
+) -> Result<(), Error> {
     let balance = device.ledger.balance();
     let there = balance.weights_bytes().saturating_add(balance.kv_cache_bytes());
     let free = device.ledger.budget_bytes().saturating_sub(there);
     let own = || manifest.items.iter().filter(|item| item.device == index);
-    let wanted = own().fold(0_u64, |sum, item| sum.saturating_add(item.bytes));
+    let repack = repack && device.backing == Backing::Cpu;
+    let bytes = |item: &Item| item.bytes.saturating_add(if repack { second_copy(item) } else { 0 });
+    let wanted = own().fold(0_u64, |sum, item| sum.saturating_add(bytes(item)));
     if wanted <= free {
         return Ok(());
     }
     let mut sum = 0_u64;
     let fits_not = own().find(|item| {
-        sum = sum.saturating_add(item.bytes);
+        sum = sum.saturating_add(bytes(item));
         sum > free
     });
     let component = fits_not.map_or_else(String::new, |item| item.component.to_string());

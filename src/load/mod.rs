@@ -15,7 +15,6 @@ pub mod devices;
 pub mod generate;
 mod loader;
 pub mod manifest;
-mod notices;
 mod placed;
 mod tally;
 #[cfg(test)]
@@ -24,7 +23,6 @@ mod traffic;
 mod weights;
 
 pub use loader::{LoadOptions, Running, load};
-pub use notices::notices;
 pub use placed::Placed;
 pub use tally::{Bytes, DeviceTally, Tally};
 pub use traffic::PlannedSends;

@@ -34,8 +34,21 @@ pub struct LoadedDevice {
     pub staging: Planned,
     /// What is kept a second time in another order, at most.
     pub second_copy_bytes: u64,
+    /// What the driver of a GPU says was free before and after, and what there is, in bytes.
+    pub driver: Option<DriverBytes>,
     /// The weights by component, in canonical order.
     pub components: Vec<(String, Planned)>,
+}
+
+/// A GPU's memory as its driver counts it, everybody's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DriverBytes {
+    /// Free before the first weight.
+    pub free_before_bytes: u64,
+    /// Free when the model was ready.
+    pub free_after_bytes: u64,
+    /// All there is.
+    pub total_bytes: u64,
 }
 
 /// Bytes as planned and as found.
@@ -119,7 +132,20 @@ fn devices(loading: &Loading) -> String {
         let (id, bytes) = (printable(&device.id), format_bytes(device.second_copy_bytes));
         format!("{id} keeps up to {bytes} more, reordered, which is not planned\n")
     });
-    table.render() + &lines.collect::<String>()
+    let drivers = loading.devices.iter().filter_map(driver);
+    table.render() + &lines.chain(drivers).collect::<String>()
+}
+
+/// What its driver says of a GPU.
+fn driver(device: &LoadedDevice) -> Option<String> {
+    let DriverBytes { free_before_bytes, free_after_bytes, total_bytes } = device.driver?;
+    let taken = free_before_bytes.saturating_sub(free_after_bytes);
+    let (id, backing) = (printable(&device.id), &device.backing);
+    let [before, after, total, taken] =
+        [free_before_bytes, free_after_bytes, total_bytes, taken].map(format_bytes);
+    Some(format!(
+        "{id}: the driver of {backing} has {after} free of {total}, {before} before: {taken} less\n"
+    ))
 }
 
 /// What is not as planned, in bytes: a few of them would vanish in rounding.
@@ -171,6 +197,11 @@ pub fn loading_json(loading: &Loading) -> Value {
             "planned_staging_bytes": device.staging.planned_bytes,
             "peak_staging_bytes": device.staging.measured_bytes,
             "second_copy_bytes": device.second_copy_bytes,
+            "driver": device.driver.map(|driver| json!({
+                "free_before_bytes": driver.free_before_bytes,
+                "free_after_bytes": driver.free_after_bytes,
+                "total_bytes": driver.total_bytes,
+            })),
             "components": device.components.iter().map(component).collect::<Vec<_>>(),
         })
     };
@@ -196,6 +227,7 @@ mod tests {
             kv_cache: bytes(1 << 20, 1 << 20),
             staging: bytes(112 << 20, 64 << 20),
             second_copy_bytes: 0,
+            driver: None,
             components: vec![("embedding".to_owned(), bytes(3 << 30, 3 << 30))],
         };
         let devices = vec![device("gpu0", "cuda:0"), device("gpu1", "cpu")];
@@ -239,5 +271,12 @@ mod tests {
         loaded = two_devices();
         loaded.devices[0].second_copy_bytes = 1 << 30;
         assert!(loading(&loaded).contains("gpu0 keeps up to 1.00 GiB more"));
+        loaded.devices[0].driver = Some(DriverBytes {
+            free_before_bytes: 15 << 30,
+            free_after_bytes: 11 << 30,
+            total_bytes: 16 << 30,
+        });
+        let said = "gpu0: the driver of cuda:0 has 11.00 GiB free of 16.00 GiB, 15.00 GiB before: 4.00 GiB less\n";
+        assert!(loading(&loaded).contains(said));
     }
 }

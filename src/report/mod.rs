@@ -35,7 +35,7 @@ pub use explain_json::explanation_json;
 pub use generation::{Generation, Stretch, generation, generation_json};
 pub use infeasible::infeasible;
 pub use inspect::{Filter, Inspection, inspection, inspection_json, tensors};
-pub use loading::{LoadedDevice, Loading, Planned, loading, loading_json};
+pub use loading::{DriverBytes, LoadedDevice, Loading, Planned, loading, loading_json};
 pub use map::map;
 pub use profile::{profile, profile_json};
 pub use reconciliation::reconciliation;

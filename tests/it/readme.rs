@@ -32,7 +32,10 @@ fn every_block_of_the_readme_is_what_the_program_prints() {
 fn output(command: &str) -> String {
     let arguments =
         command.strip_prefix("apportion ").or_else(|| command.strip_prefix(RUN)).unwrap();
-    let printed = Bench::new().line(arguments).stdout;
+    // Files of the repository, wherever it is.
+    let root = env!("CARGO_MANIFEST_DIR");
+    let arguments = arguments.replace(" tests/data/", &format!(" {root}/tests/data/"));
+    let printed = Bench::new().line(&arguments).stdout;
     let lines = printed.lines().map(|line| match line.split_once(" by microlp in ") {
         Some((before, _)) => format!("{before} by microlp in 0.01 s)"),
         None => line.trim_end().to_owned(),

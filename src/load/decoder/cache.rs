@@ -10,7 +10,6 @@ use candle_core::{DType, Tensor};
 use super::cells::Cells;
 use crate::error::Error;
 use crate::load::devices::{Backing, Device};
-use crate::load::failed;
 use crate::runtime::KvType;
 
 /// The sizes of a cache.
@@ -69,7 +68,9 @@ impl Cache {
         let size = (shape.heads, shape.cells, shape.width);
         let zeros = || device.run(|| Tensor::zeros(size, dtype, &device.real));
         let made = zeros().and_then(|keys| Ok(Self::Gpu { keys, values: zeros()? }));
-        made.map_err(failed("make the KV cache"))
+        let bytes = 2 * shape.elements() * dtype.size_in_bytes();
+        let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
+        made.map_err(|error| device.refused("a KV cache", bytes, &error))
     }
 
     /// What it takes, in bytes.

@@ -2,6 +2,7 @@
 //! threads that work there.
 
 mod bind;
+mod driver;
 mod ledger;
 mod planned;
 mod wishes;
@@ -10,6 +11,7 @@ use std::fmt;
 use std::sync::Arc;
 
 pub use bind::{Bound, Wishes, bind};
+pub use driver::DriverMemory;
 pub use ledger::{Balance, Ledger, Purpose, Staged};
 pub use planned::Planned;
 pub use wishes::{Binding, Budget};

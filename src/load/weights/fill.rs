@@ -62,15 +62,25 @@ pub(in crate::load) fn load(task: &Task<'_>) -> Result<Weight, Trouble> {
         Backing::Cpu if task.repack => repacked(task, held)?,
         Backing::Cpu => Ok(held),
     };
-    let held = held.map_err(failed("bring a tensor to its device"))?;
+    let what = component.to_string();
+    let held = held.map_err(|error| task.device.refused(&what, bytes, &error))?;
     Ok(Weight { rows, columns, kind, held })
+}
+
+/// What candle keeps of an item beside it where it may repack on a CPU, in bytes; 0 where it would not.
+pub(in crate::load) fn second_copy(item: &Item) -> u64 {
+    if item.slot.is_linear() {
+        kinds::repacked_bytes(item.held, item.rows, item.columns)
+    } else {
+        0
+    }
 }
 
 /// The blocks in candle's hands if it repacks them; its second copy is written down now.
 fn repacked(task: &Task<'_>, held: Held) -> Result<candle_core::Result<Held>, Trouble> {
-    let Item { component, held: kind, rows, columns, bytes, .. } = *task.item;
-    let second_bytes = kinds::repacked_bytes(kind, rows, columns);
-    if second_bytes == 0 || !task.item.slot.is_linear() {
+    let Item { component, rows, columns, bytes, .. } = *task.item;
+    let second_bytes = second_copy(task.item);
+    if second_bytes == 0 {
         return Ok(Ok(held));
     }
     task.device.ledger.keep(component, Purpose::Weights, second_bytes)?;

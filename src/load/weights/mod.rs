@@ -23,7 +23,7 @@ use candle_core::{DType, Device, Tensor};
 
 use crate::dtype::GgmlType;
 pub(super) use activations::activation_type;
-pub(super) use fill::{Task, load};
+pub(super) use fill::{Task, load, second_copy};
 use held::Held;
 pub(super) use kinds::check_item;
 pub use kinds::holdable;

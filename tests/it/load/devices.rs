@@ -2,8 +2,6 @@
 
 use apportion::hardware::DeviceKind;
 use apportion::load::devices::{Backing, Binding, Budget, Planned, Wishes, bind};
-use apportion::load::manifest::Manifest;
-use apportion::load::notices;
 use apportion::model::ComponentId;
 use apportion::verify::DeviceUse;
 
@@ -92,37 +90,6 @@ fn what_is_planned_is_what_the_verifier_measures() {
     let weights: u64 = planned.iter().map(|planned| planned.on_it.weights_bytes).sum();
     assert_eq!(weights, 2 * files.parameters());
     assert_eq!(planned[0].budget_bytes(), 63 << 20, "the user's reserve stays free");
-}
-
-#[test]
-fn matrices_in_bf16_on_a_cpu_are_said_to_be_slow() {
-    let folder = Files::of(llama()).write();
-    let (checkpoint, files) = open(folder.path());
-    let on_cpu = wishes(&["gpu0=cpu", "gpu1=cpu"], &[]);
-    for (quant, slow) in [("bf16", true), ("f16", false), ("q8_0", false)] {
-        let record = record(&scenario(&files, quant));
-        let manifest = Manifest::new(&record, &checkpoint, &files).unwrap();
-        let bound = bind(&Planned::of(&record).unwrap(), &on_cpu).unwrap();
-        let said = notices(&manifest, &bound.devices);
-        let holds = |index: usize| {
-            let matrices = manifest.items.iter().filter(|item| item.slot.is_linear());
-            matrices.filter(|item| item.device == index).count() > 0
-        };
-        let expected: Vec<&str> = ["gpu0", "gpu1", "cpu"]
-            .into_iter()
-            .enumerate()
-            .filter(|row| slow && holds(row.0))
-            .map(|row| row.1)
-            .collect();
-        assert_eq!(said.len(), expected.len(), "{quant}: {said:?}");
-        for (sentence, device) in said.iter().zip(expected) {
-            assert!(
-                sentence.starts_with(&format!("{device} is CPU memory and holds ")),
-                "{sentence}"
-            );
-            assert!(sentence.contains("in bf16, which is slow there"), "{sentence}");
-        }
-    }
 }
 
 #[test]

@@ -5,6 +5,9 @@ mod commands;
 /// Names of a placement become memory with budgets.
 mod devices;
 mod files;
+/// What needs a GPU.
+#[cfg(feature = "cuda")]
+mod gpu;
 /// Placement and headers become rows of files.
 mod manifest;
 /// Logits and choices are those of the reference.

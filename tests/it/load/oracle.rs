@@ -12,13 +12,13 @@ use super::placed::{Wanted, scattered};
 /// The largest difference allowed to 32-bit arithmetic that adds up in another order.
 const CLOSE: f32 = 1e-4;
 
-struct Reference {
+pub struct Reference {
     tensors: HashMap<String, Tensor>,
     json: serde_json::Value,
 }
 
 impl Reference {
-    fn read(name: &str) -> Self {
+    pub fn read(name: &str) -> Self {
         let folder = Wanted::new(name, 1).weights;
         let tensors =
             candle_core::safetensors::load(folder.join("reference.safetensors"), &Device::Cpu)
@@ -27,7 +27,7 @@ impl Reference {
         Self { tensors, json: serde_json::from_str(&text).unwrap() }
     }
 
-    fn prompts(&self) -> Vec<Vec<u32>> {
+    pub fn prompts(&self) -> Vec<Vec<u32>> {
         numbers(&self.json["prompts"])
     }
 
@@ -35,7 +35,7 @@ impl Reference {
         numbers(&self.json["greedy"])
     }
 
-    fn logits(&self, prompt: usize) -> Vec<Vec<f32>> {
+    pub fn logits(&self, prompt: usize) -> Vec<Vec<f32>> {
         self.tensors[&format!("prompt{prompt}.logits")].to_vec2().unwrap()
     }
 }
