@@ -5,6 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::thread;
 
+use rayon::iter::{IntoParallelRefIterator, ParallelIterator};
+
 use super::devices::{Backing, Device};
 use super::manifest::{Item, Manifest, Slot};
 use super::placed::Placed;
@@ -121,19 +123,26 @@ struct Loading<'a> {
 }
 
 impl Loading<'_> {
-    /// Loads what goes to one device, in the order of the manifest.
+    /// Loads what goes to one device.
+    ///
+    /// Into CPU memory many items at once: each is read in pieces by all readers anyway, and nobody then waits
+    /// for the last piece of an item. To a GPU one after the other, because each is whole in host memory first.
     fn drive(&self, device: &Device) -> Result<Weights, Trouble> {
-        let mut weights = Weights::new();
-        for item in &self.manifest.items {
+        let own = |item: &&Item| {
             let home = self.devices.get(item.device);
-            if home.is_none_or(|home| !std::ptr::eq(home, device)) {
-                continue;
-            }
+            home.is_some_and(|home| std::ptr::eq(home, device))
+        };
+        let own: Vec<&Item> = self.manifest.items.iter().filter(own).collect();
+        let one = |item: &&Item| {
             let weight = self.halt.check().and_then(|()| weights::load(&self.task(item, device)));
             let weight = weight.inspect_err(|_| self.halt.fail())?;
-            weights.insert((item.component, item.slot), weight);
-        }
-        Ok(weights)
+            Ok(((item.component, item.slot), weight))
+        };
+        let loaded: Vec<Result<((ComponentId, Slot), Weight), Trouble>> = match device.backing {
+            Backing::Cpu => self.readers.install(|| own.par_iter().map(one).collect()),
+            Backing::Cuda(_) => own.iter().map(one).collect(),
+        };
+        in_order(loaded)
     }
 
     fn task<'b>(&'b self, item: &'b Item, device: &'b Device) -> Task<'b> {
@@ -141,6 +150,22 @@ impl Loading<'_> {
         let computed = &self.manifest.architecture.rope.divisors;
         Task { item, computed, files, device, readers, repack, halt, watch }
     }
+}
+
+/// All of them, or the first failure of those that are not a consequence of another.
+fn in_order(
+    loaded: Vec<Result<((ComponentId, Slot), Weight), Trouble>>,
+) -> Result<Weights, Trouble> {
+    let mut weights = Weights::new();
+    let mut abandoned = false;
+    for one in loaded {
+        match one {
+            Ok((key, weight)) => drop(weights.insert(key, weight)),
+            Err(Trouble::Abandoned) => abandoned = true,
+            Err(failed) => return Err(failed),
+        }
+    }
+    if abandoned { Err(Trouble::Abandoned) } else { Ok(weights) }
 }
 
 /// Everything that was loaded, or the first failure.

@@ -52,9 +52,9 @@ fn floats_become_what_candle_makes_of_the_same_numbers() {
             let expected = stored(kind, &values, COLUMNS);
             assert!(weight.held_bytes() == expected, "{} of {}", kind.name(), source.name());
             assert_eq!(weight.bytes(), made.manifest.items[0].bytes);
-            // Two workers, 64 Ki elements in 2 and in 4 bytes.
+            // 64 Ki elements in 2 and in 4 bytes, by one worker or by both.
             let staged_bytes = placed.devices[0].ledger.balance().peak_staged_bytes;
-            assert_eq!(staged_bytes, 2 * 65536 * 6);
+            assert!([65536 * 6, 2 * 65536 * 6].contains(&staged_bytes), "{staged_bytes}");
         }
     }
 }
@@ -107,7 +107,7 @@ fn every_device_has_its_own_and_the_books_agree() {
     tally.check().unwrap();
     let totals: Vec<u64> = tally.devices.iter().map(|device| device.total().measured).collect();
     assert_eq!(totals, [32 * 1024 / 256 * (144 + 210), 32 * 1024 / 32 * 34]);
-    assert_eq!(tally.devices[1].peak_staged_bytes, 2 * 65536 * 6);
+    assert!([65536 * 6, 2 * 65536 * 6].contains(&tally.devices[1].peak_staged_bytes));
     let rate = tally.bytes_per_second(Duration::from_millis(500));
     assert_eq!(rate, Some(2 * (totals[0] + totals[1])));
     assert_eq!(tally.bytes_per_second(Duration::ZERO), None);

@@ -186,11 +186,6 @@ impl<B: Block> Unit for B {
 fn fill<U: Unit>(task: &Task<'_>, mut units: &mut [U]) -> Result<(), Trouble> {
     let Item { columns, ref pieces, .. } = *task.item;
     let converts = |piece: &Piece| piece.stored != U::KIND;
-    // A GPU's ledger is of its own memory; the bands are in the host's.
-    let on_host = task.device.backing == Backing::Cpu;
-    let _staged = (on_host && pieces.iter().any(converts))
-        .then(|| task.device.ledger.stage("bands that are converted", bands_bytes()))
-        .transpose()?;
     let mut first_row = 0;
     for piece in pieces {
         let own = piece.rows * (columns / U::BLCK_SIZE);
@@ -202,12 +197,6 @@ fn fill<U: Unit>(task: &Task<'_>, mut units: &mut [U]) -> Result<(), Trouble> {
         first_row += piece.rows;
     }
     Ok(())
-}
-
-/// The bytes of all bands at once: what was read, and in f32.
-fn bands_bytes() -> u64 {
-    let band = BAND_ELEMENTS * (size_of::<u16>() + size_of::<f32>());
-    u64::try_from(rayon::current_num_threads().saturating_mul(band)).unwrap_or(u64::MAX)
 }
 
 /// The rows of one piece.
@@ -236,9 +225,16 @@ impl Run<'_> {
 
     /// Through bands of f32, one for each worker.
     fn convert<U: Unit>(&self, units: &mut [U]) -> Result<(), Trouble> {
+        // What was read, and in f32.
+        const BAND_BYTES: u64 = (BAND_ELEMENTS * (size_of::<u16>() + size_of::<f32>())) as u64;
+        let Task { device, .. } = self.task;
+        // A GPU's ledger is of its own memory; the bands are in the host's.
+        let on_host = device.backing == Backing::Cpu;
+        let stage = || device.ledger.stage("a band that is converted", BAND_BYTES);
         let band_units = BAND_ELEMENTS / U::BLCK_SIZE;
         let bands = units.par_chunks_mut(band_units).enumerate();
         let results = bands.map_init(Band::default, |band, (index, units)| {
+            let _staged = on_host.then(stage).transpose()?;
             let first = index * BAND_ELEMENTS;
             let elements = units.len() * U::BLCK_SIZE;
             let wide = band.read(self, first, elements)?;
