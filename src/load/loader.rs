@@ -61,6 +61,9 @@ impl Running {
 /// Tensors of components, by what they are there.
 type Weights = BTreeMap<(ComponentId, Slot), Weight>;
 
+/// One of them, or why it is not there.
+type Loaded = Result<((ComponentId, Slot), Weight), Trouble>;
+
 /// Loads the model: all of it, every tensor on its device in its type, written down in the device's ledger
 /// before memory is taken.
 ///
@@ -138,7 +141,7 @@ impl Loading<'_> {
             let weight = weight.inspect_err(|_| self.halt.fail())?;
             Ok(((item.component, item.slot), weight))
         };
-        let loaded: Vec<Result<((ComponentId, Slot), Weight), Trouble>> = match device.backing {
+        let loaded: Vec<Loaded> = match device.backing {
             Backing::Cpu => self.readers.install(|| own.par_iter().map(one).collect()),
             Backing::Cuda(_) => own.iter().map(one).collect(),
         };
@@ -153,9 +156,7 @@ impl Loading<'_> {
 }
 
 /// All of them, or the first failure of those that are not a consequence of another.
-fn in_order(
-    loaded: Vec<Result<((ComponentId, Slot), Weight), Trouble>>,
-) -> Result<Weights, Trouble> {
+fn in_order(loaded: Vec<Loaded>) -> Result<Weights, Trouble> {
     let mut weights = Weights::new();
     let mut abandoned = false;
     for one in loaded {

@@ -9,6 +9,81 @@
 //!                         type
 //!                  devices: real memory behind names, budgets, ledgers, threads
 //! ```
+//!
+//! # Example
+//!
+//! A small random Mixtral, solved for two devices of 3 MiB, which here are CPU memory with that budget; loaded, and
+//! asked to go on. The tokens are those that transformers generates.
+//!
+//! ```
+//! use std::path::Path;
+//! use std::sync::atomic::AtomicBool;
+//! use std::time::Duration;
+//!
+//! use apportion::checkpoint::Checkpoint;
+//! use apportion::hardware::Hardware;
+//! use apportion::load::decoder::{Decoder, Mode};
+//! use apportion::load::devices::{Planned, Wishes, bind};
+//! use apportion::load::generate::{Hooks, Request, Sampling, generate};
+//! use apportion::load::manifest::Manifest;
+//! use apportion::load::{LoadOptions, Running, Tally, load};
+//! use apportion::memory::Load;
+//! use apportion::model::Model;
+//! use apportion::placement::Record;
+//! use apportion::plan::{self, Outcome};
+//! use apportion::quant::Scheme;
+//! use apportion::runtime::KvType;
+//! use apportion::scenario::{Limits, Scenario, default_objectives};
+//!
+//! # fn main() -> Result<(), apportion::error::Error> {
+//! let weights = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/oracle/tiny-mixtral");
+//! let checkpoint = Checkpoint::open(&weights)?;
+//! let model = Model::from_checkpoint(&checkpoint, "tiny-mixtral")?;
+//!
+//! // Solve.
+//! let scenario = Scenario {
+//!     model: model.clone(),
+//!     scheme: Scheme::parse("f32")?,
+//!     load: Load { context: 128, kv_type: KvType::F32, ..Load::default() },
+//!     hardware: Hardware::from_sizes(&[3 << 20, 3 << 20], None, 0)?,
+//!     constraints: Vec::new(),
+//!     default_pins: true,
+//!     limits: Limits::default(),
+//!     objectives: default_objectives(),
+//! };
+//! let problem = scenario.problem()?;
+//! let Outcome::Solved(solved) = plan::solve(&problem, &plan::Options::default())? else {
+//!     unreachable!("3.3 MiB fit on 6 MiB")
+//! };
+//! let measured = apportion::verify::verify(&problem, &solved.placement).expect("it was checked before");
+//! let record = Record::of(&scenario, &problem, &solved, &measured);
+//!
+//! // Load.
+//! let manifest = Manifest::new(&record, &checkpoint, &model)?;
+//! let wishes = Wishes { bindings: Vec::new(), budgets: Vec::new(), threads: 1 };
+//! let devices = bind(&Planned::of(&record)?, &wishes)?.devices;
+//! let options = LoadOptions { threads: 2, cpu_repack: false, stop: None };
+//! let placed = load(&manifest, devices, Running::of(&record)?, &options, &())?;
+//! Tally::of(&manifest, &placed).check()?;
+//!
+//! // Generate.
+//! let mut decoder = Decoder::new(placed, Mode::Concurrent)?;
+//! let request = Request {
+//!     prompt: &[1, 5, 17, 200, 33, 91, 4, 150],
+//!     max_tokens: 4,
+//!     sampling: Sampling { temperature: 0.0, top_p: 1.0, seed: 0 },
+//!     last_tokens: &[],
+//! };
+//! let mut hooks = Hooks {
+//!     stop: &AtomicBool::new(false),
+//!     clock: &|| Duration::ZERO,
+//!     on_token: &mut |_| Ok(()),
+//! };
+//! let generated = generate(&mut decoder, &request, &mut hooks)?;
+//! assert_eq!(generated.tokens, [34, 90, 82, 203]);
+//! # Ok(())
+//! # }
+//! ```
 
 pub mod decoder;
 pub mod devices;

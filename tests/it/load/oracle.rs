@@ -1,7 +1,7 @@
 //! Logits against transformers, which made `reference.safetensors` beside the weights from the same values in
 //! 32 bit; `tests/data/SOURCES.md` says how.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::fs;
 
 use apportion::load::decoder::{Decoder, Mode, Wanted as Logits};
@@ -13,7 +13,7 @@ use super::placed::{Wanted, scattered};
 const CLOSE: f32 = 1e-4;
 
 pub struct Reference {
-    tensors: HashMap<String, Tensor>,
+    tensors: BTreeMap<String, Tensor>,
     json: serde_json::Value,
 }
 
@@ -22,7 +22,9 @@ impl Reference {
         let folder = Wanted::new(name, 1).weights;
         let tensors =
             candle_core::safetensors::load(folder.join("reference.safetensors"), &Device::Cpu)
-                .unwrap();
+                .unwrap()
+                .into_iter()
+                .collect();
         let text = fs::read_to_string(folder.join("reference.json")).unwrap();
         Self { tensors, json: serde_json::from_str(&text).unwrap() }
     }
@@ -154,8 +156,11 @@ fn the_router_chooses_as_the_reference_does() {
             reference.tensors[&format!("prompt{index}.top2")].to_vec3().unwrap();
         for (layer, wanted) in layers.iter().zip(&wanted) {
             for (chosen, wanted) in layer.iter().zip(wanted) {
-                let mut both = [chosen.clone(), wanted.iter().map(|&e| e as u32).collect()];
-                both.iter_mut().for_each(|experts: &mut Vec<u32>| experts.sort_unstable());
+                let wanted: Vec<u32> = wanted.iter().map(|&e| u32::try_from(e).unwrap()).collect();
+                let mut both = [chosen.clone(), wanted];
+                for experts in &mut both {
+                    experts.sort_unstable();
+                }
                 assert_eq!(both[0], both[1], "prompt {index}");
             }
         }

@@ -1,6 +1,6 @@
 //! Quantized files against candle's own model on the same values.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{BufReader, Read, Seek, SeekFrom};
 use std::path::Path;
@@ -22,7 +22,8 @@ fn with_single_experts(path: &Path, into: &Path) {
     let mut file = BufReader::new(File::open(path).unwrap());
     let content = Content::read(&mut file).unwrap();
     let mut tensors: Vec<(String, QTensor)> = Vec::new();
-    for (name, info) in &content.tensor_infos {
+    let infos: BTreeMap<_, _> = content.tensor_infos.iter().collect();
+    for (name, info) in infos {
         let Some((layer, part)) =
             name.strip_suffix("_exps.weight").and_then(|n| n.split_once(".ffn_"))
         else {
@@ -43,9 +44,8 @@ fn with_single_experts(path: &Path, into: &Path) {
         }
     }
     tensors.sort_by(|a, b| a.0.cmp(&b.0));
-    let metadata: HashMap<String, Value> = content.metadata;
-    let mut metadata: Vec<(&str, &Value)> = metadata.iter().map(|(k, v)| (k.as_str(), v)).collect();
-    metadata.sort_by_key(|row| row.0);
+    let metadata: BTreeMap<String, Value> = content.metadata.into_iter().collect();
+    let metadata: Vec<(&str, &Value)> = metadata.iter().map(|(k, v)| (k.as_str(), v)).collect();
     let tensors: Vec<(&str, &QTensor)> = tensors.iter().map(|(n, t)| (n.as_str(), t)).collect();
     gguf_file::write(&mut File::create(into).unwrap(), &metadata, &tensors).unwrap();
 }
