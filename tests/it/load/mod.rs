@@ -4,6 +4,8 @@
 mod commands;
 /// Names of a placement become memory with budgets.
 mod devices;
+/// Models that are no Mixtral.
+mod families;
 mod files;
 /// What needs a GPU.
 #[cfg(feature = "cuda")]

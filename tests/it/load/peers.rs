@@ -115,3 +115,45 @@ fn without_the_second_copy_only_rounding_differs() {
         assert!(apart.iter().all(|apart| *apart < most), "{file}: {apart:?}");
     }
 }
+
+/// The tensors of a file dealt to two parts as llama.cpp's splitter names and numbers them.
+fn split(path: &Path, folder: &Path) -> std::path::PathBuf {
+    let mut file = BufReader::new(File::open(path).unwrap());
+    let content = Content::read(&mut file).unwrap();
+    let names: Vec<String> = content
+        .tensor_infos
+        .keys()
+        .cloned()
+        .collect::<std::collections::BTreeSet<_>>()
+        .into_iter()
+        .collect();
+    let count = i32::try_from(names.len()).unwrap();
+    let part = |number: u16| folder.join(format!("model-{:05}-of-00002.gguf", number + 1));
+    for (number, names) in (0_u16..).zip(names.chunks(names.len().div_ceil(2))) {
+        let tensor = |name: &String| content.tensor(&mut file, name, &Device::Cpu).unwrap();
+        let tensors: Vec<QTensor> = names.iter().map(tensor).collect();
+        let tensors: Vec<(&str, &QTensor)> =
+            names.iter().map(String::as_str).zip(&tensors).collect();
+        let own = [
+            ("split.no", Value::U16(number)),
+            ("split.count", Value::U16(2)),
+            ("split.tensors.count", Value::I32(count)),
+        ];
+        // Only the first part says what the model is.
+        let shared: BTreeMap<_, _> = content.metadata.iter().collect();
+        let shared = shared.into_iter().map(|(key, value)| (key.as_str(), value));
+        let shared = shared.filter(|_| number == 0);
+        let metadata: Vec<(&str, &Value)> =
+            shared.chain(own.iter().map(|(key, value)| (*key, value))).collect();
+        gguf_file::write(&mut File::create(part(number)).unwrap(), &metadata, &tensors).unwrap();
+    }
+    part(0)
+}
+
+#[test]
+fn a_file_in_two_parts_is_the_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let whole = Wanted::new("tiny-mixtral-gguf/tk-Q4_K_M.gguf", 2);
+    let parts = Wanted { weights: split(&whole.weights, folder.path()), ..whole.clone() };
+    assert_eq!(ours(&parts, &PROMPT), ours(&whole, &PROMPT));
+}
