@@ -1,7 +1,7 @@
 //! The decoder: embedding, layers, head, each part on the device where the map put it.
 //!
 //! A run takes the tokens of one sequence, many or one. Between parts that live apart activations go through
-//! [`fabric`], which counts them; everything else happens on one device at a time, on that device's threads,
+//! one file, `fabric.rs`, which counts them; everything else happens on one device at a time, on that device's threads,
 //! except that [`Mode::Concurrent`] lets the experts of a layer work on all their devices at once.
 
 mod attend;
