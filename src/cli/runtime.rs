@@ -16,9 +16,8 @@ use apportion::load::generate::{RoutingCounts, Tokenizer, panics_are_errors};
 use apportion::load::manifest::Manifest;
 use apportion::load::{DeviceTally, LoadOptions, Running, Tally, load};
 use apportion::model::Model;
-use apportion::placement::{Record, differences};
+use apportion::placement::Record;
 use apportion::report::{self, DriverBytes, LoadedDevice, Loading};
-use apportion::verify::verify;
 
 use super::args::{ModeArg, RuntimeArgs};
 use super::bars::Bars;
@@ -71,30 +70,13 @@ pub fn prepare(args: &RuntimeArgs) -> Result<Prepared, Error> {
     for notice in &model.notices {
         say(&format!("note: {}", printable(notice)));
     }
-    check(&record).map_err(|error| error.object(source))?;
-    let planned = Planned::of(&record)?;
+    let planned = Planned::of(&record).map_err(|error| error.object(source))?;
     let manifest = Manifest::new(&record, &checkpoint, &model)?;
     let bound = bind(&planned, &Wishes { bindings, budgets, threads })?;
     for notice in bound.notices.iter().chain(&manifest.notices) {
         say(&format!("note: {}", printable(notice)));
     }
     Ok(Prepared { record, manifest, planned, devices: bound.devices, threads })
-}
-
-/// Nothing is used that does not pass what `check` checks.
-fn check(record: &Record) -> Result<(), Error> {
-    let problem = record.scenario.problem()?;
-    let refuse = |found: String| {
-        Error::new("use the placement")
-            .found(found)
-            .hint("`apportion check` lists all that is wrong with it; solve again")
-    };
-    let measured = verify(&problem, &record.placement(&problem)?)
-        .map_err(|all| refuse(all.first().map_or_else(String::new, ToString::to_string)))?;
-    match differences(record, &problem, &measured).first() {
-        Some(difference) => Err(refuse(difference.to_string())),
-        None => Ok(()),
-    }
 }
 
 /// Loads the weights and makes the decoder; `None` when `stop` ended it.

@@ -25,8 +25,9 @@ pub struct LoadOptions<'a> {
     /// Threads that read and convert, shared by all devices; at least one.
     pub threads: usize,
     /// Lets candle repack matrices on the CPU: batches become several times as fast, and every matrix of
-    /// q4_k, q6_k and q8_0 takes more than twice its bytes. No placement counts that, budgets and ledgers do. It multiplies on threads of
-    /// candle's own, not on those of the device. Nothing changes elsewhere than on x86-64.
+    /// q4_k, q6_k and q8_0 takes more than twice its bytes. No placement counts that; budgets and ledgers do.
+    /// It multiplies on threads of candle's own, not on those of the device. Nothing changes elsewhere than on
+    /// x86-64.
     pub cpu_repack: bool,
     /// Ends the load soon after it becomes true.
     pub stop: Option<&'a AtomicBool>,
@@ -69,8 +70,8 @@ type Loaded = Result<((ComponentId, Slot), Weight), Trouble>;
 ///
 /// Before the first byte is read, everything is checked that can be known: that the manifest agrees with
 /// itself, that the devices may hold what comes, that the files are there and as long as they were. Devices
-/// are loaded side by side, each in the order of the manifest. Of what is read, floats that are no number
-/// and blocks whose scales are not finite are refused.
+/// are loaded side by side. Of what is read, floats that are no number and blocks whose scales are not finite
+/// are refused.
 ///
 /// # Errors
 /// The first failure in the order of devices and items, of those that came about before everything stopped.
@@ -98,7 +99,7 @@ pub fn load(
         halt: &Halt::new(options.stop),
         watch,
     };
-    let results: Vec<Result<Weights, Trouble>> = thread::scope(|scope| {
+    let loaded: Vec<Vec<Loaded>> = thread::scope(|scope| {
         let loading = &loading;
         let drive = |device| scope.spawn(move || loading.drive(device));
         let drivers: Vec<_> = devices.iter().map(drive).collect();
@@ -107,7 +108,7 @@ pub fn load(
         };
         drivers.into_iter().map(join).collect()
     });
-    let weights = all(results)?;
+    let weights = all(loaded.into_iter().flatten())?;
     let homes = manifest.items.iter().map(|item| (item.component, item.device)).collect();
     let Running { context, batch, kv_type } = running;
     let architecture = manifest.architecture.clone();
@@ -130,7 +131,7 @@ impl Loading<'_> {
     ///
     /// Into CPU memory many items at once: each is read in pieces by all readers anyway, and nobody then waits
     /// for the last piece of an item. To a GPU one after the other, because each is whole in host memory first.
-    fn drive(&self, device: &Device) -> Result<Weights, Trouble> {
+    fn drive(&self, device: &Device) -> Vec<Loaded> {
         let own = |item: &&Item| {
             let home = self.devices.get(item.device);
             home.is_some_and(|home| std::ptr::eq(home, device))
@@ -141,11 +142,10 @@ impl Loading<'_> {
             let weight = weight.inspect_err(|_| self.halt.fail())?;
             Ok(((item.component, item.slot), weight))
         };
-        let loaded: Vec<Loaded> = match device.backing {
+        match device.backing {
             Backing::Cpu => self.readers.install(|| own.par_iter().map(one).collect()),
             Backing::Cuda(_) => own.iter().map(one).collect(),
-        };
-        in_order(loaded)
+        }
     }
 
     fn task<'b>(&'b self, item: &'b Item, device: &'b Device) -> Task<'b> {
@@ -155,27 +155,13 @@ impl Loading<'_> {
     }
 }
 
-/// All of them, or the first failure of those that are not a consequence of another.
-fn in_order(loaded: Vec<Loaded>) -> Result<Weights, Trouble> {
+/// Everything that was loaded, or the first failure that is not the consequence of another.
+fn all(loaded: impl Iterator<Item = Loaded>) -> Result<Weights, Error> {
     let mut weights = Weights::new();
-    let mut abandoned = false;
+    let mut complete = true;
     for one in loaded {
         match one {
             Ok((key, weight)) => drop(weights.insert(key, weight)),
-            Err(Trouble::Abandoned) => abandoned = true,
-            Err(failed) => return Err(failed),
-        }
-    }
-    if abandoned { Err(Trouble::Abandoned) } else { Ok(weights) }
-}
-
-/// Everything that was loaded, or the first failure.
-fn all(results: Vec<Result<Weights, Trouble>>) -> Result<Weights, Error> {
-    let mut weights = Weights::new();
-    let mut complete = true;
-    for result in results {
-        match result {
-            Ok(own) => weights.extend(own),
             Err(Trouble::Failed(error)) => return Err(error),
             Err(Trouble::Abandoned) => complete = false,
         }

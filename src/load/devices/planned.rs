@@ -2,7 +2,7 @@
 
 use crate::error::Error;
 use crate::hardware::DeviceKind;
-use crate::placement::Record;
+use crate::placement::{Record, differences};
 use crate::verify::{DeviceUse, verify};
 
 /// One device as a placement plans it.
@@ -24,15 +24,20 @@ impl Planned {
     /// Every device of the placement, in its order.
     ///
     /// # Errors
-    /// A placement that [`verify`] refuses, with the first violation, and a scenario that states no problem.
+    /// A placement that [`verify`] refuses or that records other figures than it finds, with the first of these,
+    /// and a scenario that states no problem.
     pub fn of(record: &Record) -> Result<Vec<Self>, Error> {
         let problem = record.scenario.problem()?;
-        let measured = verify(&problem, &record.placement(&problem)?).map_err(|violations| {
-            let first = violations.first().map_or_else(String::new, ToString::to_string);
+        let refuse = |found: String| {
             Error::new("use the placement")
-                .found(first)
+                .found(found)
                 .hint("`apportion check` lists all that is wrong with it; solve again")
-        })?;
+        };
+        let measured = verify(&problem, &record.placement(&problem)?)
+            .map_err(|all| refuse(all.first().map_or_else(String::new, ToString::to_string)))?;
+        if let Some(difference) = differences(record, &problem, &measured).first() {
+            return Err(refuse(difference.to_string()));
+        }
         let devices = problem.devices.iter().zip(&measured.devices);
         let planned = devices.map(|(device, on_it)| Self {
             id: device.id.clone(),

@@ -2,14 +2,13 @@
 
 use candle_core::quantized::GgmlDType;
 
-use super::blocks;
 use crate::dtype::GgmlType;
 use crate::error::Error;
-use crate::load::manifest::{Item, Piece, Slot};
+use crate::load::manifest::{HELD_TYPES, Item, Piece, Slot};
 
 /// Whether the runtime can hold and multiply weights of that type.
 pub fn holdable(kind: GgmlType) -> bool {
-    is_float(kind) || blocks::has_kernels(kind)
+    HELD_TYPES.contains(&kind)
 }
 
 /// Whether elements are floats of their own.
@@ -68,10 +67,8 @@ pub(in crate::load) fn check_item(
     let name = item.pieces.first().map_or("", |piece| piece.tensor.as_str());
     let refuse = || Error::new("load the tensor").object(name).place(item.component.to_string());
     if !holdable(item.held) {
-        let held = GgmlType::ALL.into_iter().filter(|kind| holdable(*kind));
-        let names: Vec<&str> = held.map(GgmlType::name).collect();
         return Err(refuse()
-            .expected(format!("one of {}", names.join(", ")))
+            .expected(format!("one of {}", HELD_TYPES.map(GgmlType::name).join(", ")))
             .found(item.held.name())
             .hint("solve with another --quant, or take a file of one of these types"));
     }
@@ -142,4 +139,18 @@ fn check_piece(item: &Item, piece: &Piece, files: &[u64]) -> Result<(), Error> {
 fn bytes(kind: GgmlType, rows: usize, columns: usize) -> Option<u64> {
     let row = kind.bytes(u64::try_from(columns).ok()?)?;
     row.checked_mul(u64::try_from(rows).ok()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::load::weights::blocks::has_kernels;
+
+    #[test]
+    fn what_plans_may_ask_for_is_what_there_are_kernels_for() {
+        for kind in GgmlType::ALL {
+            assert_eq!(holdable(kind), is_float(kind) || has_kernels(kind), "{}", kind.name());
+            assert_eq!(of_candle(kind).is_some(), has_kernels(kind), "{}", kind.name());
+        }
+    }
 }

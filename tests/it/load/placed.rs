@@ -102,6 +102,9 @@ impl Wanted {
         for (device, planned) in tally.devices.iter().zip(&planned) {
             assert_eq!(device.total().measured, planned.on_it.weights_bytes, "{}", planned.id);
         }
+        for device in bound.devices.iter() {
+            assert!(device.ledger.balance().peak_bytes <= device.ledger.budget_bytes());
+        }
         placed
     }
 
