@@ -106,7 +106,7 @@ fn stretch(work: &Work) -> Stretch {
     Stretch {
         tokens: work.tokens as u64,
         elapsed: work.elapsed,
-        transfers: work.transfers.count,
+        transfers: work.transfers.activations,
         transfer_bytes: work.transfers.bytes,
     }
 }

@@ -57,6 +57,18 @@ pub struct Transfers {
     pub bytes: u64,
 }
 
+impl Transfers {
+    /// What came on top of an earlier count.
+    #[must_use]
+    pub fn since(self, before: Self) -> Self {
+        Self {
+            copies: self.copies.saturating_sub(before.copies),
+            activations: self.activations.saturating_sub(before.activations),
+            bytes: self.bytes.saturating_sub(before.bytes),
+        }
+    }
+}
+
 /// The devices and the wires between them.
 #[derive(Debug)]
 pub(super) struct Fabric {

@@ -16,30 +16,11 @@ pub use sample::{Sampler, Sampling};
 pub use tokens::{Follow, Tokenizer, panics_are_errors};
 
 use crate::error::Error;
+use crate::load::decoder::Transfers;
 
 /// Tokens of a prompt that go through the model at once: enough that every expert's matrix is read for many,
 /// few enough that activations stay small beside weights.
 pub const MICRO_BATCH: usize = 512;
-
-/// What moved between devices.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Transfers {
-    /// Activations sent from one device to another, each way by itself.
-    pub count: u64,
-    /// Their bytes.
-    pub bytes: u64,
-}
-
-impl Transfers {
-    /// What came on top of an earlier count.
-    #[must_use]
-    pub fn since(self, before: Self) -> Self {
-        Self {
-            count: self.count.saturating_sub(before.count),
-            bytes: self.bytes.saturating_sub(before.bytes),
-        }
-    }
-}
 
 /// A model that continues sequences of tokens.
 pub trait Runs {

@@ -1,8 +1,8 @@
 //! The decoder as a model that continues sequences.
 
-use super::{Runs, Transfers};
+use super::Runs;
 use crate::error::Error;
-use crate::load::decoder::{Decoder, Wanted};
+use crate::load::decoder::{Decoder, Transfers, Wanted};
 
 impl Runs for Decoder {
     fn forward(&mut self, sequence: usize, tokens: &[u32]) -> Result<Vec<f32>, Error> {
@@ -23,7 +23,6 @@ impl Runs for Decoder {
     }
 
     fn transfers(&self) -> Transfers {
-        let sent = Self::transfers(self);
-        Transfers { count: sent.activations, bytes: sent.bytes }
+        Self::transfers(self)
     }
 }

@@ -51,7 +51,7 @@ impl Runs for Counting<'_> {
 
     fn transfers(&self) -> Transfers {
         let count = self.passes.iter().sum::<usize>() as u64;
-        Transfers { count, bytes: 4 * count }
+        Transfers { copies: count, activations: count, bytes: 4 * count }
     }
 }
 
@@ -92,7 +92,7 @@ fn tokens_come_one_by_one_until_there_are_enough() {
     assert_eq!(model.sequence, [7, 8, 9, 10, 11], "the last token is not read");
     let work = |tokens: usize, seconds| {
         let count = tokens as u64;
-        let transfers = Transfers { count, bytes: 4 * count };
+        let transfers = Transfers { copies: count, activations: count, bytes: 4 * count };
         Work { tokens, elapsed: Duration::from_secs(seconds), transfers }
     };
     assert_eq!((generated.prefill, generated.decode), (work(2, 1), work(3, 3)));
