@@ -4,12 +4,17 @@
 //! component may live, which components live together, what to minimise. Neither models nor
 //! quantizations nor files reach past this point. A [`Placement`] is the answer to it, as plain.
 
+mod timing;
 mod validate;
+
+use std::sync::Arc;
 
 use crate::hardware::{Device, DeviceKind};
 use crate::memory::{ComponentDemand, Workspace};
 use crate::model::{ComponentId, ComponentKind};
 use crate::units::Ratio;
+
+pub use timing::{Draw, Timing};
 
 /// A set of devices, as bits over [`Problem::devices`].
 #[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -102,6 +107,10 @@ pub enum ObjectiveKind {
     DevicesUsed,
     /// Weight bytes that leave the device where [`Problem::current`] has them.
     Migration,
+    /// Expected time of a step that makes one token of every sequence.
+    DecodeLatency,
+    /// Expected time to read a prompt as long as the context.
+    PrefillTime,
 }
 
 /// The value of an objective, exact.
@@ -113,6 +122,8 @@ pub enum ObjectiveValue {
     Count(u64),
     /// A ratio: peak utilization, or transfers per token over the traffic denominator.
     Ratio(Ratio),
+    /// A time, in picoseconds.
+    Time(u64),
 }
 
 impl ObjectiveValue {
@@ -120,7 +131,7 @@ impl ObjectiveValue {
     #[expect(clippy::cast_precision_loss, reason = "leaves exact arithmetic on purpose")]
     pub fn as_f64(self) -> f64 {
         match self {
-            Self::Bytes(number) | Self::Count(number) => number as f64,
+            Self::Bytes(number) | Self::Count(number) | Self::Time(number) => number as f64,
             Self::Ratio(ratio) => ratio.as_f64(),
         }
     }
@@ -187,6 +198,10 @@ pub struct Problem {
     pub sends: Sends,
     /// What [`ObjectiveKind::Migration`] counts from.
     pub current: Option<Placement>,
+    /// What a step takes that makes one token of every sequence, where the speeds of the machine are known.
+    pub decode: Option<Arc<Timing>>,
+    /// What it takes to read a prompt, where the speeds are known.
+    pub prefill: Option<Arc<Timing>>,
 }
 
 /// A complete assignment: one device index per component of a [`Problem`], in its order.

@@ -1,12 +1,17 @@
-//! Bytes and ratios: exact integers, one parser, one formatter.
+//! Bytes, times and ratios: exact integers, one parser, one formatter.
 //!
 //! Everything else in the crate says `_bytes` in its names and holds a `u64`. Floating point appears
 //! here only to print and to state a ratio to the solver.
+
+mod time;
 
 use std::cmp::Ordering;
 use std::fmt;
 
 use crate::error::Error;
+
+pub(crate) use time::time_at;
+pub use time::{exact_time, format_time, parse_bandwidth, parse_compute, parse_time};
 
 /// Sums of demands stay below this, so that adding any two of them cannot overflow a `u64`.
 pub const BYTES_MAX: u64 = 1 << 60;

@@ -9,6 +9,7 @@ use super::write::{VERSION, WHAT};
 use super::{Certificate, Prices, Proof, StageProof, Tree};
 use crate::error::Error;
 use crate::model::ComponentId;
+use crate::objective::ALL;
 use crate::problem::{ObjectiveKind, ObjectiveValue, Problem};
 use crate::scenario::fingerprint;
 use crate::units::Ratio;
@@ -233,6 +234,9 @@ fn exact(kind: ObjectiveKind, entry: ExactEntry) -> Option<ObjectiveValue> {
         (ObjectiveKind::DevicesUsed, ExactEntry::Whole(count)) => {
             Some(ObjectiveValue::Count(count))
         }
+        (ObjectiveKind::DecodeLatency | ObjectiveKind::PrefillTime, ExactEntry::Whole(ps)) => {
+            Some(ObjectiveValue::Time(ps))
+        }
         (ObjectiveKind::PeakUtilization | ObjectiveKind::Traffic, ExactEntry::Fraction(text)) => {
             Ratio::from_fraction(&text).map(ObjectiveValue::Ratio)
         }
@@ -241,14 +245,7 @@ fn exact(kind: ObjectiveKind, entry: ExactEntry) -> Option<ObjectiveValue> {
 }
 
 fn kind_of(name: &str) -> Result<ObjectiveKind, Error> {
-    const KINDS: [ObjectiveKind; 5] = [
-        ObjectiveKind::SpillBytes,
-        ObjectiveKind::PeakUtilization,
-        ObjectiveKind::Traffic,
-        ObjectiveKind::DevicesUsed,
-        ObjectiveKind::Migration,
-    ];
-    let found = KINDS.into_iter().find(|kind| kind.name() == name);
+    let found = ALL.into_iter().find(|kind| kind.name() == name);
     found.ok_or_else(|| refuse("objective", "the name of an objective").found(format!("`{name}`")))
 }
 

@@ -89,7 +89,9 @@ fn names(ids: &[ComponentId]) -> String {
 
 fn exact(value: ObjectiveValue) -> String {
     match value {
-        ObjectiveValue::Bytes(number) | ObjectiveValue::Count(number) => number.to_string(),
+        ObjectiveValue::Bytes(number)
+        | ObjectiveValue::Count(number)
+        | ObjectiveValue::Time(number) => number.to_string(),
         ObjectiveValue::Ratio(ratio) => ratio.to_string(),
     }
 }

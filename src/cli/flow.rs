@@ -185,6 +185,7 @@ pub fn limits(args: &WishArgs, model: &Model) -> Result<Limits, Error> {
         devices_max: args.max_devices.as_deref().map(parse_devices_max).transpose()?,
         sends,
         current: args.migrate_from.as_deref().map(|path| current(path, model)).transpose()?,
+        ..Limits::default()
     })
 }
 

@@ -115,7 +115,9 @@ impl<'a> Asker<'a> {
 fn ratio(value: ObjectiveValue) -> Ratio {
     match value {
         ObjectiveValue::Ratio(ratio) => ratio,
-        ObjectiveValue::Bytes(_) | ObjectiveValue::Count(_) => Ratio::ZERO,
+        ObjectiveValue::Bytes(_) | ObjectiveValue::Count(_) | ObjectiveValue::Time(_) => {
+            Ratio::ZERO
+        }
     }
 }
 

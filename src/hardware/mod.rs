@@ -25,10 +25,13 @@
 //! The first listed GPU is GPU 0. Unknown and repeated keys are refused.
 
 mod file;
+mod network;
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 pub use file::HardwareFile;
+pub use network::{Link, Network, Speed};
 
 use crate::error::Error;
 use crate::problem::DeviceSet;
@@ -71,6 +74,8 @@ pub struct Device {
 pub struct Hardware {
     /// GPUs first, in listed order, then the CPU if there is one.
     pub devices: Vec<Device>,
+    /// Speeds and links, as far as they are known.
+    pub network: Arc<Network>,
 }
 
 impl Hardware {
@@ -132,7 +137,7 @@ impl Hardware {
                 return Err(refuse().expected("at most 1024 PiB over all devices").found("more"));
             }
         }
-        Ok(Self { devices })
+        Ok(Self { devices, network: Arc::default() })
     }
 
     /// The index of a device by its id.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::{KvType, Staging};
 use crate::error::Error;
 use crate::quant::Scheme;
-use crate::runtime::{self, Profile};
+use crate::runtime::{self, MicroBatch, Profile};
 
 /// How the model will be run.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,6 +45,18 @@ impl Load {
     pub fn staging_of(&self, scheme: &Scheme) -> Staging {
         let own = || scheme.default_staging();
         self.staging.or(self.runtime.rules().staging).unwrap_or_else(own)
+    }
+
+    /// In how many steps prompts as long as the context are read.
+    pub fn chunks(&self) -> u64 {
+        let rules = self.runtime.rules();
+        let most = rules.micro_batch_tokens.max(1);
+        match rules.micro_batch {
+            MicroBatch::Separate => self.context.div_ceil(most).saturating_mul(self.batch),
+            MicroBatch::Together | MicroBatch::Filled => {
+                self.context.saturating_mul(self.batch).div_ceil(most)
+            }
+        }
     }
 
     pub(super) fn check(&self) -> Result<(), Error> {

@@ -35,11 +35,11 @@ impl Law for DevicesUsed {
         ObjectiveValue::Count(devices.map(|d| u64::from(facts.hosts_anything(d))).sum())
     }
 
-    fn linear(&self, terms: &mut dyn Terms) -> Linear {
+    fn linear(&self, terms: &mut dyn Terms) -> Option<Linear> {
         let mut used = Linear::default();
         for device in 0..terms.problem().devices.len() {
             used.add_form(&terms.hosts(device), 1);
         }
-        used
+        Some(used)
     }
 }

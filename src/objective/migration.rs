@@ -47,12 +47,12 @@ impl Law for Migration {
         ObjectiveValue::Bytes(saturate(bytes.sum()))
     }
 
-    fn linear(&self, terms: &mut dyn Terms) -> Linear {
+    fn linear(&self, terms: &mut dyn Terms) -> Option<Linear> {
         let mut moved = Linear::default();
         terms.placed(&mut |placed| {
             moved.add(placed.amount, i64::try_from(placed.moved_bytes).unwrap_or(i64::MAX));
         });
-        moved
+        Some(moved)
     }
 
     fn step(&self, problem: &Problem, _sends_step: u64) -> u64 {

@@ -13,23 +13,27 @@ mod migration;
 mod peak_utilization;
 mod spill_bytes;
 mod terms;
+mod time;
 mod traffic;
 
 pub use terms::{Amount, Linear, Placed, Terms};
 pub use traffic::Traffic;
 
+pub(crate) use time::{LayerParts, layer_parts, time_ps, timing};
 pub(crate) use traffic::traffic;
 
 use crate::problem::{ObjectiveKind, ObjectiveValue, Placement, Problem};
 use crate::units::Ratio;
 
 /// Every objective, in the order in which files and messages list them.
-pub const ALL: [ObjectiveKind; 5] = [
+pub const ALL: [ObjectiveKind; 7] = [
     ObjectiveKind::SpillBytes,
     ObjectiveKind::PeakUtilization,
     ObjectiveKind::Traffic,
     ObjectiveKind::DevicesUsed,
     ObjectiveKind::Migration,
+    ObjectiveKind::DecodeLatency,
+    ObjectiveKind::PrefillTime,
 ];
 
 /// What an objective means.
@@ -40,6 +44,8 @@ pub fn law(kind: ObjectiveKind) -> &'static dyn Law {
         ObjectiveKind::Traffic => &traffic::TrafficLaw,
         ObjectiveKind::DevicesUsed => &devices_used::DevicesUsed,
         ObjectiveKind::Migration => &migration::Migration,
+        ObjectiveKind::DecodeLatency => &time::TimeLaw(ObjectiveKind::DecodeLatency),
+        ObjectiveKind::PrefillTime => &time::TimeLaw(ObjectiveKind::PrefillTime),
     }
 }
 
@@ -67,11 +73,16 @@ pub trait Law: Sync {
         Ratio::ZERO
     }
 
+    /// Whether the problem says what it takes to measure it.
+    fn applies(&self, _problem: &Problem) -> bool {
+        true
+    }
+
     /// Its value in a placement, exactly.
     fn evaluate(&self, facts: &Facts<'_>) -> ObjectiveValue;
 
-    /// The same as a sum of terms, in whole units (see [`Unit`]).
-    fn linear(&self, terms: &mut dyn Terms) -> Linear;
+    /// The same as a sum of terms, in whole units (see [`Unit`]); `None` where it is no such sum.
+    fn linear(&self, terms: &mut dyn Terms) -> Option<Linear>;
 
     /// Every value it can take is a multiple of this many units, given one number that divides whatever a
     /// layer's sends to a device cost.
@@ -91,6 +102,8 @@ pub enum Unit {
     Transfers,
     /// A share of a device's capacity; not a whole number of anything.
     Share,
+    /// Picoseconds.
+    Time,
 }
 
 impl Unit {
@@ -103,6 +116,7 @@ impl Unit {
                 ObjectiveValue::Ratio(Ratio::new(units, problem.traffic_denominator))
             }
             Self::Share => ObjectiveValue::Ratio(Ratio::new(units, 1)),
+            Self::Time => ObjectiveValue::Time(units),
         }
     }
 
@@ -110,17 +124,22 @@ impl Unit {
     pub fn most(self, problem: &Problem, value: ObjectiveValue) -> Option<u64> {
         match (self, value) {
             (Self::Share, _) => None,
-            (_, ObjectiveValue::Bytes(units) | ObjectiveValue::Count(units)) => Some(units),
+            (
+                _,
+                ObjectiveValue::Bytes(units)
+                | ObjectiveValue::Count(units)
+                | ObjectiveValue::Time(units),
+            ) => Some(units),
             (_, ObjectiveValue::Ratio(ratio)) => Some(ratio.floor_of(problem.traffic_denominator)),
         }
     }
 
     /// A number that a file states, as a value of this unit.
     pub fn whole(self, number: u64) -> ObjectiveValue {
-        if self == Self::Count {
-            ObjectiveValue::Count(number)
-        } else {
-            ObjectiveValue::Bytes(number)
+        match self {
+            Self::Count => ObjectiveValue::Count(number),
+            Self::Time => ObjectiveValue::Time(number),
+            _ => ObjectiveValue::Bytes(number),
         }
     }
 }

@@ -50,7 +50,7 @@ impl Law for PeakUtilization {
         ObjectiveValue::Ratio(hosting.map(share).max().unwrap_or(Ratio::ZERO))
     }
 
-    fn linear(&self, terms: &mut dyn Terms) -> Linear {
-        terms.peak()
+    fn linear(&self, terms: &mut dyn Terms) -> Option<Linear> {
+        Some(terms.peak())
     }
 }

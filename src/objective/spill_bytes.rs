@@ -44,7 +44,7 @@ impl Law for SpillBytes {
         ObjectiveValue::Bytes(saturate(bytes.map(u128::from).sum()))
     }
 
-    fn linear(&self, terms: &mut dyn Terms) -> Linear {
+    fn linear(&self, terms: &mut dyn Terms) -> Option<Linear> {
         let cpus: Vec<usize> = terms.problem().cpus().collect();
         let mut spill = Linear::default();
         terms.placed(&mut |placed| {
@@ -52,7 +52,7 @@ impl Law for SpillBytes {
                 spill.add(placed.amount, i64::try_from(placed.held_bytes).unwrap_or(i64::MAX));
             }
         });
-        spill
+        Some(spill)
     }
 
     fn step(&self, problem: &Problem, _sends_step: u64) -> u64 {

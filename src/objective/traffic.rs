@@ -58,12 +58,12 @@ impl Law for TrafficLaw {
         ObjectiveValue::Ratio(traffic.expected_transfers_per_token())
     }
 
-    fn linear(&self, terms: &mut dyn Terms) -> Linear {
+    fn linear(&self, terms: &mut dyn Terms) -> Option<Linear> {
         let per_hand_over = i64::try_from(terms.problem().traffic_denominator).unwrap_or(i64::MAX);
         let mut traffic = Linear::default();
         traffic.add_form(&terms.hand_overs(), per_hand_over);
         traffic.add_form(&terms.sends(), 1);
-        traffic
+        Some(traffic)
     }
 
     fn step(&self, problem: &Problem, sends_step: u64) -> u64 {

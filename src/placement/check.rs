@@ -160,6 +160,7 @@ fn cap(optimum: ObjectiveValue, tolerance: Ratio) -> ObjectiveValue {
     match optimum {
         ObjectiveValue::Bytes(bytes) => ObjectiveValue::Bytes(floored(bytes)),
         ObjectiveValue::Count(count) => ObjectiveValue::Count(floored(count)),
+        ObjectiveValue::Time(ps) => ObjectiveValue::Time(floored(ps)),
         ObjectiveValue::Ratio(r) => {
             let widened = tolerance.denominator().checked_add(tolerance.numerator());
             let numerator = widened.and_then(|widened| r.numerator().checked_mul(widened));
@@ -177,12 +178,15 @@ fn same_unit(a: ObjectiveValue, b: ObjectiveValue) -> bool {
         (ObjectiveValue::Bytes(_), ObjectiveValue::Bytes(_))
             | (ObjectiveValue::Count(_), ObjectiveValue::Count(_))
             | (ObjectiveValue::Ratio(_), ObjectiveValue::Ratio(_))
+            | (ObjectiveValue::Time(_), ObjectiveValue::Time(_))
     )
 }
 
 pub(super) fn exact(value: ObjectiveValue) -> String {
     match value {
-        ObjectiveValue::Bytes(number) | ObjectiveValue::Count(number) => number.to_string(),
+        ObjectiveValue::Bytes(number)
+        | ObjectiveValue::Count(number)
+        | ObjectiveValue::Time(number) => number.to_string(),
         ObjectiveValue::Ratio(ratio) => ratio.to_string(),
     }
 }

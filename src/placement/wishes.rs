@@ -43,7 +43,7 @@ pub(super) fn read_limits(entry: &ConstraintsEntry) -> Result<Limits, Error> {
             SendsEntry::PerExpert => SendRule::PerExpert,
             SendsEntry::PerDevice => SendRule::PerDevice,
         }),
-        current: None,
+        ..Limits::default()
     })
 }
 

@@ -92,7 +92,7 @@ impl Record {
             scenario.constraints.iter().filter(|c| c.kind == kind).collect()
         };
         let write = |out: &mut Emitter, c: &&Constraint| out.scalar(quoted(&c.assignment()));
-        let Limits { headrooms, devices_max, sends, current } = &scenario.limits;
+        let Limits { headrooms, devices_max, sends, current, .. } = &scenario.limits;
         out.section("constraints", |out| {
             out.entry("default_pins", scenario.default_pins);
             out.list("pins", &of_kind(ConstraintKind::Pin), write);
@@ -174,7 +174,9 @@ fn write_use(out: &mut Emitter, device: &DeviceRecord) {
 
 fn value(value: ObjectiveValue) -> String {
     match value {
-        ObjectiveValue::Bytes(number) | ObjectiveValue::Count(number) => number.to_string(),
+        ObjectiveValue::Bytes(number)
+        | ObjectiveValue::Count(number)
+        | ObjectiveValue::Time(number) => number.to_string(),
         ObjectiveValue::Ratio(exact) => ratio(exact),
     }
 }

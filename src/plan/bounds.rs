@@ -80,7 +80,10 @@ pub(super) fn bounds(
         ObjectiveKind::PeakUtilization => vec![known.total(), known.largest(), known.pinned()],
         ObjectiveKind::SpillBytes => vec![Some(known.beyond_gpus()), Some(known.on_no_gpu())],
         ObjectiveKind::DevicesUsed => vec![known.room(), known.pinned_devices()],
-        ObjectiveKind::Traffic | ObjectiveKind::Migration => Vec::new(),
+        ObjectiveKind::Traffic
+        | ObjectiveKind::Migration
+        | ObjectiveKind::DecodeLatency
+        | ObjectiveKind::PrefillTime => Vec::new(),
     };
     found.into_iter().flatten().filter(|bound| bound.value.as_f64() > 0.0).collect()
 }

@@ -52,7 +52,10 @@ impl Caps {
                     self.device_bytes[gpu] = self.device_bytes[gpu].min(limit);
                 }
             }
-            (None, ObjectiveValue::Bytes(_) | ObjectiveValue::Count(_)) => {}
+            (
+                None,
+                ObjectiveValue::Bytes(_) | ObjectiveValue::Count(_) | ObjectiveValue::Time(_),
+            ) => {}
         }
     }
 }

@@ -83,7 +83,10 @@ impl Attempt<'_> {
                 let capacity = i64::try_from(capacity.unwrap_or(1)).unwrap_or(i64::MAX);
                 self.by_bytes(&[(ObjectiveKind::DevicesUsed, capacity)]);
             }
-            ObjectiveKind::Traffic | ObjectiveKind::Migration => {}
+            ObjectiveKind::Traffic
+            | ObjectiveKind::Migration
+            | ObjectiveKind::DecodeLatency
+            | ObjectiveKind::PrefillTime => {}
         }
         Ok(())
     }

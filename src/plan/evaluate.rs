@@ -6,7 +6,7 @@
 use super::caps::Caps;
 use super::classes::{self, Classes, Layer, Presence, Profile};
 use super::sends::Prices;
-use crate::objective::{ALL, Amount, Linear, Placed, Terms, Unit, law};
+use crate::objective::{self, ALL, Amount, Linear, Placed, Terms, Unit, law};
 use crate::problem::{ObjectiveKind, Placement, Problem};
 use crate::units::Ratio;
 
@@ -61,6 +61,15 @@ impl Assignment {
         }
     }
 
+    /// The time of a step; 0 where no objective asks for it.
+    fn time_ps(&self, problem: &Problem, classes: &Classes, kind: ObjectiveKind) -> u64 {
+        let asked = problem.objectives.iter().any(|objective| objective.kind == kind);
+        let timing = objective::timing(problem, kind).filter(|_| asked);
+        let placement =
+            |timing| objective::time_ps(problem, timing, &self.placement(problem, classes));
+        timing.map_or(0, placement)
+    }
+
     /// Evaluates all objectives.
     pub(super) fn cost(&self, problem: &Problem, classes: &Classes) -> Cost {
         let mut loads = vec![Load::default(); problem.devices.len()];
@@ -72,7 +81,10 @@ impl Assignment {
         let mut placed = AtPlacement { problem, classes, assignment: self, hosts };
         let units = ALL.map(|kind| match law(kind).unit() {
             Unit::Share => 0,
-            _ => u64::try_from(law(kind).linear(&mut placed).constant).unwrap_or(u64::MAX),
+            Unit::Time => self.time_ps(problem, classes, kind),
+            _ => law(kind)
+                .linear(&mut placed)
+                .map_or(0, |form| u64::try_from(form.constant).unwrap_or(u64::MAX)),
         });
         Cost {
             peak: problem.gpus().map(ratio).max().unwrap_or(Ratio::ZERO),

@@ -39,7 +39,7 @@ impl Scale {
         match kind {
             ObjectiveKind::PeakUtilization => Some(Self::Peak),
             ObjectiveKind::SpillBytes => Some(Self::Spill),
-            ObjectiveKind::Traffic | ObjectiveKind::DevicesUsed | ObjectiveKind::Migration => None,
+            _ => None,
         }
     }
 
@@ -61,7 +61,9 @@ impl Scale {
     fn level(value: ObjectiveValue) -> u64 {
         match value {
             ObjectiveValue::Ratio(share) => value::floor(share.as_f64() * 1e9) + 1,
-            ObjectiveValue::Bytes(whole) | ObjectiveValue::Count(whole) => whole,
+            ObjectiveValue::Bytes(whole)
+            | ObjectiveValue::Count(whole)
+            | ObjectiveValue::Time(whole) => whole,
         }
     }
 

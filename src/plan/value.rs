@@ -78,6 +78,7 @@ pub(super) fn cap(optimum: ObjectiveValue, tolerance: Ratio) -> ObjectiveValue {
         ObjectiveValue::Count(count) => {
             ObjectiveValue::Count(count.saturating_add(tolerance.floor_of(count)))
         }
+        ObjectiveValue::Time(ps) => ObjectiveValue::Time(ps.saturating_add(tolerance.floor_of(ps))),
         ObjectiveValue::Ratio(r) => {
             ObjectiveValue::Ratio(exact_cap(r, tolerance).unwrap_or_else(|| {
                 Ratio::new(

@@ -1,9 +1,10 @@
 //! Whether the parts of a problem fit together: what planner and verifier take for granted.
 
-use super::{DeviceSet, ObjectiveKind, Placement, Problem, Rule, Sends};
+use super::{DeviceSet, Draw, ObjectiveKind, Placement, Problem, Rule, Sends, Timing};
 use crate::error::Error;
 use crate::memory::{ComponentDemand, Workspace};
 use crate::model::ComponentId;
+use crate::objective::{LayerParts, layer_parts};
 use crate::units::BYTES_MAX;
 
 impl Problem {
@@ -31,6 +32,9 @@ impl Problem {
         self.validate_places()?;
         self.validate_limits()?;
         self.validate_sends()?;
+        for timing in [&self.decode, &self.prefill].into_iter().flatten() {
+            self.validate_timing(timing)?;
+        }
         if self.largest_sum() > u128::from(BYTES_MAX) || self.traffic_denominator == 0 {
             return refuse("numbers beyond what can be added up".to_owned());
         }
@@ -115,6 +119,34 @@ impl Problem {
         }
     }
 
+    /// A time for everything everywhere, and draws of the experts that there are.
+    fn validate_timing(&self, timing: &Timing) -> Result<(), Error> {
+        let devices = self.devices.len();
+        let square = |rows: &Vec<Vec<u64>>| {
+            rows.len() == devices && rows.iter().all(|row| row.len() == devices)
+        };
+        let visits = &timing.visit_ps;
+        let shaped = visits.len() == self.components.len()
+            && visits.iter().all(|row| row.len() == devices)
+            && timing.expert_tokens_milli.len() == self.components.len()
+            && square(&timing.latency_ps)
+            && square(&timing.token_ps);
+        if !shaped {
+            return refuse("times of other components or devices".to_owned());
+        }
+        let rows = [visits, &timing.latency_ps, &timing.token_ps];
+        if rows.into_iter().flatten().flatten().any(|&ps| ps > Timing::PS_MAX) {
+            return refuse("a time beyond what can be added up".to_owned());
+        }
+        let layers = usize::try_from(self.layers()).unwrap_or(usize::MAX);
+        if timing.draws.is_empty() || timing.draws.iter().any(|set| set.len() != layers) {
+            return refuse(format!("draws of other than {layers} layers"));
+        }
+        let parts = layer_parts(self);
+        let mut draws = timing.draws.iter().flat_map(|set| set.iter().zip(&parts));
+        draws.try_for_each(|(draw, parts)| check_draw(timing, draw, parts))
+    }
+
     /// An upper bound on any sum of bytes, or of traffic units, that planner or verifier may form.
     fn largest_sum(&self) -> u128 {
         let demands = self.components.iter().map(|c| {
@@ -137,6 +169,39 @@ impl Problem {
         let rest = rest.map(u128::from).iter().sum::<u128>() + u128::from(self.host_staging_bytes);
         demands.sum::<u128>() + devices.sum::<u128>() + rest
     }
+}
+
+/// A draw speaks of the experts of its layer, and draws evenly only among equal ones.
+fn check_draw(timing: &Timing, draw: &Draw, parts: &LayerParts) -> Result<(), Error> {
+    let experts = parts.experts.len();
+    let known = |number: &u32| parts.experts.binary_search_by_key(number, |e| e.0).is_ok();
+    match draw {
+        Draw::Even(sizes) => {
+            let within = |&(size, weight): &(u32, u64)| {
+                usize::try_from(size).is_ok_and(|size| size <= experts) && weight <= 1 << 32
+            };
+            if !sizes.iter().all(within) || sizes.is_empty() != (experts == 0) {
+                return refuse("an even draw of other experts than a layer has".to_owned());
+            }
+            let like = |a: usize, b: usize| {
+                timing.visit_ps[a] == timing.visit_ps[b]
+                    && timing.expert_tokens_milli[a] == timing.expert_tokens_milli[b]
+            };
+            if !parts.experts.windows(2).all(|pair| like(pair[0].1, pair[1].1)) {
+                return refuse("an even draw among experts that differ".to_owned());
+            }
+        }
+        Draw::Sets(sets) => {
+            let ascending = |set: &Vec<u32>| set.windows(2).all(|pair| pair[0] < pair[1]);
+            let sound = |(set, weight): &(Vec<u32>, u64)| {
+                ascending(set) && set.iter().all(known) && *weight <= 1 << 40
+            };
+            if sets.len() > Draw::SETS_MAX || !sets.iter().all(sound) || draw.weight() == 0 {
+                return refuse("a draw of sets of other experts than a layer has".to_owned());
+            }
+        }
+    }
+    Ok(())
 }
 
 fn refuse(found: String) -> Result<(), Error> {

@@ -134,7 +134,9 @@ fn objective(stage: &StageReport) -> Value {
 
 pub(super) fn number(value: ObjectiveValue) -> Value {
     match value {
-        ObjectiveValue::Bytes(number) | ObjectiveValue::Count(number) => json!(number),
+        ObjectiveValue::Bytes(number)
+        | ObjectiveValue::Count(number)
+        | ObjectiveValue::Time(number) => json!(number),
         ObjectiveValue::Ratio(ratio) => json!(ratio.as_f64()),
     }
 }

@@ -66,7 +66,9 @@ fn described(formulation: Formulation) -> &'static str {
 /// denominator, devices.
 fn in_units(problem: &Problem, kind: ObjectiveKind, value: ObjectiveValue) -> String {
     match value {
-        ObjectiveValue::Bytes(number) | ObjectiveValue::Count(number) => number.to_string(),
+        ObjectiveValue::Bytes(number)
+        | ObjectiveValue::Count(number)
+        | ObjectiveValue::Time(number) => number.to_string(),
         ObjectiveValue::Ratio(ratio) if kind == ObjectiveKind::Traffic => {
             ratio.floor_of(problem.traffic_denominator).to_string()
         }

@@ -48,7 +48,7 @@ use crate::error::printable;
 use crate::objective::{Unit, law};
 use crate::problem::{ObjectiveKind, ObjectiveValue};
 use crate::quant::Scheme;
-use crate::units::{Ratio, format_bytes};
+use crate::units::{Ratio, format_bytes, format_time};
 
 /// The width of text that goes to a file or a pipe, in columns.
 pub const WIDTH_DEFAULT: usize = 80;
@@ -93,6 +93,7 @@ pub fn objective_value(kind: ObjectiveKind, value: ObjectiveValue) -> String {
     match (law(kind).unit(), value) {
         (_, ObjectiveValue::Bytes(bytes)) => format_bytes(bytes),
         (_, ObjectiveValue::Count(count)) => count.to_string(),
+        (_, ObjectiveValue::Time(ps)) => format_time(ps),
         (Unit::Share, ObjectiveValue::Ratio(ratio)) => percent(ratio),
         (_, ObjectiveValue::Ratio(ratio)) => decimal(ratio),
     }

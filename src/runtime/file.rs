@@ -7,14 +7,17 @@ use serde::Deserialize;
 use serde::de::{self, Deserializer, MapAccess, SeqAccess, Visitor, value::MapAccessDeserializer};
 
 use super::rules::{RULES, canonical};
-use super::{NAMES, Profile, Rule, SendRule};
+use super::{NAMES, Profile, Rule};
 use crate::error::Error;
 use crate::nearest::did_you_mean;
 use crate::yaml::{self, StrictMap};
 
 const OPERATION: &str = "read the runtime profile";
-/// The one rule that need not be stated.
-const SENDS: &str = "sends";
+/// Rules that need not be stated, because profiles from before there were these are complete without them.
+const ASSUMED: [(&str, &str, &str); 2] = [
+    ("sends", "per_expert", "the convention until it is measured"),
+    ("layer_devices", "sequential", "the convention until it is measured"),
+];
 /// Longer sources and descriptions are refused.
 const TEXT_BYTES_MAX: usize = 600;
 
@@ -175,11 +178,11 @@ fn complete(
     about: String,
     mut rules: BTreeMap<&'static str, Rule>,
 ) -> Result<Profile, Error> {
-    // Profiles from before there was this rule are complete without it.
-    rules.entry(SENDS).or_insert_with(|| Rule {
-        value: SendRule::PerExpert.name().to_owned(),
-        source: "the convention until it is measured".to_owned(),
-    });
+    for (rule, value, source) in ASSUMED {
+        rules
+            .entry(rule)
+            .or_insert_with(|| Rule { value: value.to_owned(), source: source.to_owned() });
+    }
     let missing: Vec<&str> =
         RULES.iter().map(|row| row.0).filter(|key| !rules.contains_key(key)).collect();
     if missing.is_empty() {

@@ -36,6 +36,7 @@
 //! | `usable_fraction` | how much of a GPU's capacity the runtime fills |
 //! | `embedding` | `host`: the token embedding never leaves host memory, and a tied head is a second copy |
 //! | `sends` | a token goes to experts on other devices once for each (`per_expert`) or once for each device (`per_device`); where a profile does not say, `per_expert` |
+//! | `layer_devices` | the devices that hold parts of one layer take turns (`sequential`) or work at the same time (`concurrent`); where a profile does not say, `sequential` |
 
 mod file;
 mod kv_type;
@@ -48,7 +49,9 @@ use crate::error::Error;
 use crate::quant::choose;
 
 pub use kv_type::KvType;
-pub use rules::{Activations, MicroBatch, Rounding, Rules, SendRule, Sequences, Windows};
+pub use rules::{
+    Activations, LayerDevices, MicroBatch, Rounding, Rules, SendRule, Sequences, Windows,
+};
 
 /// The names of the profiles that come with the program; the first is the default.
 pub const NAMES: [&str; 4] = ["candle", "transformers", "llama.cpp", "vllm"];

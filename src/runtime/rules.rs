@@ -26,7 +26,7 @@ const BYTES_MAX: u64 = 1 << 40;
 const TOKENS_MAX: u64 = 1 << 31;
 
 /// Every rule, in the order they are printed: what it may say and what it decides.
-pub(super) const RULES: [(&str, Form); 23] = [
+pub(super) const RULES: [(&str, Form); 24] = [
     ("kv_types", Form::KvTypes),
     ("kv_cells_multiple", Form::Count(1, 1 << 16)),
     ("kv_sequences", Form::Word(&["together", "separate"])),
@@ -50,6 +50,7 @@ pub(super) const RULES: [(&str, Form); 23] = [
     ("usable_fraction", Form::Fraction),
     ("embedding", Form::Word(&["anywhere", "host"])),
     ("sends", Form::Word(&["per_expert", "per_device"])),
+    ("layer_devices", Form::Word(&["sequential", "concurrent"])),
 ];
 
 /// Whether sequences share something or have one each.
@@ -109,6 +110,25 @@ impl SendRule {
         match self {
             Self::PerExpert => "per_expert",
             Self::PerDevice => "per_device",
+        }
+    }
+}
+
+/// How the devices that hold parts of one layer go about them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum LayerDevices {
+    /// One after the other.
+    Sequential,
+    /// At the same time.
+    Concurrent,
+}
+
+impl LayerDevices {
+    /// The word in files.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Sequential => "sequential",
+            Self::Concurrent => "concurrent",
         }
     }
 }
@@ -173,6 +193,8 @@ pub struct Rules {
     pub embedding_on_host: bool,
     /// How a token is sent to experts elsewhere.
     pub sends: SendRule,
+    /// Whether the devices of a layer take turns.
+    pub layer_devices: LayerDevices,
 }
 
 /// The value as it is kept and compared, or what was expected instead.
@@ -272,6 +294,11 @@ impl Rules {
                 SendRule::PerDevice
             } else {
                 SendRule::PerExpert
+            },
+            layer_devices: if text("layer_devices") == "concurrent" {
+                LayerDevices::Concurrent
+            } else {
+                LayerDevices::Sequential
             },
         }
     }

@@ -7,6 +7,7 @@ use std::fmt::Write;
 
 use sha2::{Digest, Sha256};
 
+use crate::objective::timing;
 use crate::problem::{Problem, Sends};
 
 /// SHA-256 over everything that decides an answer, in hex; rules are in it as the places they leave.
@@ -44,6 +45,7 @@ pub fn fingerprint(problem: &Problem) -> String {
         problem.traffic_denominator
     ));
     lines.extend(limits(problem));
+    lines.extend(times(problem));
     let objectives = problem.objectives.iter();
     lines.extend(objectives.map(|o| format!("objective {} {}", o.kind.name(), o.tolerance)));
     hex(&Sha256::digest(lines.join("\n")))
@@ -64,6 +66,33 @@ fn limits(problem: &Problem) -> Vec<String> {
     if let Some(current) = &problem.current {
         let devices = &mut current.device_of.iter().map(usize::to_string);
         lines.push(format!("current {}", numbers(devices)));
+    }
+    lines
+}
+
+/// What steps take, where that decides the answer.
+fn times(problem: &Problem) -> Vec<String> {
+    let mut lines = Vec::new();
+    for objective in &problem.objectives {
+        let Some(timing) = timing(problem, objective.kind) else { continue };
+        let numbers = |row: &[u64]| row.iter().map(u64::to_string).collect::<Vec<_>>().join(" ");
+        let mut table = |name: &str, rows: &[Vec<u64>]| {
+            lines.extend(rows.iter().map(|row| format!("{name} {}", numbers(row))));
+        };
+        table("visit", &timing.visit_ps);
+        table("latency", &timing.latency_ps);
+        table("token", &timing.token_ps);
+        table("expert tokens", std::slice::from_ref(&timing.expert_tokens_milli));
+        lines.push(format!(
+            "{} tokens {} sends {} devices {}",
+            objective.kind.name(),
+            timing.tokens_milli,
+            timing.sends.name(),
+            timing.devices.name()
+        ));
+        for (set, draws) in timing.draws.iter().enumerate() {
+            lines.extend(draws.iter().map(|draw| format!("draw {set} {draw:?}")));
+        }
     }
     lines
 }

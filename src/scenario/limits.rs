@@ -2,12 +2,14 @@
 //! now.
 
 use std::fmt;
+use std::sync::Arc;
 
 use crate::error::Error;
 use crate::hardware::{Device, DeviceKind, Hardware};
 use crate::model::ComponentId;
 use crate::problem::{DeviceSet, Placement};
-use crate::runtime::SendRule;
+use crate::routing::Statistics;
+use crate::runtime::{LayerDevices, SendRule};
 use crate::units::{exact_size, parse_bytes, parse_decimal};
 
 /// Two digits before the point and as many behind it as this has zeros can be typed.
@@ -22,8 +24,41 @@ pub struct Limits {
     pub devices_max: Option<usize>,
     /// How a token reaches experts away from home; `None` as the runtime's profile says.
     pub sends: Option<SendRule>,
+    /// Whether the devices of a layer take turns; `None` as the runtime's profile says.
+    pub layer_devices: Option<LayerDevices>,
+    /// Routing statistics; without any, every expert is as likely as any other. With several the worst
+    /// counts.
+    pub routing: Vec<Arc<Statistics>>,
+    /// The smallest part that may be placed on its own.
+    pub granularity: Granularity,
     /// Where things are now.
     pub current: Option<Current>,
+}
+
+/// The smallest part that a runtime can place on its own.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Granularity {
+    /// Whole layers.
+    Layer,
+    /// A layer's attention and router, and all its experts.
+    Experts,
+    /// Single experts.
+    #[default]
+    Expert,
+}
+
+impl Granularity {
+    /// Every one, coarsest first.
+    pub const ALL: [Self; 3] = [Self::Layer, Self::Experts, Self::Expert];
+
+    /// The word in files and on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Layer => "layer",
+            Self::Experts => "experts",
+            Self::Expert => "expert",
+        }
+    }
 }
 
 impl Limits {

@@ -10,6 +10,7 @@ mod fingerprint;
 mod limits;
 mod objectives;
 mod rules;
+mod timing;
 
 use crate::error::Error;
 use crate::hardware::{Device, DeviceKind, Hardware};
@@ -21,7 +22,7 @@ use crate::runtime::SendRule;
 use crate::units::BYTES_MAX;
 
 pub use fingerprint::fingerprint;
-pub use limits::{Current, Headroom, HeadroomSize, Limits, parse_devices_max};
+pub use limits::{Current, Granularity, Headroom, HeadroomSize, Limits, parse_devices_max};
 pub use objectives::{default_objectives, parse_objectives, parse_tolerance, with_spill_first};
 pub use rules::{Constraint, ConstraintKind};
 
@@ -80,6 +81,7 @@ impl Scenario {
             .collect();
         let rules = rules::apply(self, &mut components)?;
         let current = self.current(&components)?;
+        let [decode, prefill] = self.timings(demand, &components)?;
         Ok(Problem {
             components,
             devices: self.devices(&demand.per_device),
@@ -93,6 +95,8 @@ impl Scenario {
             devices_max: self.limits.devices_max,
             sends: self.sends()?,
             current,
+            decode,
+            prefill,
         })
     }
 
@@ -124,7 +128,7 @@ impl Scenario {
     }
 
     fn component(&self, demand: ComponentDemand, allowed: DeviceSet, tied: bool) -> Component {
-        let lives_with = lives_with(demand.id, tied);
+        let lives_with = lives_with(demand.id, tied, self.limits.granularity);
         let visits = match demand.id.kind() {
             ComponentKind::Mlp | ComponentKind::SharedExpert => self.traffic_denominator(),
             ComponentKind::Expert => self.expert_visits(),
@@ -200,7 +204,21 @@ impl Scenario {
 }
 
 /// A router reads its attention's output and is tiny; the final norm works on what the head reads.
-fn lives_with(id: ComponentId, tied_head: bool) -> ComponentId {
+fn lives_with(id: ComponentId, tied_head: bool, granularity: Granularity) -> ComponentId {
+    match (id, granularity) {
+        (
+            ComponentId::Mlp(layer)
+            | ComponentId::SharedExpert(layer)
+            | ComponentId::Expert(layer, _),
+            Granularity::Layer,
+        ) => {
+            return ComponentId::Attention(layer);
+        }
+        (ComponentId::Expert(layer, _), Granularity::Experts) => {
+            return ComponentId::Expert(layer, 0);
+        }
+        _ => {}
+    }
     match id {
         ComponentId::Router(layer) => ComponentId::Attention(layer),
         ComponentId::FinalNorm if tied_head => ComponentId::Embedding,

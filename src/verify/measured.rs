@@ -11,7 +11,8 @@ use crate::units::Ratio;
 pub struct Measured {
     /// One per device of the problem, in its order.
     pub devices: Vec<DeviceUse>,
-    /// The value of every objective, in the order of [`crate::objective::ALL`].
+    /// The value of every objective that the problem says enough to measure, in the order of
+    /// [`crate::objective::ALL`].
     pub values: Vec<(ObjectiveKind, ObjectiveValue)>,
     /// Activations sent between devices for one token.
     pub traffic: Traffic,
@@ -28,7 +29,7 @@ impl Measured {
     pub fn peak(&self) -> Ratio {
         match self.value(ObjectiveKind::PeakUtilization) {
             ObjectiveValue::Ratio(peak) => peak,
-            ObjectiveValue::Bytes(_) | ObjectiveValue::Count(_) => Ratio::ZERO,
+            _ => Ratio::ZERO,
         }
     }
 
@@ -36,7 +37,7 @@ impl Measured {
     pub fn spill_bytes(&self) -> u64 {
         match self.value(ObjectiveKind::SpillBytes) {
             ObjectiveValue::Bytes(bytes) => bytes,
-            ObjectiveValue::Count(_) | ObjectiveValue::Ratio(_) => 0,
+            _ => 0,
         }
     }
 }

@@ -133,7 +133,11 @@ fn measured(problem: &Problem, placement: &Placement, loads: &[Load<'_>]) -> Mea
     let facts = Facts { problem, placement, required_bytes: &required_bytes };
     Measured {
         devices: loads.iter().map(Load::device_use).collect(),
-        values: ALL.map(|kind| (kind, law(kind).evaluate(&facts))).into(),
+        values: ALL
+            .into_iter()
+            .filter(|&kind| law(kind).applies(problem))
+            .map(|kind| (kind, law(kind).evaluate(&facts)))
+            .collect(),
         traffic: traffic(problem, placement),
     }
 }

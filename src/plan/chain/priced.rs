@@ -59,7 +59,7 @@ pub(super) fn search<B: Backend>(chain: &mut Chain<'_, '_, B>) -> Result<Option<
 fn bound_units<B: Backend>(chain: &Chain<'_, '_, B>) -> u64 {
     match chain.answer.bound {
         ObjectiveValue::Ratio(bound) => bound.floor_of(chain.search.problem.traffic_denominator),
-        ObjectiveValue::Bytes(_) | ObjectiveValue::Count(_) => 0,
+        ObjectiveValue::Bytes(_) | ObjectiveValue::Count(_) | ObjectiveValue::Time(_) => 0,
     }
 }
 

@@ -16,7 +16,7 @@ use super::classes::Classes;
 use super::outcome::{Formulation, StageReport};
 use super::presolve;
 use crate::error::Error;
-use crate::objective::{ALL, Terms, law};
+use crate::objective::{ALL, Linear, Terms, law};
 use crate::problem::{ObjectiveKind, Problem};
 use crate::program::{Program, Var};
 use counts::{Counts, Homes};
@@ -43,7 +43,7 @@ fn objectives(stated: &mut impl Stated, caps: &Caps, goal: Goal) {
         if most.is_none() && !minimised {
             continue;
         }
-        let form = law(kind).linear(stated).merged();
+        let Some(form) = law(kind).linear(stated).map(Linear::merged) else { continue };
         let program = stated.program();
         if let Some(most) = most {
             // The constant may be negative, and a cap so large that nothing is left to subtract from.

@@ -129,7 +129,9 @@ fn supported(
 
 fn said(value: ObjectiveValue) -> String {
     match value {
-        ObjectiveValue::Bytes(number) | ObjectiveValue::Count(number) => number.to_string(),
+        ObjectiveValue::Bytes(number)
+        | ObjectiveValue::Count(number)
+        | ObjectiveValue::Time(number) => number.to_string(),
         ObjectiveValue::Ratio(ratio) => ratio.to_string(),
     }
 }

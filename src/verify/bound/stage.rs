@@ -243,7 +243,7 @@ fn limits(problem: &Problem, earlier: &[StageProof], proof: &StageProof) -> Vec<
                 i128::from(r.numerator()) * i128::from(device.capacity_bytes),
                 i128::from(r.denominator()),
             ),
-            ObjectiveValue::Bytes(_) | ObjectiveValue::Count(_) => (0, 1),
+            ObjectiveValue::Bytes(_) | ObjectiveValue::Count(_) | ObjectiveValue::Time(_) => (0, 1),
         };
         let peak = |stage: &&StageProof| stage.kind == ObjectiveKind::PeakUtilization;
         if device.kind == DeviceKind::Gpu {

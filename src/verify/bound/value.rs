@@ -13,13 +13,18 @@ pub(super) fn fits(kind: ObjectiveKind, value: ObjectiveValue) -> bool {
         ObjectiveKind::PeakUtilization | ObjectiveKind::Traffic => {
             matches!(value, ObjectiveValue::Ratio(_))
         }
+        ObjectiveKind::DecodeLatency | ObjectiveKind::PrefillTime => {
+            matches!(value, ObjectiveValue::Time(_))
+        }
     }
 }
 
 /// The most whole units that are no more than a value.
 pub(super) fn floor_units(value: ObjectiveValue, problem: &Problem) -> i128 {
     match value {
-        ObjectiveValue::Bytes(number) | ObjectiveValue::Count(number) => number.into(),
+        ObjectiveValue::Bytes(number)
+        | ObjectiveValue::Count(number)
+        | ObjectiveValue::Time(number) => number.into(),
         ObjectiveValue::Ratio(r) => {
             let units = u128::from(r.numerator()) * u128::from(problem.traffic_denominator);
             // A denominator stays below 2^60, so this is below 2^124.
@@ -37,7 +42,7 @@ pub(super) fn ceiling_units(value: ObjectiveValue, problem: &Problem) -> i128 {
             let whole = exact.is_multiple_of(u128::from(r.denominator()));
             floor + i128::from(!whole)
         }
-        ObjectiveValue::Bytes(_) | ObjectiveValue::Count(_) => floor,
+        ObjectiveValue::Bytes(_) | ObjectiveValue::Count(_) | ObjectiveValue::Time(_) => floor,
     }
 }
 
@@ -50,6 +55,7 @@ pub(super) fn of_units(kind: ObjectiveKind, units: i128, problem: &Problem) -> O
         ObjectiveKind::PeakUtilization | ObjectiveKind::Traffic => {
             ObjectiveValue::Ratio(Ratio::new(units, problem.traffic_denominator))
         }
+        ObjectiveKind::DecodeLatency | ObjectiveKind::PrefillTime => ObjectiveValue::Time(units),
     }
 }
 

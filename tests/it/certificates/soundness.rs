@@ -63,6 +63,7 @@ fn slack(random: &mut Random, value: ObjectiveValue) -> ObjectiveValue {
     match value {
         ObjectiveValue::Bytes(n) => ObjectiveValue::Bytes(n + more),
         ObjectiveValue::Count(n) => ObjectiveValue::Count(n + more / 3),
+        ObjectiveValue::Time(ps) => ObjectiveValue::Time(ps + more),
         ObjectiveValue::Ratio(r) => {
             ObjectiveValue::Ratio(Ratio::new(r.numerator() * 20 + more, r.denominator() * 20))
         }
@@ -76,6 +77,7 @@ pub fn nothing(kind: ObjectiveKind) -> ObjectiveValue {
         ObjectiveKind::PeakUtilization | ObjectiveKind::Traffic => {
             ObjectiveValue::Ratio(Ratio::ZERO)
         }
+        ObjectiveKind::DecodeLatency | ObjectiveKind::PrefillTime => ObjectiveValue::Time(0),
     }
 }
 
@@ -103,6 +105,7 @@ pub fn proven(
     stage.cap = match stage.bound {
         ObjectiveValue::Bytes(_) => ObjectiveValue::Bytes(u64::MAX),
         ObjectiveValue::Count(_) => ObjectiveValue::Count(u64::MAX),
+        ObjectiveValue::Time(_) => ObjectiveValue::Time(u64::MAX),
         ObjectiveValue::Ratio(_) => ObjectiveValue::Ratio(Ratio::new(u64::MAX, 1)),
     };
     let certified = prove(problem, &certificate).map_err(|error| error.to_string())?;

@@ -77,6 +77,8 @@ pub fn random_problem(random: &mut Random, layers_max: u64) -> Problem {
         devices_max: None,
         sends: Sends::PerExpert,
         current: None,
+        decode: None,
+        prefill: None,
     };
     problem.rules = random_rules(random, &problem);
     problem.apply_rules();

@@ -28,6 +28,8 @@ fn value(problem: &Problem, costs: &Costs, kind: ObjectiveKind) -> ObjectiveValu
         }
         ObjectiveKind::DevicesUsed => ObjectiveValue::Count(costs.devices),
         ObjectiveKind::Migration => ObjectiveValue::Bytes(costs.migration),
+        // Enumerated beside the other objectives of time.
+        ObjectiveKind::DecodeLatency | ObjectiveKind::PrefillTime => ObjectiveValue::Time(0),
     }
 }
 

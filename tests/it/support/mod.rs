@@ -246,6 +246,8 @@ impl Tiny {
             devices_max: None,
             sends: Sends::PerExpert,
             current: None,
+            decode: None,
+            prefill: None,
         }
     }
 
