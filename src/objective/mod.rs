@@ -19,7 +19,9 @@ mod traffic;
 pub use terms::{Amount, Linear, Placed, Terms};
 pub use traffic::Traffic;
 
-pub(crate) use time::{LayerParts, layer_parts, time_ps, timing};
+pub(crate) use time::{
+    LayerParts, Piece, Pieces, feed_forward_ps, layer_parts, time_ps, times_ps, timing,
+};
 pub(crate) use traffic::traffic;
 
 use crate::problem::{ObjectiveKind, ObjectiveValue, Placement, Problem};

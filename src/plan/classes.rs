@@ -5,7 +5,7 @@
 //! [`ItemClass`]. Exchanging two members of a class changes no byte, no cost and no permission, so an
 //! answer in counts loses nothing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::sends::Prices;
 use crate::error::Error;
@@ -222,13 +222,18 @@ fn units(
 ) -> Result<BTreeMap<ComponentId, Unit>, Error> {
     let everywhere = DeviceSet::first(problem.devices.len());
     let mut units: BTreeMap<ComponentId, Unit> = BTreeMap::new();
+    let followers = problem.components.iter().filter(|c| c.lives_with != c.demand.id);
+    let shared: BTreeSet<ComponentId> = followers.map(|c| c.lives_with).collect();
     for (index, component) in problem.components.iter().enumerate() {
         let id = component.demand.id;
         let leader = component.lives_with;
         let follows = id != leader;
-        if follows && component.visits > 0 {
+        let carried = matches!(leader.kind(), ComponentKind::Attention | ComponentKind::Expert);
+        if follows && component.visits > 0 && !(carried && leader.layer() == id.layer()) {
             return Err(missing(id));
         }
+        // What lives at home is never sent for.
+        let visits = if leader.kind() == ComponentKind::Attention { 0 } else { component.visits };
         let unit = units.entry(leader).or_insert_with(|| Unit {
             profile: Profile { allowed: everywhere, ..Profile::default() },
             components: Vec::new(),
@@ -241,8 +246,10 @@ fn units(
         presence.workspace_bytes = presence.workspace_bytes.max(workspace_bytes(problem, id));
         presence.staging_bytes = presence.staging_bytes.max(component.demand.staging_bytes);
         profile.allowed = profile.allowed.and(component.allowed);
-        profile.visits = profile.visits.max(component.visits);
-        profile.routed |= problem.sends != Sends::PerExpert && id.kind() == ComponentKind::Expert;
+        profile.visits = profile.visits.saturating_add(visits);
+        // Sent for together they are sent for by every token, or not told apart from that.
+        let routed = problem.sends != Sends::PerExpert && leader.kind() == ComponentKind::Expert;
+        profile.routed = routed && !follows && !shared.contains(&leader);
     }
     let located = units.into_iter().map(|(id, unit)| (id, with_origin(problem, unit, origins)));
     Ok(located.collect())

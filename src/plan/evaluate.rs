@@ -209,8 +209,8 @@ impl Cost {
 }
 
 /// What one device hosts.
-#[derive(Clone, Copy, Debug)]
-struct Load {
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Load {
     weights: u64,
     kv_cache: u64,
     presence: Presence,
@@ -226,16 +226,25 @@ impl Default for Load {
 
 impl Load {
     fn add(&mut self, unit: &classes::Unit) {
-        let profile = &unit.profile;
+        self.hold(&unit.profile, 1);
+    }
+
+    /// So many units of a profile more; at least one.
+    pub(super) fn hold(&mut self, profile: &Profile, count: u64) {
         self.empty = false;
-        self.weights += profile.weights_bytes;
-        self.kv_cache += profile.kv_cache_bytes;
+        self.weights += profile.weights_bytes * count;
+        self.kv_cache += profile.kv_cache_bytes * count;
         let presence = &mut self.presence;
         presence.workspace_bytes = presence.workspace_bytes.max(profile.presence.workspace_bytes);
         presence.staging_bytes = presence.staging_bytes.max(profile.presence.staging_bytes);
     }
 
-    fn required_bytes(&self, problem: &Problem, device: usize) -> u64 {
+    /// Weights and caches.
+    pub(super) fn held_bytes(&self) -> u64 {
+        self.weights + self.kv_cache
+    }
+
+    pub(super) fn required_bytes(&self, problem: &Problem, device: usize) -> u64 {
         let host_staging = host_staging_bytes(problem, device);
         if self.empty && host_staging == 0 {
             return 0;

@@ -30,6 +30,7 @@ mod sends;
 pub mod solver;
 mod stage;
 mod starts;
+mod time;
 mod trace;
 mod value;
 

@@ -15,6 +15,7 @@ use super::price;
 use super::relax::NODES_PEAK_MANY;
 use super::search::{Candidate, DEVICES_FEW, DEVICES_SEARCHED_MAX, Search, StageAnswer, gap};
 use super::solver::Backend;
+use super::time;
 use super::trace::{Method, StageTrace};
 use super::value;
 use crate::error::Error;
@@ -39,6 +40,10 @@ impl<B: Backend> Search<'_, B> {
     ) -> Result<StageAnswer, Error> {
         self.open(kind, caps, false);
         let incumbent = self.known(kind, caps, incumbent);
+        if time::is_time(kind) {
+            let answer = self.unsearched(kind, incumbent);
+            return self.minimise_time(kind, caps, answer);
+        }
         if self.formulation == Formulation::Textbook {
             return self.minimise_textbook(kind, caps, incumbent);
         }
@@ -129,6 +134,11 @@ impl<B: Backend> Search<'_, B> {
     ) -> Result<Candidate, Error> {
         self.open(kind, caps, true);
         let incumbent = self.known(kind, caps, Some(incumbent.clone())).unwrap_or(incumbent);
+        if time::is_time(kind) {
+            let answer = self.unsearched(kind, Some(incumbent.clone()));
+            let answer = self.minimise_time(kind, caps, answer)?;
+            return Ok(answer.best.unwrap_or(incumbent));
+        }
         if self.formulation == Formulation::Textbook {
             let answer = self.minimise_textbook(kind, caps, Some(incumbent.clone()))?;
             return Ok(answer.best.unwrap_or(incumbent));

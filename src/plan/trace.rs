@@ -26,6 +26,8 @@ pub enum Method {
     /// Orders of layers one after the other, cheapest first, and prices where these leave a gap: where there
     /// are few devices.
     Walks,
+    /// Ways to deal out each layer, priced by their memory, and placements built layer by layer: for times.
+    Layers,
     /// The program with one binary per unit and device.
     Textbook,
 }

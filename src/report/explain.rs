@@ -226,6 +226,7 @@ fn method(method: Method) -> &'static str {
         Method::Levels => "halving the interval: does everything fit below, by prices",
         Method::Prices => "prices, as there are many devices",
         Method::Walks => "orders of layers one by one, as there are few devices",
+        Method::Layers => "ways to deal out each layer, priced, and built up layer by layer",
         Method::Textbook => "a program with a yes or no for every thing and device",
     }
 }

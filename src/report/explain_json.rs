@@ -142,6 +142,7 @@ fn method(method: Method) -> &'static str {
         Method::Levels => "levels",
         Method::Prices => "prices",
         Method::Walks => "walks",
+        Method::Layers => "layers",
         Method::Textbook => "textbook",
     }
 }

@@ -28,7 +28,7 @@ mod even;
 mod layer;
 mod sets;
 
-pub(crate) use layer::{LayerParts, Pieces, feed_forward_ps, layer_parts};
+pub(crate) use layer::{LayerParts, Piece, Pieces, feed_forward_ps, layer_parts};
 
 use super::{Facts, Law, Linear, Terms, Unit};
 use crate::model::ComponentKind;

@@ -2,8 +2,10 @@
 
 use apportion::hardware::DeviceKind;
 use apportion::model::{ComponentId, ComponentKind};
-use apportion::problem::{Component, Problem, Sends};
+use apportion::problem::{Component, ObjectiveKind, Problem, Sends, Timing};
 use apportion::units::Ratio;
+
+use super::times;
 
 const PLACEMENTS_MAX: u64 = 60_000;
 
@@ -15,6 +17,8 @@ pub struct Costs {
     pub traffic: u64,
     pub devices: u64,
     pub migration: u64,
+    pub decode: u64,
+    pub prefill: u64,
 }
 
 /// `None` when it breaks a constraint.
@@ -80,7 +84,20 @@ pub fn costs(problem: &Problem, device_of: &[usize]) -> Option<Costs> {
         let all = problem.components.iter().zip(device_of.iter().zip(&current.device_of));
         all.filter(|(_, (a, b))| a != b).map(|(c, _)| c.demand.weights_bytes).sum()
     });
-    Some(Costs { spill, peak, traffic, devices, migration: moved })
+    let asked = |kind| problem.objectives.iter().any(|o| o.kind == kind);
+    let time = |timing: &Option<std::sync::Arc<Timing>>, kind| {
+        let timing = timing.as_ref().filter(|_| asked(kind));
+        timing.map_or(0, |timing| times::time(problem, timing, device_of))
+    };
+    Some(Costs {
+        spill,
+        peak,
+        traffic,
+        devices,
+        migration: moved,
+        decode: time(&problem.decode, ObjectiveKind::DecodeLatency),
+        prefill: time(&problem.prefill, ObjectiveKind::PrefillTime),
+    })
 }
 
 /// One way to a device that holds these parts of a layer that lives elsewhere.

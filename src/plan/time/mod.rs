@@ -1,0 +1,218 @@
+//! The objectives of time: placements that take the least, with bounds.
+//!
+//! An expected maximum is no sum of terms, so there is no program to state. What there is instead: a layer
+//! with a given home can be dealt out in a few ways that differ in memory, and of those with the same
+//! memory one is quickest ([`menu`]); at given prices for memory the best way for every layer, and from home
+//! to home, is found exactly ([`prices`]), which bounds every placement from below; and a search layer by
+//! layer, which the same prices guide, finds what fits and ends with a proof where nothing had to be
+//! dropped ([`labels`]).
+
+mod field;
+mod floors;
+mod labels;
+mod mend;
+mod menu;
+mod named;
+mod prices;
+mod tries;
+
+use rayon::prelude::*;
+
+use super::caps::Caps;
+use super::search::{Candidate, Search, StageAnswer};
+use super::solver::Backend;
+use super::trace::Method;
+use super::value;
+use crate::error::Error;
+use crate::objective::{law, times_ps, timing};
+use crate::problem::{ObjectiveKind, ObjectiveValue, Timing};
+use field::Field;
+use labels::Width;
+use prices::{Menus, Priced};
+
+/// Widths of the search, each tried where the one before left a gap.
+const WIDTHS: [Width; 3] = [
+    Width { labels: 40, entries: 12 },
+    Width { labels: 400, entries: 60 },
+    Width { labels: 3_000, entries: 400 },
+];
+
+/// Labels times devices beyond which the widest search takes too long.
+const WORK_MAX: usize = 40_000;
+
+/// Times that weights of sets of statistics are shifted.
+const ROUNDS: usize = 6;
+
+/// What a stage knows on its way.
+struct Stage<'a> {
+    field: Field<'a>,
+    menus: Menus,
+    /// How much each set of statistics counts; they sum to one.
+    weights: &'a [f64],
+    kind: ObjectiveKind,
+    caps: &'a Caps,
+}
+
+impl<B: Backend> Search<'_, B> {
+    /// Minimises a time under `caps`, starting from `best`, which satisfies them.
+    pub(super) fn minimise_time(
+        &mut self,
+        kind: ObjectiveKind,
+        caps: &Caps,
+        answer: StageAnswer,
+    ) -> Result<StageAnswer, Error> {
+        let Some(timing) = timing(self.problem, kind) else {
+            return Err(Error::new("minimise the time")
+                .object(kind.name())
+                .expected("speeds of devices and links")
+                .found("none")
+                .hint("give them in --hardware FILE"));
+        };
+        let begun = self.begin(Method::Layers, 0);
+        let sets = timing.draws.len();
+        let mut weights = equal(sets);
+        let mut answer = answer;
+        for round in 0..if sets > 1 { ROUNDS } else { 1 } {
+            answer = self.weighed(kind, caps, timing, &weights, answer);
+            if answer.infeasible || self.closed(kind, &answer) {
+                break;
+            }
+            self.shift(timing, &answer, &mut weights, round);
+        }
+        answer = self.settled(kind, answer);
+        self.note(begun, kind, &answer);
+        Ok(answer)
+    }
+
+    /// More weight to the sets of statistics under which the best placement takes longer.
+    fn shift(&self, timing: &Timing, answer: &StageAnswer, weights: &mut [f64], round: usize) {
+        let Some(best) = &answer.best else { return };
+        let placement = best.assignment.placement(self.problem, self.classes);
+        let times = times_ps(self.problem, timing, &placement);
+        let worst = times.iter().max().copied().unwrap_or(0);
+        let step = 0.5 / count(round + 1);
+        for (weight, &ps) in weights.iter_mut().zip(&times) {
+            if ps == worst {
+                *weight += step;
+            }
+        }
+        let sum: f64 = weights.iter().sum();
+        weights.iter_mut().for_each(|weight| *weight /= sum);
+    }
+
+    /// The same where each set of statistics counts so much.
+    fn weighed(
+        &mut self,
+        kind: ObjectiveKind,
+        caps: &Caps,
+        timing: &Timing,
+        weights: &[f64],
+        mut answer: StageAnswer,
+    ) -> StageAnswer {
+        let field = Field::of(self.problem, self.classes, timing, caps);
+        let menus = field.kinds.par_iter().map(|kind| menu::menus(&field, kind, weights));
+        let stage = Stage { menus: menus.collect(), weights, field, kind, caps };
+        let Some(mut priced) =
+            prices::ascend(&stage.field, &stage.menus, self.known_ps(kind, &answer))
+        else {
+            answer.infeasible = answer.best.is_none();
+            return answer;
+        };
+        stage.lift(&mut answer, priced.bound);
+        for width in WIDTHS {
+            let work = width.labels * self.problem.devices.len();
+            if self.closed(kind, &answer) || work > WORK_MAX || self.out_of_time() {
+                break;
+            }
+            self.build(&stage, &priced, width, &mut answer);
+            self.mend(&stage, &mut answer);
+            if self.closed(kind, &answer) {
+                break;
+            }
+            // A better target makes for better prices.
+            let target = self.known_ps(kind, &answer);
+            let better = prices::ascend(&stage.field, &stage.menus, target);
+            if let Some(better) = better.filter(|better| better.bound > priced.bound) {
+                priced = better;
+                stage.lift(&mut answer, priced.bound);
+            }
+        }
+        answer
+    }
+
+    /// Searches layer by layer, and keeps what is better and what is proven.
+    fn build(
+        &mut self,
+        stage: &Stage<'_>,
+        priced: &Priced,
+        width: Width,
+        answer: &mut StageAnswer,
+    ) {
+        let gap = law(stage.kind).gap(self.problem).as_f64();
+        let known = self.known_ps(stage.kind, answer);
+        let most = known.map_or(f64::INFINITY, |known| known * (1.0 - gap / 2.0));
+        let found =
+            labels::search(&stage.field, &stage.menus, &priced.prices, stage.weights, most, width);
+        self.nodes += found.labels;
+        for assignment in found.assignments {
+            self.keep(stage.kind, stage.caps, assignment, &mut answer.best);
+        }
+        if stage.complete() {
+            stage.lift(answer, found.dropped.min(most).min(found.least));
+        }
+        let nothing = stage.complete() && most.is_infinite() && found.dropped.is_infinite();
+        answer.infeasible |= nothing && found.least.is_infinite() && answer.best.is_none();
+    }
+
+    /// The best known time.
+    fn known_ps(&self, kind: ObjectiveKind, answer: &StageAnswer) -> Option<f64> {
+        let best: &Candidate = answer.best.as_ref()?;
+        Some(value::of(self.problem, &best.cost, kind).as_f64())
+    }
+}
+
+impl Stage<'_> {
+    fn complete(&self) -> bool {
+        self.menus.iter().flatten().flatten().all(|menu| menu.complete)
+    }
+
+    /// Notes a bound, rounded against us: sums of numbers as large as these are exact to far less.
+    fn lift(&self, answer: &mut StageAnswer, bound: f64) {
+        if bound.is_finite() {
+            let certain = value::floor(bound - 1.0 - bound.abs() * 1e-9);
+            answer.bound = answer.bound.max(ObjectiveValue::Time(certain));
+        }
+    }
+}
+
+/// Whether an objective is a time.
+pub(super) fn is_time(kind: ObjectiveKind) -> bool {
+    matches!(kind, ObjectiveKind::DecodeLatency | ObjectiveKind::PrefillTime)
+}
+
+/// Whether a later stage must keep to a time.
+pub(super) fn capped(caps: &Caps) -> bool {
+    [ObjectiveKind::DecodeLatency, ObjectiveKind::PrefillTime]
+        .into_iter()
+        .any(|kind| caps.most(kind).is_some())
+}
+
+fn equal(sets: usize) -> Vec<f64> {
+    vec![1.0 / count(sets.max(1)); sets]
+}
+
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "bounds are rounded against us, results evaluated exactly"
+)]
+pub(super) fn float(number: u64) -> f64 {
+    number as f64
+}
+
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "bounds are rounded against us, results evaluated exactly"
+)]
+pub(super) fn count(number: usize) -> f64 {
+    number as f64
+}
