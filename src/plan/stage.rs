@@ -229,6 +229,14 @@ impl<B: Backend> Search<'_, B> {
             chain::search(self, kind, finite.as_ref().unwrap_or(caps), &mut answer, nodes)?;
             self.note(begun, kind, &answer);
         }
+        if kind == ObjectiveKind::PeakUtilization
+            && time::capped(caps).is_some()
+            && !self.closed(kind, &answer)
+        {
+            let begun = self.begin(Method::Layers, 0);
+            self.peak_within_time(caps, &mut answer)?;
+            self.note(begun, kind, &answer);
+        }
         Ok(self.settled(kind, answer))
     }
 

@@ -7,6 +7,7 @@
 //! layer, which the same prices guide, finds what fits and ends with a proof where nothing had to be
 //! dropped ([`labels`]).
 
+mod below;
 mod field;
 mod floors;
 mod labels;
@@ -51,6 +52,8 @@ struct Stage<'a> {
     weights: &'a [f64],
     kind: ObjectiveKind,
     caps: &'a Caps,
+    /// A time to be reached, if that is what is asked.
+    reach: Option<u64>,
 }
 
 impl<B: Backend> Search<'_, B> {
@@ -73,7 +76,7 @@ impl<B: Backend> Search<'_, B> {
         let mut weights = equal(sets);
         let mut answer = answer;
         for round in 0..if sets > 1 { ROUNDS } else { 1 } {
-            answer = self.weighed(kind, caps, timing, &weights, answer);
+            answer = self.weighed(kind, caps, timing, &weights, answer, None);
             if answer.infeasible || self.closed(kind, &answer) {
                 break;
             }
@@ -100,20 +103,22 @@ impl<B: Backend> Search<'_, B> {
         weights.iter_mut().for_each(|weight| *weight /= sum);
     }
 
-    /// The same where each set of statistics counts so much.
-    fn weighed(
+    /// The same where each set of statistics counts so much. With `reach` it ends as soon as something is
+    /// found that takes no longer, or nothing can.
+    pub(super) fn weighed(
         &mut self,
         kind: ObjectiveKind,
         caps: &Caps,
         timing: &Timing,
         weights: &[f64],
         mut answer: StageAnswer,
+        reach: Option<u64>,
     ) -> StageAnswer {
         let field = Field::of(self.problem, self.classes, timing, caps);
         let menus = field.kinds.par_iter().map(|kind| menu::menus(&field, kind, weights));
-        let stage = Stage { menus: menus.collect(), weights, field, kind, caps };
+        let stage = Stage { menus: menus.collect(), weights, field, kind, caps, reach };
         let Some(mut priced) =
-            prices::ascend(&stage.field, &stage.menus, self.known_ps(kind, &answer))
+            prices::ascend(&stage.field, &stage.menus, self.target_ps(&stage, &answer))
         else {
             answer.infeasible = answer.best.is_none();
             return answer;
@@ -121,16 +126,16 @@ impl<B: Backend> Search<'_, B> {
         stage.lift(&mut answer, priced.bound);
         for width in WIDTHS {
             let work = width.labels * self.problem.devices.len();
-            if self.closed(kind, &answer) || work > WORK_MAX || self.out_of_time() {
+            if self.settled_for(&stage, &answer) || work > WORK_MAX || self.out_of_time() {
                 break;
             }
             self.build(&stage, &priced, width, &mut answer);
             self.mend(&stage, &mut answer);
-            if self.closed(kind, &answer) {
+            if self.settled_for(&stage, &answer) {
                 break;
             }
             // A better target makes for better prices.
-            let target = self.known_ps(kind, &answer);
+            let target = self.target_ps(&stage, &answer);
             let better = prices::ascend(&stage.field, &stage.menus, target);
             if let Some(better) = better.filter(|better| better.bound > priced.bound) {
                 priced = better;
@@ -151,6 +156,7 @@ impl<B: Backend> Search<'_, B> {
         let gap = law(stage.kind).gap(self.problem).as_f64();
         let known = self.known_ps(stage.kind, answer);
         let most = known.map_or(f64::INFINITY, |known| known * (1.0 - gap / 2.0));
+        let most = stage.reach.map_or(most, |reach| float(reach) + 1.0);
         let found =
             labels::search(&stage.field, &stage.menus, &priced.prices, stage.weights, most, width);
         self.nodes += found.labels;
@@ -162,6 +168,16 @@ impl<B: Backend> Search<'_, B> {
         }
         let nothing = stage.complete() && most.is_infinite() && found.dropped.is_infinite();
         answer.infeasible |= nothing && found.least.is_infinite() && answer.best.is_none();
+    }
+
+    /// Whether the stage need not go on.
+    fn settled_for(&self, stage: &Stage<'_>, answer: &StageAnswer) -> bool {
+        let Some(reach) = stage.reach else { return self.closed(stage.kind, answer) };
+        answer.best.is_some() || answer.bound > ObjectiveValue::Time(reach)
+    }
+
+    fn target_ps(&self, stage: &Stage<'_>, answer: &StageAnswer) -> Option<f64> {
+        stage.reach.map(|reach| float(reach) * 1.001).or(self.known_ps(stage.kind, answer))
     }
 
     /// The best known time.
@@ -190,11 +206,10 @@ pub(super) fn is_time(kind: ObjectiveKind) -> bool {
     matches!(kind, ObjectiveKind::DecodeLatency | ObjectiveKind::PrefillTime)
 }
 
-/// Whether a later stage must keep to a time.
-pub(super) fn capped(caps: &Caps) -> bool {
-    [ObjectiveKind::DecodeLatency, ObjectiveKind::PrefillTime]
-        .into_iter()
-        .any(|kind| caps.most(kind).is_some())
+/// The time that a later stage must keep to, if any: the first of them.
+pub(super) fn capped(caps: &Caps) -> Option<(ObjectiveKind, u64)> {
+    let kinds = [ObjectiveKind::DecodeLatency, ObjectiveKind::PrefillTime];
+    kinds.into_iter().find_map(|kind| Some((kind, caps.most(kind)?)))
 }
 
 fn equal(sets: usize) -> Vec<f64> {
