@@ -42,7 +42,6 @@ pub(super) struct Kind {
 /// The problem, compiled.
 pub(super) struct Field<'a> {
     pub(super) problem: &'a Problem,
-    pub(super) classes: &'a Classes,
     pub(super) timing: &'a Timing,
     /// What a device may require at most.
     pub(super) limits: Vec<u64>,
@@ -84,7 +83,6 @@ impl<'a> Field<'a> {
             |from: usize| (0..devices).map(|to| float(timing.hand_over_ps(from, to))).collect();
         Self {
             problem,
-            classes,
             timing,
             limits: caps.device_bytes.clone(),
             rooms: rooms(problem, classes, caps),

@@ -156,7 +156,7 @@ impl<B: Backend> Search<'_, B> {
         let gap = law(stage.kind).gap(self.problem).as_f64();
         let known = self.known_ps(stage.kind, answer);
         let most = known.map_or(f64::INFINITY, |known| known * (1.0 - gap / 2.0));
-        let most = stage.reach.map_or(most, |reach| float(reach) + 1.0);
+        let most = stage.reach.map_or(most, beyond);
         let found =
             labels::search(&stage.field, &stage.menus, &priced.prices, stage.weights, most, width);
         self.nodes += found.labels;
@@ -199,6 +199,11 @@ impl Stage<'_> {
             answer.bound = answer.bound.max(ObjectiveValue::Time(certain));
         }
     }
+}
+
+/// A time above one that is to be reached, by more than a bound is rounded down.
+fn beyond(reach: u64) -> f64 {
+    float(reach) * (1.0 + 3e-9) + 3.0
 }
 
 /// Whether an objective is a time.
