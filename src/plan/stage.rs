@@ -234,7 +234,7 @@ impl<B: Backend> Search<'_, B> {
             && !self.closed(kind, &answer)
         {
             let begun = self.begin(Method::Layers, 0);
-            self.peak_within_time(caps, &mut answer)?;
+            self.peak_within_time(caps, &mut answer);
             self.note(begun, kind, &answer);
         }
         Ok(self.settled(kind, answer))

@@ -4,7 +4,6 @@
 //! between them is halved until it is within the gap of the peak.
 
 use super::{capped, equal};
-use crate::error::Error;
 use crate::objective::timing;
 use crate::plan::caps::Caps;
 use crate::plan::search::{Search, StageAnswer};
@@ -21,13 +20,9 @@ const GRID: u64 = 1_000_000_000;
 
 impl<B: Backend> Search<'_, B> {
     /// Narrows the gap of a peak under caps of which one is a time.
-    pub(in crate::plan) fn peak_within_time(
-        &mut self,
-        caps: &Caps,
-        answer: &mut StageAnswer,
-    ) -> Result<(), Error> {
+    pub(in crate::plan) fn peak_within_time(&mut self, caps: &Caps, answer: &mut StageAnswer) {
         let peak = ObjectiveKind::PeakUtilization;
-        let Some((kind, most)) = capped(caps) else { return Ok(()) };
+        let Some((kind, most)) = capped(caps) else { return };
         for _ in 0..LEVELS_MAX {
             if self.closed(peak, answer) || self.out_of_time() {
                 break;
@@ -48,7 +43,6 @@ impl<B: Backend> Search<'_, B> {
                 Reached::Unknown => break,
             }
         }
-        Ok(())
     }
 
     /// Whether something within these caps takes at most so long.

@@ -150,12 +150,10 @@ impl Kind {
         };
         for (item, unit) in items.iter().enumerate() {
             let same = |sort: &&mut Sort| memory(&sort.profile) == memory(&unit.profile);
-            match sorts.iter_mut().find(same) {
-                Some(sort) => sort.items.push(item),
-                None => {
-                    let profile = unit.profile;
-                    sorts.push(Sort { profile, items: vec![item], alike: true });
-                }
+            if let Some(sort) = sorts.iter_mut().find(same) {
+                sort.items.push(item);
+            } else {
+                sorts.push(Sort { profile: unit.profile, items: vec![item], alike: true });
             }
         }
         let even = self.draws.iter().all(|draw| matches!(draw, Draw::Even(_)));

@@ -236,7 +236,9 @@ pub(super) fn visited(kind: &Kind, weights: &[f64]) -> BTreeMap<u32, f64> {
                 let total: f64 = sizes.iter().map(|&(_, weight)| float(weight)).sum();
                 let mean: f64 = sizes.iter().map(|&(n, weight)| f64::from(n) * float(weight)).sum();
                 let each = mean / (total.max(1.0) * super::count(experts.len().max(1)));
-                chances.values_mut().for_each(|chance| *chance += scale * each);
+                for chance in chances.values_mut() {
+                    *chance += scale * each;
+                }
             }
             Draw::Sets(sets) => {
                 let total: f64 = sets.iter().map(|&(_, weight)| float(weight)).sum();
@@ -263,11 +265,11 @@ fn most_visited(draw: &Draw) -> usize {
 }
 
 /// So many items of one sort on each device, as a way.
-pub(super) fn counted(kind: &Kind, place: usize, counts: Vec<usize>, rest: usize) -> Vec<usize> {
+pub(super) fn counted(kind: &Kind, place: usize, counts: &[usize], rest: usize) -> Vec<usize> {
     let devices = counts.len();
     let of = |number: usize, sort: &super::field::Sort| {
         if number == place {
-            return counts.clone();
+            return counts.to_vec();
         }
         let mut all = vec![0; devices];
         all[if sort.profile.allowed.contains(rest) {

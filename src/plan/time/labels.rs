@@ -295,8 +295,9 @@ impl Builder<'_> {
         found: &mut Vec<(f64, Assignment)>,
     ) {
         // Without the prices, what is left is time.
-        let held = loads.iter().map(|load| super::float(load.held_bytes()));
-        let weighed = cost - held.zip(self.prices).map(|(held, price)| held * price).sum::<f64>();
+        let bytes = loads.iter().map(|load| super::float(load.held_bytes()));
+        let weighed =
+            cost - bytes.zip(self.prices).map(|(bytes, price)| bytes * price).sum::<f64>();
         // The weights say how much of that is layers' time on average; the worst set counts.
         let average = weighed_of(&label.times, self.weights);
         let worst = label.times.iter().copied().fold(f64::NEG_INFINITY, f64::max);

@@ -177,10 +177,13 @@ fn compositions(
     }
 }
 
+/// A home, and the devices with what they hold of each sort, in order.
+type Dealt = (usize, Vec<(usize, Vec<usize>)>);
+
 /// Times that were computed before, for devices that time does not tell apart.
 #[derive(Default)]
 struct Known {
-    by_counts: BTreeMap<(usize, Vec<(usize, Vec<usize>)>), Vec<f64>>,
+    by_counts: BTreeMap<Dealt, Vec<f64>>,
 }
 
 impl Known {

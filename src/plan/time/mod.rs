@@ -100,7 +100,9 @@ impl<B: Backend> Search<'_, B> {
             }
         }
         let sum: f64 = weights.iter().sum();
-        weights.iter_mut().for_each(|weight| *weight /= sum);
+        for weight in weights {
+            *weight /= sum;
+        }
     }
 
     /// The same where each set of statistics counts so much. With `reach` it ends as soon as something is
@@ -123,7 +125,7 @@ impl<B: Backend> Search<'_, B> {
             answer.infeasible = answer.best.is_none();
             return answer;
         };
-        stage.lift(&mut answer, priced.bound);
+        lift(&mut answer, priced.bound);
         for width in WIDTHS {
             let work = width.labels * self.problem.devices.len();
             if self.settled_for(&stage, &answer) || work > WORK_MAX || self.out_of_time() {
@@ -139,7 +141,7 @@ impl<B: Backend> Search<'_, B> {
             let better = prices::ascend(&stage.field, &stage.menus, target);
             if let Some(better) = better.filter(|better| better.bound > priced.bound) {
                 priced = better;
-                stage.lift(&mut answer, priced.bound);
+                lift(&mut answer, priced.bound);
             }
         }
         answer
@@ -164,7 +166,7 @@ impl<B: Backend> Search<'_, B> {
             self.keep(stage.kind, stage.caps, assignment, &mut answer.best);
         }
         if stage.complete() {
-            stage.lift(answer, found.dropped.min(most).min(found.least));
+            lift(answer, found.dropped.min(most).min(found.least));
         }
         let nothing = stage.complete() && most.is_infinite() && found.dropped.is_infinite();
         answer.infeasible |= nothing && found.least.is_infinite() && answer.best.is_none();
@@ -191,13 +193,13 @@ impl Stage<'_> {
     fn complete(&self) -> bool {
         self.menus.iter().flatten().flatten().all(|menu| menu.complete)
     }
+}
 
-    /// Notes a bound, rounded against us: sums of numbers as large as these are exact to far less.
-    fn lift(&self, answer: &mut StageAnswer, bound: f64) {
-        if bound.is_finite() {
-            let certain = value::floor(bound - 1.0 - bound.abs() * 1e-9);
-            answer.bound = answer.bound.max(ObjectiveValue::Time(certain));
-        }
+/// Notes a bound, rounded against us: sums of numbers as large as these are exact to far less.
+fn lift(answer: &mut StageAnswer, bound: f64) {
+    if bound.is_finite() {
+        let certain = value::floor(bound - 1.0 - bound.abs() * 1e-9);
+        answer.bound = answer.bound.max(ObjectiveValue::Time(certain));
     }
 }
 

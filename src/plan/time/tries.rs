@@ -74,9 +74,11 @@ fn shares(
                 let away = all - here;
                 counts[device] = away / to.len() + usize::from(number < away % to.len());
             }
-            ways.push(counted(kind, place, counts, home));
+            ways.push(counted(kind, place, &counts, home));
         };
-        others.iter().for_each(|&device| deal_to(&[device]));
+        for &device in &others {
+            deal_to(&[device]);
+        }
         for first in 0..others.len() {
             for many in [2, 3, 4, 6, others.len()] {
                 if many <= others.len() && (many < others.len() || first == 0) {
