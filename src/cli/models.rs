@@ -23,11 +23,11 @@ Options after a colon, separated by commas:
 
 /// What the figures of devices and links are.
 const FIGURES: &str = "\
-Data sheets state the most that hardware can do: here reading, and dense products
-of 16-bit matrices; links one way, with a latency that small messages usually
-have. A runtime gets less, how much less depends on kernels and types. Figures of
-your own go before these: `--gpu rtx-4090=23GiB`, `--link 8us,24GB/s`, and every
-one in a --hardware file. What has no memory here is given with a size:
+Data sheets state the most that hardware can do: here reading, and dense
+products of 16-bit matrices; links one way, with a latency that small messages
+usually have. A runtime gets less, how much less depends on kernels and types.
+Figures of your own go before these: `--gpu rtx-4090=23GiB`, `--link 8us,24GB/s`
+or any in a --hardware file. What has no memory here is given with a size:
 `--cpu ddr5-5600-dual=64GiB`. --json names the sources.
 ";
 

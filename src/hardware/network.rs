@@ -29,13 +29,13 @@ impl Speed {
 
     /// Whether it can be so: rates within bounds, types that there are.
     pub(super) fn check(&self) -> Result<(), Error> {
+        const FLOPS_MIN: u64 = 1_000_000;
+        const FLOPS_MAX: u64 = 1_000_000_000_000_000_000;
         check_bandwidth(self.bytes_per_second)?;
         for (name, &rate) in &self.by_type {
             check_type(name)?;
             check_bandwidth(rate).map_err(|error| error.object(name))?;
         }
-        const FLOPS_MIN: u64 = 1_000_000;
-        const FLOPS_MAX: u64 = 1_000_000_000_000_000_000;
         match self.flops {
             Some(flops) if !(FLOPS_MIN..=FLOPS_MAX).contains(&flops) => {
                 Err(Error::new("use the compute rate")
