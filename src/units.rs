@@ -11,7 +11,10 @@ use std::fmt;
 use crate::error::Error;
 
 pub(crate) use time::time_at;
-pub use time::{exact_time, format_time, parse_bandwidth, parse_compute, parse_time};
+pub use time::{
+    exact_bandwidth, exact_compute, exact_time, format_time, parse_bandwidth, parse_compute,
+    parse_time,
+};
 
 /// Sums of demands stay below this, so that adding any two of them cannot overflow a `u64`.
 pub const BYTES_MAX: u64 = 1 << 60;

@@ -39,7 +39,7 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// List the models, families and quantizations it knows
+    /// List the models, families, quantizations and devices it knows
     Models(ModelsArgs),
     /// Show a model's components and tensors and their bytes
     Inspect(InspectArgs),
@@ -69,11 +69,14 @@ pub enum Command {
 }
 
 #[derive(Args, Debug)]
-#[command(after_help = "Example:\n  apportion models --quants")]
+#[command(after_help = "Examples:\n  apportion models --quants\n  apportion models --hardware")]
 pub struct ModelsArgs {
     /// List the quantizations instead of the models
     #[arg(long)]
     pub quants: bool,
+    /// List the devices and links that `--gpu`, `--cpu`, `--link` and hardware files know by name
+    #[arg(long, conflicts_with = "quants")]
+    pub hardware: bool,
     #[command(flatten)]
     pub output: OutputArgs,
 }
@@ -261,8 +264,9 @@ pub struct SweepArgs {
         help_heading = "Grid"
     )]
     pub contexts: Vec<u64>,
-    /// A machine by its GPUs, as `2x24GiB`, `16GiB+8GiB+cpu:64GiB` or `box=2x24GiB`; repeatable
-    #[arg(long, value_name = "[NAME=]SIZES", help_heading = "Grid")]
+    /// A machine by its GPUs, as `2x24GiB`, `16GiB+8GiB+cpu:64GiB`, `2xrtx-4090+l4:20GiB` or
+    /// `box=2x24GiB`; repeatable
+    #[arg(long, value_name = "[NAME=]DEVICES", help_heading = "Grid")]
     pub machine: Vec<String>,
     /// A machine as a YAML file, called by the name of the file; repeatable
     #[arg(long, value_name = "FILE", help_heading = "Grid")]
@@ -270,6 +274,10 @@ pub struct SweepArgs {
     /// Bytes kept free on every GPU of a --machine [default: 0]
     #[arg(long, value_name = "SIZE", help_heading = "Grid")]
     pub reserve: Option<String>,
+    /// What is between any two devices of a --machine, as `pcie-4-x16` or `5us,25GB/s`; only times
+    /// depend on it
+    #[arg(long, value_name = "NAME|LATENCY,BANDWIDTH", help_heading = "Grid")]
+    pub link: Option<String>,
     #[command(flatten)]
     pub wishes: WishArgs,
     #[command(flatten)]

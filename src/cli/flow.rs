@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use apportion::error::{Error, printable};
 use apportion::files::read_text;
-use apportion::hardware::Hardware;
+use apportion::hardware::{DeviceKind, Hardware, Link, Spec};
 use apportion::memory::{KvType, Load, Staging};
 use apportion::model::{ComponentId, Model};
 use apportion::placement::Record;
@@ -147,23 +147,27 @@ fn hardware(args: &MachineArgs) -> Result<Hardware, Error> {
     if let Some(path) = &args.hardware {
         return hardware_file(path);
     }
-    let size = |option: &'static str| {
-        move |text: &String| parse_bytes(text).map_err(|error| error.place(option))
+    let spec = |option: &'static str, kind| {
+        move |text: &String| Spec::parse(text, kind).map_err(|error| error.place(option))
     };
-    let gpus = args.gpu.iter().map(size("--gpu")).collect::<Result<Vec<_>, _>>()?;
-    let cpu = args.cpu.as_ref().map(size("--cpu")).transpose()?;
-    let reserve = args.reserve.as_ref().map(size("--reserve")).transpose()?;
-    Hardware::from_sizes(&gpus, cpu, reserve.unwrap_or(0))
+    let gpus = args.gpu.iter().map(spec("--gpu", DeviceKind::Gpu));
+    let gpus = gpus.collect::<Result<Vec<_>, _>>()?;
+    let cpu = args.cpu.as_ref().map(spec("--cpu", DeviceKind::Cpu)).transpose()?;
+    let reserve = args.reserve.as_deref().map(parse_bytes).transpose();
+    let reserve = reserve.map_err(|error| error.place("--reserve"))?;
+    linked(Hardware::from_specs(&gpus, cpu, reserve.unwrap_or(0))?, args.link.as_deref())
 }
 
-/// Reads a machine from a file, and says what of it is not used.
+/// The machine with the link of `--link` between all its devices, if there is one.
+pub fn linked(hardware: Hardware, link: Option<&str>) -> Result<Hardware, Error> {
+    let link = link.map(Link::parse).transpose().map_err(|error| error.place("--link"))?;
+    link.map_or(Ok(hardware.clone()), |link| hardware.with_default_link(link))
+}
+
+/// Reads a machine from a file.
 pub fn hardware_file(path: &Path) -> Result<Hardware, Error> {
     let text = read_text(path, "read the hardware file")?;
-    let file = Hardware::from_yaml(&text, &path.display().to_string())?;
-    for notice in &file.notices {
-        say(&format!("note: {notice}"));
-    }
-    Ok(file.hardware)
+    Hardware::from_yaml(&text, &path.display().to_string())
 }
 
 /// Reads pins and forbidden places.

@@ -1,10 +1,11 @@
 //! `apportion models`: what it knows.
 
 use apportion::error::Error;
+use apportion::hardware::HardwareCatalogue;
 use apportion::model::{Model, catalogue, families};
 use apportion::quant::Scheme;
 use apportion::report::{Align, Table, wrap};
-use apportion::units::grouped;
+use apportion::units::{exact_bandwidth, exact_compute, exact_size, exact_time, grouped};
 use serde_json::{Value, json};
 
 use super::Answer;
@@ -20,13 +21,27 @@ Options after a colon, separated by commas:
   GGUF          imatrix, pure, era=DAY, output=TYPE, embedding=TYPE, ...
 ";
 
-/// Lists the catalogue and the families, or the quantizations.
+/// What the figures of devices and links are.
+const FIGURES: &str = "\
+Data sheets state the most that hardware can do: here reading, and dense
+products of 16-bit matrices; links one way, with a latency that small messages
+usually have. A runtime gets less, how much less depends on kernels and types.
+Figures of your own go before these: `--gpu rtx-4090=23GiB`, `--link 8us,24GB/s`
+or any in a --hardware file. What has no memory here is given with a size:
+`--cpu ddr5-5600-dual=64GiB`. --json names the sources.
+";
+
+/// Lists the catalogue and the families, or the quantizations, or the devices and links.
 pub fn run(args: &ModelsArgs) -> Result<Answer, Error> {
-    match (args.output.json, args.quants) {
-        (true, _) => Ok(Answer::json(&everything()?, true)),
-        (false, true) => Ok(Answer::new(quantizations(), true)),
-        (false, false) => Ok(Answer::new(models()?, true)),
+    if args.output.json {
+        return Ok(Answer::json(&everything()?, true));
     }
+    let text = match (args.quants, args.hardware) {
+        (true, _) => quantizations(),
+        (_, true) => hardware(),
+        _ => models()?,
+    };
+    Ok(Answer::new(text, true))
 }
 
 fn everything() -> Result<Value, Error> {
@@ -52,7 +67,73 @@ fn everything() -> Result<Value, Error> {
             })
         })
         .collect();
-    Ok(json!({ "models": models, "families": family_names(), "quantizations": quantizations }))
+    Ok(json!({
+        "models": models,
+        "families": family_names(),
+        "quantizations": quantizations,
+        "devices": device_values(),
+        "links": link_values(),
+    }))
+}
+
+fn device_values() -> Vec<Value> {
+    let devices = HardwareCatalogue::embedded().devices.iter();
+    devices
+        .map(|known| {
+            json!({
+                "name": known.name,
+                "kind": known.kind.name(),
+                "memory_bytes": known.memory_bytes,
+                "bandwidth_bytes_per_second": known.speed.bytes_per_second,
+                "flops": known.speed.flops,
+                "source": known.source,
+            })
+        })
+        .collect()
+}
+
+fn link_values() -> Vec<Value> {
+    let links = HardwareCatalogue::embedded().links.iter();
+    links
+        .map(|known| {
+            json!({
+                "name": known.name,
+                "latency_ps": known.link.latency_ps,
+                "bytes_per_second": known.link.bytes_per_second,
+                "source": known.source,
+            })
+        })
+        .collect()
+}
+
+fn hardware() -> String {
+    let catalogue = HardwareCatalogue::embedded();
+    let mut devices = Table::new(&[
+        ("device", Align::Left),
+        ("kind", Align::Left),
+        ("memory", Align::Right),
+        ("bandwidth", Align::Right),
+        ("compute", Align::Right),
+    ]);
+    for known in &catalogue.devices {
+        devices.row([
+            known.name.clone(),
+            known.kind.name().to_owned(),
+            known.memory_bytes.map(exact_size).unwrap_or_default(),
+            exact_bandwidth(known.speed.bytes_per_second),
+            known.speed.flops.map(exact_compute).unwrap_or_default(),
+        ]);
+    }
+    let mut links = Table::new(&[
+        ("link", Align::Left),
+        ("latency", Align::Right),
+        ("bandwidth", Align::Right),
+    ]);
+    for known in &catalogue.links {
+        let (latency, rate) = (known.link.latency_ps, known.link.bytes_per_second);
+        links.row([known.name.clone(), exact_time(latency), exact_bandwidth(rate)]);
+    }
+    format!("{}\n{}\n{FIGURES}", devices.render(), links.render())
 }
 
 fn models() -> Result<String, Error> {

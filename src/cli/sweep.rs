@@ -57,7 +57,10 @@ fn grid(args: &SweepArgs) -> Result<Grid, Error> {
 fn machines(args: &SweepArgs) -> Result<Vec<Machine>, Error> {
     let reserve = args.reserve.as_deref().map(parse_bytes).transpose();
     let reserve = reserve.map_err(|error| error.place("--reserve"))?.unwrap_or(0);
-    let typed = args.machine.iter().map(|text| Machine::parse(text, reserve));
+    let typed = args.machine.iter().map(|text| {
+        let Machine { name, hardware } = Machine::parse(text, reserve)?;
+        Ok(Machine { name, hardware: flow::linked(hardware, args.link.as_deref())? })
+    });
     let files = args.hardware.iter().map(|path| {
         let stem = path.file_stem().map(|stem| stem.to_string_lossy().into_owned());
         Machine::new(&stem.unwrap_or_default(), flow::hardware_file(path)?)

@@ -67,6 +67,11 @@ impl SafeType {
         TABLE.iter().map(|row| row.1)
     }
 
+    /// The names of all types, as [`Self::name`] gives them.
+    pub fn names() -> impl Iterator<Item = &'static str> {
+        TABLE.iter().map(|row| row.2)
+    }
+
     /// The name in lower case, e.g. `bf16`.
     pub fn name(self) -> &'static str {
         TABLE[self as usize].2

@@ -1,7 +1,7 @@
 //! The machine: devices and how much of each may be used.
 //!
-//! Nothing here asks the machine; sizes come from the command line ([`Hardware::from_sizes`]) or from a
-//! file ([`Hardware::from_yaml`]).
+//! Nothing here asks the machine; sizes and names come from the command line ([`Spec`]) or from a file
+//! ([`Hardware::from_yaml`]), speeds from there too or from what makers state ([`HardwareCatalogue`]).
 //!
 //! # hardware.yaml, version 1
 //!
@@ -9,29 +9,46 @@
 //! version: 1
 //! nodes:
 //!   - id: box                       # node and device ids: a-z 0-9 _ . -, each once in the file
+//!     link: pcie-4-x16              # optional: between devices of the node that no link names
 //!     devices:
 //!       - id: gpu0
 //!         kind: cuda                # cuda, metal or gpu; cpu for host memory
 //!         memory: 15.60GiB          # what may be used, in bytes or with a unit
 //!         reserve: 512MiB           # optional: kept free when anything lives there
-//!         bandwidth: 1TB/s          # optional, not used yet
-//!         compute: 312TFLOPS        # optional, not used yet
-//!       - { id: cpu, kind: cpu, memory: 64GiB }
-//! links:                            # optional, not used yet: between nodes or devices
-//!   - { between: [gpu0, cpu], latency: 5us, bandwidth: 32GB/s }
-//! default_link: { latency: 5us, bandwidth: 32GB/s }
+//!         bandwidth: {default: 1TB/s, q4_k: 800GB/s}  # optional: one rate, or rates by storage type
+//!         compute: 312TFLOPS        # optional: products of 16-bit matrices
+//!       - { id: gpu1, model: rtx-4090, memory: 23GiB }  # kind, memory and speeds of a model by name
+//!       - { id: cpu, kind: cpu, memory: 64GiB, bandwidth: 70GB/s }
+//! devices:                          # optional: devices outside of nodes, or with `node: ID` in one
+//!   - { id: far, model: l4 }
+//! links:                            # optional: between two devices, two nodes, or a device and a node
+//!   - { between: [gpu0, gpu1], kind: nvlink-3-bridge }
+//!   - { between: [far, box], latency: 40us, bandwidth: 1.1GB/s }
+//! default_link: ethernet-10g        # optional: between any other two; a name, or latency and bandwidth
 //! ```
 //!
-//! The first listed GPU is GPU 0. Unknown and repeated keys are refused.
+//! The first listed GPU is GPU 0; the devices of nodes come before those outside. Unknown and repeated keys are
+//! refused. A link is the same both ways, and the one that says most counts: of two devices, else of a device
+//! and the other's node, else of their two nodes, else within their node, else the default. Where a bandwidth is
+//! stated by type, `default` is that of every other type and of the KV cache; types are named as
+//! `apportion inspect MODEL --quant NAME --tensors` names them.
+//!
+//! Models and kinds of links are names of the catalogue (`apportion models --hardware`), which holds what data
+//! sheets state: the most that hardware can do. Runtimes get less of it, so what is stated beside a name goes
+//! before what the name stands for. Speeds and links are needed only where time is asked for. Links have no
+//! traffic of others on them; replicas of experts and tensors split over devices are out of scope for now.
 
+mod catalogue;
 mod file;
 mod network;
+mod spec;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-pub use file::HardwareFile;
+pub use catalogue::{HardwareCatalogue, KnownDevice, KnownLink};
 pub use network::{Link, Network, Speed};
+pub use spec::Spec;
 
 use crate::error::Error;
 use crate::problem::DeviceSet;
@@ -88,19 +105,8 @@ impl Hardware {
     /// assert_eq!(hardware.devices[2].id, "cpu");
     /// ```
     pub fn from_sizes(gpus: &[u64], cpu: Option<u64>, reserve: u64) -> Result<Self, Error> {
-        let gpu = |(index, &capacity_bytes): (usize, &u64)| Device {
-            id: format!("gpu{index}"),
-            kind: DeviceKind::Gpu,
-            capacity_bytes,
-            reserve_bytes: reserve,
-        };
-        let cpu = cpu.map(|capacity_bytes| Device {
-            id: "cpu".to_owned(),
-            kind: DeviceKind::Cpu,
-            capacity_bytes,
-            reserve_bytes: 0,
-        });
-        Self::new(gpus.iter().enumerate().map(gpu).chain(cpu).collect())
+        let gpus: Vec<Spec> = gpus.iter().copied().map(Spec::of_size).collect();
+        Self::from_specs(&gpus, cpu.map(Spec::of_size), reserve)
     }
 
     /// Checks the devices and puts the GPUs first; the order among each kind stays.

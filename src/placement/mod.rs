@@ -12,7 +12,8 @@
 //! | `version` | `1` |
 //! | `model` | `name`, `family`, `fingerprint` (SHA-256 over the model's tensors), `config` |
 //! | `quantization`, `context`, `batch`, `kv_type`, `staging` | how it is stored, used and loaded |
-//! | `hardware[]` | `id`, `kind` (`gpu` or `cpu`), `capacity_bytes`, `reserve_bytes` |
+//! | `hardware[]` | `id`, `kind` (`gpu` or `cpu`), `capacity_bytes`, `reserve_bytes`; where speeds or links are known, `node`, `bandwidth_bytes_per_second`, `bandwidth_by_type` (other rates by storage type), `flops` |
+//! | `links` | where some are known: `between[]` (`ends`: two devices, two nodes or one of each), `within[]` (`node`: between its devices) and `default`, each with `latency_ps` and `bytes_per_second` |
 //! | `constraints` | `default_pins`, and `pins[]` and `forbids[]` as `GLOB=DEVICE`; where there are some, `headroom[]` as `[DEVICE=]SIZE`, `max_devices`, `sends` |
 //! | `current` | where `migration` is an objective, the map it counts from |
 //! | `problem` | SHA-256 over the problem all of this states ([`crate::scenario::fingerprint`]) |
@@ -45,6 +46,7 @@ mod certified;
 mod check;
 pub(crate) mod emit;
 mod model;
+mod network;
 mod ranges;
 mod read;
 mod record;

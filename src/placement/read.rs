@@ -11,12 +11,13 @@ use serde::Deserialize;
 use serde::de::{self, Deserializer, Visitor};
 
 use super::model::{ModelEntry, rebuild};
+use super::network::{self, DeviceEntry, LinksEntry};
 use super::ranges::{Line, expand};
 use super::record::{DeviceRecord, ObjectiveRecord, Record, Status, TrafficRecord};
 use super::wishes::{ConstraintsEntry, named, read_constraints, read_limits};
 use super::write::VERSION;
 use crate::error::Error;
-use crate::hardware::{Device, DeviceKind, Hardware};
+use crate::hardware::Hardware;
 use crate::memory::{KvType, Load, Staging};
 use crate::model::{ComponentId, Model};
 use crate::objective::law;
@@ -54,6 +55,7 @@ struct FileEntry {
     #[serde(default)]
     runtime_rules: StrictMap<String>,
     hardware: Vec<DeviceEntry>,
+    links: Option<LinksEntry>,
     constraints: ConstraintsEntry,
     current: Option<StrictMap<String>>,
     problem: String,
@@ -64,22 +66,6 @@ struct FileEntry {
     solver: SolverEntry,
     devices: Vec<UseEntry>,
     map: StrictMap<String>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields, expecting = "the keys of a device")]
-struct DeviceEntry {
-    id: String,
-    kind: KindEntry,
-    capacity_bytes: u64,
-    reserve_bytes: u64,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum KindEntry {
-    Gpu,
-    Cpu,
 }
 
 #[derive(Deserialize)]
@@ -179,12 +165,12 @@ impl Record {
                 .expected(VERSION.to_string())
                 .found(version.to_string()));
         }
-        let file: FileEntry = yaml::from_str(text, OPERATION, source)?;
+        let mut file: FileEntry = yaml::from_str(text, OPERATION, source)?;
+        let links = file.links.take();
         let FileEntry { model, constraints, hardware, map, .. } = &file;
         let model = rebuild(model, source, checkpoint)?;
         let inside = |error: Error| error.place(format!("the file `{source}`"));
-        let devices = hardware.iter().map(to_device).collect();
-        let hardware = Hardware::new(devices).map_err(inside)?;
+        let hardware = network::read(hardware, links).map_err(inside)?;
         let scheme = read_scheme(&file).map_err(inside)?;
         let objectives = read_objectives(&file.objectives).map_err(inside)?;
         let mut scenario = Scenario {
@@ -320,18 +306,6 @@ fn read_traffic(entry: &TrafficEntry, source: &str) -> Result<TrafficRecord, Err
         remote_experts: entry.remote_experts,
         expected,
     })
-}
-
-fn to_device(entry: &DeviceEntry) -> Device {
-    Device {
-        id: entry.id.clone(),
-        kind: match entry.kind {
-            KindEntry::Gpu => DeviceKind::Gpu,
-            KindEntry::Cpu => DeviceKind::Cpu,
-        },
-        capacity_bytes: entry.capacity_bytes,
-        reserve_bytes: entry.reserve_bytes,
-    }
 }
 
 fn to_use(entry: UseEntry) -> DeviceRecord {

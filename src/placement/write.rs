@@ -3,9 +3,9 @@
 //! Exact values stay exact: bytes are integers, ratios are fractions with their decimals in a comment.
 
 use super::emit::{Emitter, flow, quoted, text};
+use super::network;
 use super::ranges::lines;
 use super::record::{DeviceRecord, ObjectiveRecord, Record, Status, limit_name};
-use crate::hardware::Device;
 use crate::model::ComponentId;
 use crate::problem::ObjectiveValue;
 use crate::scenario::{Constraint, ConstraintKind, Current, Limits, Scenario};
@@ -22,7 +22,7 @@ impl Record {
         out.entry("version", VERSION);
         self.write_model(&mut out);
         self.write_load(&mut out);
-        out.list("hardware", &self.scenario.hardware.devices, write_device);
+        network::write(&mut out, &self.scenario.hardware);
         self.write_constraints(&mut out);
         out.entry("problem", quoted(&self.problem));
         out.entry("status", self.status.name());
@@ -140,13 +140,6 @@ impl Record {
             }
         });
     }
-}
-
-fn write_device(out: &mut Emitter, device: &Device) {
-    out.entry("id", text(&device.id));
-    out.entry("kind", device.kind.name());
-    out.entry("capacity_bytes", device.capacity_bytes);
-    out.entry("reserve_bytes", device.reserve_bytes);
 }
 
 fn write_objective(out: &mut Emitter, record: &ObjectiveRecord) {

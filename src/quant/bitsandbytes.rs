@@ -41,6 +41,11 @@ const FORMS: [(Form, &str, &str); 5] = [
     (Form::Fp4Dq, "fp4-dq", "bitsandbytes 4-bit float with double quantization"),
 ];
 
+/// What its matrices are called.
+pub(super) fn type_names() -> impl Iterator<Item = &'static str> {
+    FORMS.iter().map(|row| row.1)
+}
+
 const BLOCK: u64 = 64;
 /// `quantize_4bit` asserts one of these.
 const BLOCKS: [u64; 8] = [32, 64, 128, 256, 512, 1024, 2048, 4096];

@@ -59,7 +59,7 @@ const GROUP: Group = Group::Of(128);
 const GROUP_MAX: u64 = 1 << 16;
 const BLOCK: u64 = 128;
 /// Names of the packed types by bits, from 2.
-const PACKED_TYPES: [&str; 7] = ["int2", "int3", "int4", "int5", "int6", "int7", "int8"];
+pub(super) const PACKED_TYPES: [&str; 7] = ["int2", "int3", "int4", "int5", "int6", "int7", "int8"];
 /// `weight_shape`: two int64.
 const SHAPE_BYTES: u64 = 16;
 

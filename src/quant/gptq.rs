@@ -20,7 +20,7 @@ pub(super) struct Gptq {
     group: Group,
 }
 
-const TYPES: [(u64, &str); 4] =
+pub(super) const TYPES: [(u64, &str); 4] =
     [(2, "gptq-2bit"), (3, "gptq-3bit"), (4, "gptq-4bit"), (8, "gptq-8bit")];
 const GROUPS: [u64; 7] = [16, 32, 64, 128, 256, 512, 1024];
 const GROUP: Group = Group::Of(128);

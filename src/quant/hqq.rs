@@ -18,7 +18,7 @@ pub(super) struct Hqq {
     group: u64,
 }
 
-const TYPES: [(u64, &str); 5] =
+pub(super) const TYPES: [(u64, &str); 5] =
     [(8, "hqq-8bit"), (4, "hqq-4bit"), (3, "hqq-3bit"), (2, "hqq-2bit"), (1, "hqq-1bit")];
 const GROUP: u64 = 64;
 const GROUPS: std::ops::RangeInclusive<u64> = 8..=65_536;

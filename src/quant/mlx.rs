@@ -22,7 +22,7 @@ pub(super) enum Mlx {
 
 const GROUP: u64 = 64;
 /// Bits of the affine mode, and what packed matrices are called.
-const TYPES: [(u64, &str); 6] = [
+pub(super) const TYPES: [(u64, &str); 6] = [
     (8, "mlx-8bit"),
     (6, "mlx-6bit"),
     (5, "mlx-5bit"),

@@ -19,6 +19,7 @@ mod notices;
 mod overrides;
 mod plain;
 mod staging;
+mod type_names;
 
 use std::sync::Arc;
 
@@ -31,6 +32,7 @@ use format::Format;
 pub use guess::{Explanation, FoundType, explain, explain_gguf};
 pub use overrides::Override;
 pub use staging::Staging;
+pub use type_names::type_names;
 
 /// A quantization scheme: a format by the name its users write, and the tensors that depart from it.
 #[derive(Clone, Debug, PartialEq, Eq)]

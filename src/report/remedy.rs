@@ -2,7 +2,7 @@
 
 use super::plural;
 use crate::error::printable;
-use crate::hardware::{Device, DeviceKind};
+use crate::hardware::{Device, DeviceKind, Hardware};
 use crate::problem::Problem;
 use crate::remedy::{CONTEXT_STEP_TOKENS, Cost, NotEnough, Offer, Remedy};
 use crate::scenario::Scenario;
@@ -66,7 +66,7 @@ pub fn options(scenario: &Scenario, remedy: &Remedy) -> Option<String> {
             0 => exact_size(device.capacity_bytes),
             bytes => size_at_least(device.capacity_bytes.saturating_add(bytes)),
         });
-        machine(devices, &sizes.collect::<Vec<_>>())
+        machine(&scenario.hardware, &sizes.collect::<Vec<_>>())
     };
     match remedy {
         Remedy::ReleaseDefaultPins => Some("--free-default-pins".to_owned()),
@@ -97,13 +97,17 @@ pub fn options(scenario: &Scenario, remedy: &Remedy) -> Option<String> {
     }
 }
 
-/// `--gpu` and `--cpu` for devices named as those options name them.
-fn machine(devices: &[Device], sizes: &[String]) -> Option<String> {
+/// `--gpu` and `--cpu` for devices named as those options name them; of more than sizes only who described
+/// the machine knows how.
+fn machine(hardware: &Hardware, sizes: &[String]) -> Option<String> {
+    let devices = &hardware.devices;
     let named = |(index, device): (usize, &Device)| match device.kind {
         DeviceKind::Gpu => device.id == format!("gpu{index}"),
         DeviceKind::Cpu => device.id == "cpu",
     };
-    let typed = devices.len() <= OPTIONS_DEVICES_MAX && devices.iter().enumerate().all(named);
+    let typed = devices.len() <= OPTIONS_DEVICES_MAX
+        && devices.iter().enumerate().all(named)
+        && hardware.network.is_empty();
     let options = devices.iter().zip(sizes).map(|(d, size)| format!("--{} {size}", d.kind.name()));
     typed.then(|| options.collect::<Vec<_>>().join(" "))
 }

@@ -5,14 +5,15 @@
 
 use super::Scenario;
 use crate::error::Error;
-use crate::hardware::{Device, DeviceKind, Hardware};
+use crate::hardware::{Device, DeviceKind};
 use crate::problem::Problem;
 use crate::quant::Scheme;
 use crate::remedy::Case;
 
 impl Scenario {
-    fn with_devices(&self, devices: Vec<Device>) -> Result<Problem, Error> {
-        Self { hardware: Hardware::new(devices)?, ..self.clone() }.problem()
+    /// On these devices; those that are not there now are like `like`.
+    fn with_devices(&self, devices: Vec<Device>, like: &str) -> Result<Problem, Error> {
+        Self { hardware: self.hardware.with_devices(devices, like)?, ..self.clone() }.problem()
     }
 
     /// A device name that is not taken yet.
@@ -82,7 +83,7 @@ impl Case for Scenario {
         for (device, extra) in devices.iter_mut().zip(per_device_bytes) {
             device.capacity_bytes = device.capacity_bytes.saturating_add(*extra);
         }
-        self.with_devices(devices)
+        self.with_devices(devices, "")
     }
 
     fn with_added_device_like(&self, device: usize) -> Result<Problem, Error> {
@@ -90,9 +91,10 @@ impl Case for Scenario {
         let like = devices
             .get(device)
             .filter(|d| d.kind == DeviceKind::Gpu)
-            .ok_or_else(|| Error::new("add a device").expected("one like a GPU of this machine"))?;
+            .ok_or_else(|| Error::new("add a device").expected("one like a GPU of this machine"))?
+            .clone();
         devices.push(Device { id: self.free_id(), ..like.clone() });
-        self.with_devices(devices)
+        self.with_devices(devices, &like.id)
     }
 
     /// Rules are the constraints in their order, then the default pins, which only go together.

@@ -168,10 +168,12 @@ pub fn fewest_gpus(scenario: &Scenario, options: &Options) -> Result<Gpus, Error
 fn machines(given: &Hardware) -> Result<Vec<Hardware>, Error> {
     let (gpus, rest): (Vec<&Device>, Vec<&Device>) =
         given.devices.iter().partition(|device| device.kind == DeviceKind::Gpu);
-    let size = |device: &Device| (device.capacity_bytes, device.reserve_bytes);
+    let size = |device: &Device| {
+        (device.capacity_bytes, device.reserve_bytes, given.network.speeds.get(&device.id))
+    };
     if let Some(other) = gpus.iter().find(|gpu| size(gpu) != size(gpus[0])) {
         return Err(Error::new("look for the fewest GPUs")
-            .expected("GPUs of one size")
+            .expected("GPUs of one size and speed")
             .found(format!("`{}` of another than `{}`", other.id, gpus[0].id))
             .hint("give one GPU; how many of it there must be is the answer"));
     }
@@ -181,7 +183,7 @@ fn machines(given: &Hardware) -> Result<Vec<Hardware>, Error> {
     let names: Vec<String> = own.chain(names.filter(|id| !taken(id))).collect();
     let of = |count: usize| {
         let like = names[..count].iter().map(|id| Device { id: id.clone(), ..gpus[0].clone() });
-        Hardware::new(like.chain(rest.iter().copied().cloned()).collect())
+        given.with_devices(like.chain(rest.iter().copied().cloned()).collect(), &gpus[0].id)
     };
     let most = DeviceSet::DEVICES_MAX - rest.len().min(DeviceSet::DEVICES_MAX);
     let machines: Vec<Hardware> = (1..=most).map_while(|count| of(count).ok()).collect();

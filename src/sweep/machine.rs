@@ -1,9 +1,8 @@
-//! A machine in a word: `2x24GiB`, `box=16GiB+8GiB+cpu:64GiB`.
+//! A machine in a word: `2x24GiB`, `box=16GiB+8GiB+cpu:64GiB`, `2xrtx-4090+l4:20GiB`.
 
 use crate::error::Error;
-use crate::hardware::Hardware;
+use crate::hardware::{DeviceKind, Hardware, Spec};
 use crate::problem::DeviceSet;
-use crate::units::parse_bytes;
 
 /// A machine by a name for people.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,7 +13,7 @@ pub struct Machine {
     pub hardware: Hardware,
 }
 
-const EXPECTED: &str = "sizes of GPUs, as in `2x24GiB`, `16GiB+8GiB+cpu:64GiB` or `box=2x24GiB`";
+const EXPECTED: &str = "GPUs by size or name, as in `2x24GiB`, `16GiB+8GiB+cpu:64GiB`, `rtx-4090+l4:20GiB` or `box=2x24GiB`";
 
 impl Machine {
     /// A machine under a name.
@@ -33,11 +32,12 @@ impl Machine {
         Ok(Self { name: name.to_owned(), hardware })
     }
 
-    /// Reads `[NAME=]SIZE[+SIZE...]`, where SIZE may be `2x24GiB` for two GPUs, or `cpu:64GiB`; without a
-    /// name the sizes are the name. `reserve` is kept free on every GPU.
+    /// Reads `[NAME=]DEVICE[+DEVICE...]`, where DEVICE is a size, a name of the hardware catalogue, or both as
+    /// `l4:20GiB`; `2x` before it makes two of it, and `cpu:` host memory. Without a name the devices are the
+    /// name. `reserve` is kept free on every GPU.
     ///
     /// # Errors
-    /// Anything else, and machines that [`Hardware::from_sizes`] refuses.
+    /// Anything else, and machines that [`Hardware::from_specs`] refuses.
     ///
     /// ```
     /// use apportion::sweep::Machine;
@@ -51,29 +51,40 @@ impl Machine {
         let mut gpus = Vec::new();
         let mut cpu = None;
         for part in sizes.split('+').map(str::trim) {
-            if let Some(size) = part.strip_prefix("cpu:") {
-                if cpu.replace(parse_bytes(size)?).is_some() {
+            if let Some(host) = part.strip_prefix("cpu:") {
+                if cpu.replace(spec(host, DeviceKind::Cpu)?).is_some() {
                     return Err(refuse().found("two CPUs"));
                 }
                 continue;
             }
-            let (count, size) = counted(part).ok_or_else(|| refuse().found(format!("`{part}`")))?;
-            gpus.extend(std::iter::repeat_n(parse_bytes(size)?, count));
+            let (count, one) = counted(part).ok_or_else(|| refuse().found(format!("`{part}`")))?;
+            gpus.extend(std::iter::repeat_n(spec(one, DeviceKind::Gpu)?, count));
             if gpus.len() > DeviceSet::DEVICES_MAX {
                 let most = format!("at most {} devices", DeviceSet::DEVICES_MAX);
                 return Err(refuse().expected(most).found("more"));
             }
         }
-        Self::new(name, Hardware::from_sizes(&gpus, cpu, reserve)?)
+        Self::new(name, Hardware::from_specs(&gpus, cpu, reserve)?)
+    }
+}
+
+/// As [`Spec::parse`], but for the colon, since `=` stands behind the machine's name.
+fn spec(text: &str, kind: DeviceKind) -> Result<Spec, Error> {
+    match text.split_once(':') {
+        Some((name, size)) => Spec::of(name, Some(size), kind),
+        None => Spec::parse(text, kind),
     }
 }
 
 /// `2x24GiB` as two of `24GiB`, `24GiB` as one.
 fn counted(part: &str) -> Option<(usize, &str)> {
-    let Some((count, size)) = part.split_once('x') else { return Some((1, part)) };
+    let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let Some((count, one)) = part.split_once('x').filter(|(count, _)| digits(count.trim())) else {
+        return Some((1, part));
+    };
     let count = count.trim().parse().ok()?;
     // More than a machine may have is refused by the caller; here it only must not be expanded.
-    (1..=DeviceSet::DEVICES_MAX + 1).contains(&count).then_some((count, size))
+    (1..=DeviceSet::DEVICES_MAX + 1).contains(&count).then_some((count, one))
 }
 
 #[cfg(test)]
@@ -91,6 +102,11 @@ mod tests {
             .collect();
         assert_eq!(gib, [24, 8, 8]);
         assert_eq!(Machine::parse("a=b=1GiB", 0).unwrap().name, "a=b");
+        let named = Machine::parse("2xrtx-4090+mi300x:100GiB+cpu:ddr5-5600-dual:64GiB", 0).unwrap();
+        assert_eq!(named.name, "2xrtx-4090+mi300x:100GiB+cpu:ddr5-5600-dual:64GiB");
+        let gib: Vec<u64> = named.hardware.devices.iter().map(|d| d.capacity_bytes >> 30).collect();
+        assert_eq!(gib, [24, 24, 100, 64]);
+        assert_eq!(named.hardware.network.speeds.len(), 4);
     }
 
     #[test]
@@ -113,6 +129,10 @@ mod tests {
             "a\u{7}=1GiB",
             "-1x1GiB",
             "2x2x1GiB",
+            "2xrtx-4900",
+            "cpu:l4+1GiB",
+            "cpu:ddr5-5600-dual+1GiB",
+            "m2-ultra",
             &long,
         ] {
             assert!(Machine::parse(text, 0).is_err(), "{text}");

@@ -109,6 +109,48 @@ pub fn parse_compute(text: &str) -> Result<u64, Error> {
     u64::try_from(flops).ok().filter(|&flops| flops > 0).ok_or_else(refuse)
 }
 
+/// A spelling that [`parse_bandwidth`] reads back as exactly this rate, if it is one that can be typed.
+///
+/// ```
+/// use apportion::units::exact_bandwidth;
+/// assert_eq!(exact_bandwidth(936_200_000_000), "936.2GB/s");
+/// assert_eq!(exact_bandwidth(1_000_001), "1000001B/s");
+/// ```
+pub fn exact_bandwidth(bytes_per_second: u64) -> String {
+    const UNITS: [(&str, u32); 4] = [("TB/s", 12), ("GB/s", 9), ("MB/s", 6), ("KB/s", 3)];
+    let short = |decimals: &str| decimals.len() <= 3;
+    let spelled = UNITS.iter().find_map(|&(unit, power)| {
+        let (whole, decimals) = scaled(bytes_per_second, power);
+        (whole > 0 && short(&decimals)).then(|| number(whole, &decimals) + unit)
+    });
+    spelled.unwrap_or_else(|| format!("{bytes_per_second}B/s"))
+}
+
+/// A spelling that [`parse_compute`] reads back as exactly this rate, up to 10^18.
+///
+/// ```
+/// use apportion::units::exact_compute;
+/// assert_eq!(exact_compute(82_600_000_000_000), "82.6TFLOPS");
+/// assert_eq!(exact_compute(1), "0.000000001GFLOPS");
+/// ```
+pub fn exact_compute(flops: u64) -> String {
+    let (unit, power) = if flops < 1_000_000_000_000 { ("GFLOPS", 9) } else { ("TFLOPS", 12) };
+    let (whole, decimals) = scaled(flops, power);
+    number(whole, &decimals) + unit
+}
+
+/// The number over a power of ten: the whole part, and the decimals without zeros at their end.
+fn scaled(value: u64, power: u32) -> (u64, String) {
+    let scale = 10_u64.pow(power);
+    let places = usize::try_from(power).unwrap_or(0);
+    let decimals = format!("{:0places$}", value % scale);
+    (value / scale, decimals.trim_end_matches('0').to_owned())
+}
+
+fn number(whole: u64, decimals: &str) -> String {
+    if decimals.is_empty() { whole.to_string() } else { format!("{whole}.{decimals}") }
+}
+
 fn number_and_unit(text: &str) -> (&str, &str) {
     let text = text.trim();
     let split = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
@@ -134,6 +176,16 @@ mod tests {
         }
         for text in ["", "us", "5", "5 min", "1e3us", "nan", "inf", "1001s", "-0s"] {
             assert!(parse_time(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn rates_are_read_back() {
+        let near = [1, 999, 1_000, 1_500, 999_999_999, 1_000_000_000, 12_345_678_901_234];
+        let far = [312_000_000_000_001, 1_999_999_999_999_999, 999_999_999_999_999_999];
+        for rate in near.into_iter().chain(far).chain([1_000_000_000_000_000_000]) {
+            assert_eq!(parse_bandwidth(&exact_bandwidth(rate)).unwrap(), rate);
+            assert_eq!(parse_compute(&exact_compute(rate)).unwrap(), rate);
         }
     }
 

@@ -48,6 +48,7 @@ fn texts_for_people() {
     for (name, line, code) in [
         ("models.txt", "models".to_owned(), 0),
         ("quants.txt", "models --quants".to_owned(), 0),
+        ("hardware.txt", "models --hardware".to_owned(), 0),
         ("inspect.txt", "inspect mixtral-8x7b --quant q4_k_m".to_owned(), 0),
         ("solve.txt", format!("solve {INCIDENT}"), 0),
         ("compare.txt", format!("compare {INCIDENT}"), 0),
@@ -331,25 +332,9 @@ fn a_file_of_the_model_gives_the_placement_of_the_catalogue() {
 }
 
 #[test]
-fn a_hardware_file_stands_for_sizes_and_says_what_it_does_not_use() {
-    let bench = Bench::new();
-    bench.write(
-        "box.yaml",
-        "version: 1\nnodes:\n  - id: box\n    devices:\n\
-         \x20     - {id: gpu0, kind: cuda, memory: 15.60GiB, bandwidth: 1TB/s}\n\
-         \x20     - {id: gpu1, kind: cuda, memory: 15.60GiB}\n",
-    );
-    let run = bench.line("solve mixtral-8x7b --quant nf4-dq --hardware box.yaml -o a.yaml");
-    assert_eq!(run.code, 0, "{run:?}");
-    assert!(run.stderr.starts_with("note: ") && run.stderr.contains("bandwidth"), "{run:?}");
-    assert_eq!(bench.line(&format!("solve {INCIDENT} -o b.yaml")).code, 0);
-    assert_eq!(bench.read("a.yaml"), bench.read("b.yaml"));
-}
-
-#[test]
 fn models_json_lists_models_families_and_quantizations() {
     let answer = Bench::new().line("models --json").json();
-    assert_eq!(keys(&answer), ["models", "families", "quantizations"]);
+    assert_eq!(keys(&answer), ["models", "families", "quantizations", "devices", "links"]);
     let names: Vec<_> =
         answer["models"].as_array().unwrap().iter().map(|m| m["name"].as_str().unwrap()).collect();
     for name in ["mixtral-8x7b", "mixtral-8x22b", "llama-3.1-8b", "llama-3.1-70b", "mistral-7b"] {

@@ -1,5 +1,6 @@
 //! placement.yaml: reads back as itself, and nothing in it can be changed unnoticed.
 
+use apportion::hardware::{Hardware, Link, Network, Speed};
 use apportion::model::ComponentId;
 use apportion::placement::{
     DeviceRecord, ObjectiveRecord, Placement, Record, Status, TrafficRecord, differences,
@@ -72,6 +73,87 @@ fn arbitrary(scenario: &Scenario, random: &mut Random) -> Record {
     }
 }
 
+/// The machine with speeds of some of its devices, nodes and links.
+fn networked(hardware: &Hardware, random: &mut Random) -> Hardware {
+    let mut network = Network::default();
+    let link = |random: &mut Random| Link {
+        latency_ps: random.below(1_000_000_000),
+        bytes_per_second: random.within(1_000, 1_000_000_000_000),
+    };
+    for (index, device) in hardware.devices.iter().enumerate() {
+        network.nodes.insert(device.id.clone(), ["yes", "n.1"][random.index(2)].to_owned());
+        if random.coin() {
+            let by_type = random.coin().then(|| ("q4_k".to_owned(), random.within(1_000, 1 << 40)));
+            let speed = Speed {
+                bytes_per_second: random.within(1_000, 1 << 40),
+                by_type: by_type.into_iter().collect(),
+                flops: random.coin().then(|| random.within(1_000_000, 1 << 50)),
+            };
+            network.speeds.insert(device.id.clone(), speed);
+        }
+        for other in &hardware.devices[..index] {
+            if random.coin() {
+                continue;
+            }
+            let (a, b) = (device.id.clone(), other.id.clone());
+            network.links.insert((a.clone().min(b.clone()), a.max(b)), link(random));
+        }
+    }
+    let nodes: Vec<String> = network.nodes.values().cloned().collect();
+    network.node_links.extend(nodes.into_iter().map(|node| (node, link(random))));
+    network.default_link = random.coin().then(|| link(random));
+    hardware.clone().with_network(network).unwrap()
+}
+
+#[test]
+fn networks_that_cannot_be_are_refused() {
+    let mut asked = scenario("mixtral-8x7b", 2, true);
+    let ids = ["gpu0", "gpu1", "cpu"].map(str::to_owned);
+    let speed = Speed {
+        bytes_per_second: 1_000_000_000_000,
+        by_type: [("q4_k".to_owned(), 800_000_000_000)].into(),
+        flops: Some(100_000_000_000_000),
+    };
+    let link = Link { latency_ps: 5_000_000, bytes_per_second: 32_000_000_000 };
+    asked.hardware = asked
+        .hardware
+        .with_network(Network {
+            speeds: ids.clone().map(|id| (id, speed.clone())).into(),
+            nodes: ids.clone().map(|id| (id, "box".to_owned())).into(),
+            links: [(("gpu0".to_owned(), "gpu1".to_owned()), link)].into(),
+            node_links: [("box".to_owned(), link)].into(),
+            default_link: Some(link),
+        })
+        .unwrap();
+    let text = arbitrary(&asked, &mut Random::new(3)).to_yaml();
+    assert!(Record::from_yaml(&text, "map.yaml", None).is_ok());
+    let bandwidth = "bandwidth_bytes_per_second: 1000000000000";
+    for (from, to, word) in [
+        (bandwidth, "bandwidth_bytes_per_second: 0", "1KB/s"),
+        (bandwidth, "bandwidth_bytes_per_second: -1", "-1"),
+        (bandwidth, "bandwidth_bytes_per_second: 1e12", "bandwidth"),
+        (bandwidth, "bandwidth_bytes_per_second: 18446744073709551615", "1000TB/s"),
+        ("    bandwidth_bytes_per_second: 1000000000000\n", "", "beside"),
+        ("q4_k: ", "q4_kk: ", "q4_kk"),
+        ("flops: 100000000000000", "flops: 0", "GFLOPS"),
+        ("ends: [gpu0, gpu1]", "ends: [gpu0, gpu9]", "gpu9"),
+        ("ends: [gpu0, gpu1]", "ends: [gpu1, gpu1]", "different ends"),
+        ("ends: [gpu0, gpu1]", "ends: [gpu1, gpu0]", "lesser name"),
+        ("ends: [gpu0, gpu1]", "ends: [gpu0]", "ends"),
+        ("- node: box", "- node: gpu0", "gpu0"),
+        ("    node: box\n", "    node: gpu0\n", "gpu0"),
+        ("    node: box\n", "    node: \"b x\"\n", "b x"),
+        ("latency_ps: 5000000", "latency_ps: 18446744073709551615", "1000 s"),
+        ("latency_ps: 5000000", "latency_ps: 5000000\n      colour: red", "colour"),
+        ("  default:", "  defaults:", "defaults"),
+    ] {
+        let edited = text.replacen(from, to, 1);
+        assert_ne!(edited, text, "{from}");
+        let error = Record::from_yaml(&edited, "map.yaml", None).expect_err(to).to_string();
+        assert!(error.contains(word) && error.contains("map.yaml"), "{to}: {error}");
+    }
+}
+
 #[test]
 fn what_is_written_reads_back_as_itself() {
     let mut random = Random::new(7);
@@ -97,9 +179,13 @@ fn what_is_written_reads_back_as_itself() {
             if random.coin() {
                 scenario.model.name = "w\u{1b}[2J \"x\": [&a *a #\u{85}\u{202e}".to_owned();
             }
+            if random.coin() {
+                scenario.hardware = networked(&scenario.hardware, &mut random);
+            }
             let record = arbitrary(&scenario, &mut random);
             let text = record.to_yaml();
             let read = Record::from_yaml(&text, "map.yaml", None).unwrap();
+            assert_eq!(read.scenario.hardware, record.scenario.hardware, "{model} {round}");
             assert_eq!(read.homes, record.homes, "{model} {round}");
             assert_eq!(read.scenario.scheme, record.scenario.scheme, "{model} {round}");
             assert_eq!(read.to_yaml(), text, "{model} {round}");

@@ -216,6 +216,26 @@ fn machines_come_from_words_and_files_and_csv_quotes_their_names() {
 }
 
 #[test]
+fn machines_of_named_devices_are_as_those_of_their_sizes() {
+    let bench = Bench::new();
+    let sweep = |machine: &str| {
+        let line = format!("sweep mistral-7b --quants q4_0 --machine m={machine} --csv");
+        let run = bench.line(&format!("{line} --link pcie-4-x16"));
+        assert_eq!(run.code, 0, "{run:?}");
+        run.stdout
+    };
+    assert_eq!(sweep("2xrtx-3060+l4:20GiB"), sweep("2x12GiB+20GiB"));
+    let fit = |gpu: &str| {
+        let line = format!("fit mixtral-8x7b --find gpus --quant q8_0 --gpu {gpu} -o {gpu}.yaml");
+        assert_eq!(bench.line(&line).code, 0);
+        bench.read(&format!("{gpu}.yaml"))
+    };
+    let found = fit("rtx-3060");
+    let gpus = fit("12GiB").matches("kind: gpu").count();
+    assert_eq!(found.matches("    bandwidth_bytes_per_second: 360000000000\n").count(), gpus);
+}
+
+#[test]
 fn lists_that_make_no_grid_are_refused() {
     let bench = Bench::new();
     let sweep = |rest: &str| bench.line(&format!("sweep mistral-7b {rest}"));
@@ -251,6 +271,8 @@ fn searches_that_cannot_be_made_are_refused() {
     fit(&format!("--find gpus {one} --quants q4_0")).refuses(&["--quants", "--find quant"]);
     fit(&format!("--find quant {one} --quants q8_0,q8_0")).refuses(&["`q8_0` twice"]);
     fit(&format!("--find gpus {one} --gpu 8GiB")).refuses(&["GPUs of one size", "gpu1"]);
+    let named = "--quant q4_0 --gpu rtx-4090 --gpu rtx-3090";
+    fit(&format!("--find gpus {named}")).refuses(&["size and speed", "gpu1"]);
     fit(&format!("--find gpus {one} --pin embedding=gpu99")).refuses(&["gpu99"]);
     fit("--find context --quant q4_0").refuses(&["at least one GPU"]);
     assert_eq!(fit(&format!("--find speed {one}")).code, 2);

@@ -34,6 +34,8 @@ mod layers;
 mod load;
 /// LP files for other solvers.
 mod lp;
+/// Machines by name and from files.
+mod machines;
 /// Quantizations mixed by hand.
 mod mixes;
 /// What must be so whichever solver is asked, with HiGHS.

@@ -184,7 +184,13 @@ fn hardware_files() {
         (file(gpu, "version: 1\n"), "version"),
         (file(&format!("{gpu}, {gpu}"), ""), "gpu0"),
         (file(gpu, "links: [{between: [gpu0, gpu9]}]\n"), "gpu9"),
-        (file(gpu, "links: [{between: [gpu0, box]}, {between: [box, gpu0]}]\n"), "twice"),
+        (
+            file(
+                gpu,
+                "links: [{between: [gpu0, box], kind: nvlink-4}, {between: [box, gpu0], kind: nvlink-4}]\n",
+            ),
+            "twice",
+        ),
         (file("{id: gpu0, kind: abacus, memory: 16GiB}", ""), "abacus"),
         (file("{id: gpu0, kind: cuda, memory: 16 gigs}", ""), "16 gigs"),
         (file("{id: gpu0, kind: cuda}", ""), "memory"),
@@ -194,8 +200,30 @@ fn hardware_files() {
         let run = bench.line("solve mixtral-8x7b --quant nf4 --hardware box.yaml");
         run.refuses(&["box.yaml", word]);
     }
-    let both = bench.line("solve mixtral-8x7b --quant nf4 --hardware box.yaml --gpu 1GiB");
-    both.refuses(&["--hardware"]);
+    for other in ["--gpu 1GiB", "--link pcie-4-x16"] {
+        let both =
+            bench.line(&format!("solve mixtral-8x7b --quant nf4 --hardware box.yaml {other}"));
+        both.refuses(&["--hardware"]);
+    }
+}
+
+#[test]
+fn names_of_devices_and_links() {
+    let bench = Bench::new();
+    let solve = |rest: &str| bench.line(&format!("solve mixtral-8x7b --quant nf4 {rest}"));
+    solve("--gpu rtx4090").refuses(&["--gpu", "rtx4090", "`rtx-4090`"]);
+    solve("--gpu gpu0=16GiB").refuses(&["--gpu", "gpu0", "models --hardware"]);
+    solve("--gpu rtx-4090=").refuses(&["--gpu"]);
+    solve("--gpu m2-ultra").refuses(&["--gpu", "m2-ultra=64GiB"]);
+    solve("--gpu ddr5-5600-dual=64GiB").refuses(&["--gpu", "`--cpu`"]);
+    solve("--gpu l4 --cpu ddr5-5600-dual").refuses(&["--cpu", "ddr5-5600-dual=64GiB"]);
+    solve("--gpu l4 --link pcie4-x16").refuses(&["--link", "`pcie-4-x16`"]);
+    solve("--gpu l4 --link 25GB/s").refuses(&["--link", "5us,25GB/s"]);
+    solve("--gpu l4 --link=-1us,25GB/s").refuses(&["--link", "-1us"]);
+    solve("--gpu l4 --link 1us,0GB/s").refuses(&["--link", "0GB/s"]);
+    let sweep = |rest: &str| bench.line(&format!("sweep mixtral-8x7b --quant nf4 {rest}"));
+    sweep("--machine 2xrtx4090").refuses(&["`rtx-4090`"]);
+    sweep("--machine 2xl4 --link pcie").refuses(&["--link"]);
 }
 
 #[test]

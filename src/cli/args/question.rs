@@ -59,17 +59,21 @@ pub struct ModelArgs {
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Machine")]
 pub struct MachineArgs {
-    /// Usable memory of a GPU, as `16GiB` or `16GB`; once per GPU
-    #[arg(long, value_name = "SIZE")]
+    /// Usable memory of a GPU, as `16GiB` or `16GB`, or a name with all its memory or less, as
+    /// `rtx-4090` or `rtx-4090=22GiB`; once per GPU. `apportion models --hardware` lists the names
+    #[arg(long, value_name = "SIZE|NAME[=SIZE]")]
     pub gpu: Vec<String>,
-    /// Usable host memory; without it nothing is placed on the CPU
-    #[arg(long, value_name = "SIZE")]
+    /// Usable host memory, as `64GiB` or `ddr5-5600-dual=64GiB`; without it nothing is placed on the CPU
+    #[arg(long, value_name = "SIZE|NAME=SIZE")]
     pub cpu: Option<String>,
+    /// What is between any two devices, as `pcie-4-x16` or `5us,25GB/s`; only times depend on it
+    #[arg(long, value_name = "NAME|LATENCY,BANDWIDTH")]
+    pub link: Option<String>,
     /// Bytes kept free on every GPU [default: 0]
     #[arg(long, value_name = "SIZE")]
     pub reserve: Option<String>,
     /// The machine as a YAML file, instead of sizes
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["gpu", "cpu", "reserve"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["gpu", "cpu", "reserve", "link"])]
     pub hardware: Option<PathBuf>,
 }
 
