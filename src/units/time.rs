@@ -12,7 +12,7 @@ const UNITS: [(&str, u64); 5] =
 /// ```
 /// use apportion::units::format_time;
 /// assert_eq!(format_time(12_345_600_000), "12.35 ms");
-/// assert_eq!(format_time(999), "999 ps");
+/// assert_eq!(format_time(500), "500 ps");
 /// ```
 pub fn format_time(ps: u64) -> String {
     for (name, factor) in UNITS {
@@ -118,7 +118,7 @@ pub fn parse_compute(text: &str) -> Result<u64, Error> {
 /// ```
 pub fn exact_bandwidth(bytes_per_second: u64) -> String {
     const UNITS: [(&str, u32); 4] = [("TB/s", 12), ("GB/s", 9), ("MB/s", 6), ("KB/s", 3)];
-    let short = |decimals: &str| decimals.len() <= 3;
+    let short = |decimals: &str| decimals.len() <= 2;
     let spelled = UNITS.iter().find_map(|&(unit, power)| {
         let (whole, decimals) = scaled(bytes_per_second, power);
         (whole > 0 && short(&decimals)).then(|| number(whole, &decimals) + unit)

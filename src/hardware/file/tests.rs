@@ -236,3 +236,24 @@ fn what_is_written_reads_back_as_itself() {
         assert_eq!(read.map_err(|e| format!("{e}\n{text}")).unwrap(), machine, "{text}");
     }
 }
+
+/// What a stray byte leaves readable is a machine that reads back as itself.
+#[test]
+fn no_stray_byte_makes_it_panic_or_lie() {
+    let text = "version: 1\nnodes:\n  - {id: n, link: nvlink-4, devices: [{id: a, model: l4, reserve: 1MiB}]}\n\
+                devices:\n  - {id: b, kind: cpu, memory: 8GiB, node: n, bandwidth: {default: 1GB/s, q4_k: 2GB/s}}\n\
+                links: [{between: [a, b], latency: 1.5us, bandwidth: 8GB/s}]\ndefault_link: pcie-4-x8\n";
+    let mut accepted = 0;
+    for at in 0..text.len() {
+        for byte in b"0-{:,. ~\n" {
+            let mut bytes = text.as_bytes().to_vec();
+            bytes[at] = *byte;
+            let edited = String::from_utf8(bytes).unwrap();
+            if let Ok(machine) = Hardware::from_yaml(&edited, "hw.yaml") {
+                accepted += 1;
+                assert_eq!(Hardware::from_yaml(&machine.to_yaml(), "again").unwrap(), machine);
+            }
+        }
+    }
+    assert!(accepted > 100, "{accepted}");
+}
