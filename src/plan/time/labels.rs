@@ -22,6 +22,20 @@ pub(super) struct Width {
 /// Placements that are handed on, quickest first.
 const KEPT_MAX: usize = 40;
 
+/// What is asked of a search.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Ask<'a> {
+    /// Per device, for a byte held.
+    pub(super) prices: &'a [f64],
+    /// How much each set of statistics counts.
+    pub(super) weights: &'a [f64],
+    /// Labels at or above this are of no use.
+    pub(super) most: f64,
+    pub(super) width: Width,
+    /// Steps to take, about.
+    pub(super) budget: u64,
+}
+
 /// Labels with the same home and loads that one is compared with.
 const PEERS_MAX: usize = 64;
 
@@ -34,8 +48,8 @@ pub(super) struct Found {
     pub(super) dropped: f64,
     /// The quickest that was found, whatever other limits it breaks.
     pub(super) least: f64,
-    /// Labels looked at.
-    pub(super) labels: u64,
+    /// Layers put on top of labels.
+    pub(super) steps: u64,
 }
 
 /// Placements of some layers.
@@ -65,43 +79,32 @@ struct Step {
 struct Builder<'a> {
     field: &'a Field<'a>,
     menus: &'a Menus,
-    prices: &'a [f64],
-    weights: &'a [f64],
+    ask: &'a Ask<'a>,
     room_price: f64,
     values: Vec<Vec<Option<LayerValue>>>,
     /// Per kind and home: entries by what they cost at these prices.
     orders: Vec<Vec<Vec<(f64, usize)>>>,
-    /// Labels at or above this are of no use.
-    most: f64,
-    width: Width,
     trail: Vec<Step>,
     dropped: f64,
+    steps: u64,
 }
 
-/// The best placements below `most` that labels of this width lead to, at these prices.
-pub(super) fn search(
-    field: &Field<'_>,
-    menus: &Menus,
-    prices: &[f64],
-    weights: &[f64],
-    most: f64,
-    width: Width,
-) -> Found {
+/// The best placements below what is asked that labels of this width lead to.
+pub(super) fn search(field: &Field<'_>, menus: &Menus, ask: &Ask<'_>) -> Found {
+    let prices = ask.prices;
     let kinds = || field.kinds.iter().zip(menus);
     let values = kinds().map(|(kind, menus)| values(field, kind, menus, prices)).collect();
     let orders = kinds().map(|(_, menus)| orders(menus, prices)).collect();
     let mut builder = Builder {
         field,
         menus,
-        prices,
-        weights,
+        ask,
         room_price: field.room_price(prices),
         values,
         orders,
-        most,
-        width,
         trail: Vec::new(),
         dropped: f64::INFINITY,
+        steps: 0,
     };
     let mut found: Vec<(f64, Assignment)> = Vec::new();
     if field.head.is_none() {
@@ -114,9 +117,8 @@ pub(super) fn search(
     }
     found.sort_by(|a, b| a.0.total_cmp(&b.0));
     let least = found.first().map_or(f64::INFINITY, |(time, _)| *time);
-    let labels = u64::try_from(builder.trail.len()).unwrap_or(u64::MAX);
     let assignments = found.into_iter().take(KEPT_MAX).map(|(_, assignment)| assignment).collect();
-    Found { assignments, dropped: builder.dropped, least, labels }
+    Found { assignments, dropped: builder.dropped, least, steps: builder.steps }
 }
 
 fn orders(menus: &[Option<super::menu::Menu>], prices: &[f64]) -> Vec<Vec<(f64, usize)>> {
@@ -141,14 +143,21 @@ impl Builder<'_> {
         found: &mut Vec<(f64, Assignment)>,
     ) {
         let field = self.field;
-        let rest = rest(field, &self.values, self.prices, tied);
+        let rest = rest(field, &self.values, self.ask.prices, tied);
         let mut labels: Vec<Label> = beginnings
             .iter()
             .filter_map(|&(embedding, cost)| self.begin(embedding, cost))
             .collect();
         for (number, &kind) in field.layers.iter().enumerate() {
             let mut next = Vec::new();
+            let layers = u64::try_from(field.layers.len()).unwrap_or(u64::MAX);
+            let enough = self.steps + self.ask.budget / layers;
             for label in &labels {
+                if self.steps >= enough {
+                    // The better ones come first.
+                    self.dropped = self.dropped.min(label.bound);
+                    break;
+                }
                 self.extend(label, number, kind, &rest, &mut next);
             }
             labels = self.kept(next);
@@ -199,19 +208,20 @@ impl Builder<'_> {
             }
             let way = label.home.map_or(0.0, |from| field.hand_over_ps[from][home]);
             let stay = layer.home.visit_ps[home]
-                + super::float(layer.home.profile.bytes()) * self.prices[home];
+                + super::float(layer.home.profile.bytes()) * self.ask.prices[home];
             let base = label.cost + way + stay;
             let to_come = rest.rest[number + 1][home] - self.room_price;
             let mut tried = 0;
             for &(cost, entry) in &self.orders[kind][home] {
                 let bound = base + cost + to_come;
-                if !bound.is_finite() || bound >= self.most {
+                if !bound.is_finite() || bound >= self.ask.most {
                     break;
                 }
-                if tried == self.width.entries {
+                if tried == self.ask.width.entries {
                     self.dropped = self.dropped.min(bound);
                     break;
                 }
+                self.steps += 1;
                 let Some(loads) = self.loads(label, kind, home, entry) else { continue };
                 tried += 1;
                 let cost = base + cost;
@@ -234,6 +244,13 @@ impl Builder<'_> {
         let field = self.field;
         let layer = &field.kinds[kind];
         let menu = self.menus[kind][home].as_ref()?;
+        let held = &menu.entries[entry].held;
+        let over = |(device, load): (usize, &Load)| {
+            super::float(load.held_bytes()) + held[device] > field.rooms[device] + 0.5
+        };
+        if label.loads.iter().enumerate().any(over) {
+            return None;
+        }
         let mut loads = label.loads.clone();
         loads[home].hold(&layer.home.profile, 1);
         for sort in &layer.sorts {
@@ -255,10 +272,10 @@ impl Builder<'_> {
             next.dedup_by(|(b, _), (a, _)| a.home == b.home && a.loads == b.loads);
         }
         next.sort_by(|(a, _), (b, _)| a.bound.total_cmp(&b.bound));
-        if let Some((first, _)) = next.get(self.width.labels) {
+        if let Some((first, _)) = next.get(self.ask.width.labels) {
             self.dropped = self.dropped.min(first.bound);
         }
-        next.truncate(self.width.labels);
+        next.truncate(self.ask.width.labels);
         let keep = |(mut label, step): (Label, Step)| {
             label.back = self.trail.len();
             self.trail.push(step);
@@ -276,7 +293,7 @@ impl Builder<'_> {
             return;
         };
         let home = label.home.unwrap_or(0);
-        for (device, cost) in super::prices::stops(field, head, self.prices) {
+        for (device, cost) in super::prices::stops(field, head, self.ask.prices) {
             let mut loads = label.loads.clone();
             loads[device].hold(&head.profile, 1);
             if self.fits(&loads) {
@@ -297,12 +314,12 @@ impl Builder<'_> {
         // Without the prices, what is left is time.
         let bytes = loads.iter().map(|load| super::float(load.held_bytes()));
         let weighed =
-            cost - bytes.zip(self.prices).map(|(bytes, price)| bytes * price).sum::<f64>();
+            cost - bytes.zip(self.ask.prices).map(|(bytes, price)| bytes * price).sum::<f64>();
         // The weights say how much of that is layers' time on average; the worst set counts.
-        let average = weighed_of(&label.times, self.weights);
+        let average = weighed_of(&label.times, self.ask.weights);
         let worst = label.times.iter().copied().fold(f64::NEG_INFINITY, f64::max);
         let time = if label.times.is_empty() { weighed } else { weighed - average + worst };
-        if time >= self.most {
+        if time >= self.ask.most {
             return;
         }
         let mut steps = Vec::new();

@@ -28,18 +28,20 @@ use crate::error::Error;
 use crate::objective::{law, times_ps, timing};
 use crate::problem::{ObjectiveKind, ObjectiveValue, Timing};
 use field::Field;
-use labels::Width;
+use labels::{Ask, Width};
 use prices::{Menus, Priced};
 
-/// Widths of the search, each tried where the one before left a gap.
-const WIDTHS: [Width; 3] = [
-    Width { labels: 40, entries: 12 },
-    Width { labels: 400, entries: 60 },
-    Width { labels: 3_000, entries: 400 },
+/// Widths of the search, each tried where the one before left a gap and the budget allows.
+const WIDTHS: [Width; 4] = [
+    Width { labels: 24, entries: 10 },
+    Width { labels: 200, entries: 30 },
+    Width { labels: 1_000, entries: 60 },
+    Width { labels: 6_000, entries: 200 },
 ];
 
-/// Labels times devices beyond which the widest search takes too long.
-const WORK_MAX: usize = 40_000;
+/// Steps of a search, each a layer put on top of a label, that count as much as a node of a program: at the
+/// usual limit they add up to about a second.
+const STEPS_PER_NODE: u64 = 100;
 
 /// Times that weights of sets of statistics are shifted.
 const ROUNDS: usize = 6;
@@ -126,12 +128,13 @@ impl<B: Backend> Search<'_, B> {
             return answer;
         };
         lift(&mut answer, priced.bound);
+        let mut budget = self.node_limit.saturating_mul(STEPS_PER_NODE);
         for width in WIDTHS {
-            let work = width.labels * self.problem.devices.len();
-            if self.settled_for(&stage, &answer) || work > WORK_MAX || self.out_of_time() {
+            if self.settled_for(&stage, &answer) || budget == 0 || self.out_of_time() {
                 break;
             }
-            self.build(&stage, &priced, width, &mut answer);
+            let spent = self.build(&stage, &priced, width, budget, &mut answer);
+            budget = budget.saturating_sub(spent);
             self.mend(&stage, &mut answer);
             if self.settled_for(&stage, &answer) {
                 break;
@@ -153,15 +156,17 @@ impl<B: Backend> Search<'_, B> {
         stage: &Stage<'_>,
         priced: &Priced,
         width: Width,
+        budget: u64,
         answer: &mut StageAnswer,
-    ) {
+    ) -> u64 {
         let gap = law(stage.kind).gap(self.problem).as_f64();
         let known = self.known_ps(stage.kind, answer);
         let most = known.map_or(f64::INFINITY, |known| known * (1.0 - gap / 2.0));
         let most = stage.reach.map_or(most, beyond);
-        let found =
-            labels::search(&stage.field, &stage.menus, &priced.prices, stage.weights, most, width);
-        self.nodes += found.labels;
+        let Stage { field, menus, weights, .. } = stage;
+        let ask = Ask { prices: &priced.prices, weights, most, width, budget };
+        let found = labels::search(field, menus, &ask);
+        self.nodes += found.steps / STEPS_PER_NODE;
         for assignment in found.assignments {
             self.keep(stage.kind, stage.caps, assignment, &mut answer.best);
         }
@@ -170,6 +175,7 @@ impl<B: Backend> Search<'_, B> {
         }
         let nothing = stage.complete() && most.is_infinite() && found.dropped.is_infinite();
         answer.infeasible |= nothing && found.least.is_infinite() && answer.best.is_none();
+        found.steps.max(1)
     }
 
     /// Whether the stage need not go on.
