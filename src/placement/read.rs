@@ -13,6 +13,7 @@ use serde::de::{self, Deserializer, Visitor};
 use super::model::{ModelEntry, rebuild};
 use super::ranges::{Line, expand};
 use super::record::{DeviceRecord, ObjectiveRecord, Record, Status, TrafficRecord};
+use super::routing::RoutingEntries;
 use super::wishes::{ConstraintsEntry, named, read_constraints, read_limits};
 use super::write::VERSION;
 use crate::error::Error;
@@ -55,6 +56,8 @@ struct FileEntry {
     runtime_rules: StrictMap<String>,
     hardware: Vec<DeviceEntry>,
     constraints: ConstraintsEntry,
+    #[serde(default)]
+    routing: RoutingEntries,
     current: Option<StrictMap<String>>,
     problem: String,
     status: StatusEntry,
@@ -179,7 +182,8 @@ impl Record {
                 .expected(VERSION.to_string())
                 .found(version.to_string()));
         }
-        let file: FileEntry = yaml::from_str(text, OPERATION, source)?;
+        let mut file: FileEntry = yaml::from_str(text, OPERATION, source)?;
+        let routing = std::mem::take(&mut file.routing);
         let FileEntry { model, constraints, hardware, map, .. } = &file;
         let model = rebuild(model, source, checkpoint)?;
         let inside = |error: Error| error.place(format!("the file `{source}`"));
@@ -198,6 +202,7 @@ impl Record {
             objectives: objectives.iter().map(|o| o.objective).collect(),
         };
         scenario.limits.check(&scenario.hardware).map_err(inside)?;
+        scenario.limits.routing = routing.read().map_err(inside)?;
         let ids = scenario.component_ids();
         let homes = read_map(map, &scenario.hardware, &ids).map_err(|e| e.object(source))?;
         if let Some(map) = &file.current {
