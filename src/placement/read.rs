@@ -202,7 +202,7 @@ impl Record {
             objectives: objectives.iter().map(|o| o.objective).collect(),
         };
         scenario.limits.check(&scenario.hardware).map_err(inside)?;
-        scenario.limits.routing = routing.read().map_err(inside)?;
+        scenario.limits.routing = routing.read().map_err(|e| e.object(source))?;
         let ids = scenario.component_ids();
         let homes = read_map(map, &scenario.hardware, &ids).map_err(|e| e.object(source))?;
         if let Some(map) = &file.current {

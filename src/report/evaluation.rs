@@ -68,10 +68,10 @@ pub fn evaluation(evaluation: &Evaluation<'_>) -> String {
         format!("`{name}` does not fit\n{}", lines.collect::<String>())
     };
     text.push_str(&question(scenario));
-    for sample in samples {
+    text.extend(samples.iter().map(|sample| {
         let said = solution::routing(&sample.statistics, scenario.load.batch);
-        text.push_str(&format!("{}: {said}\n", printable(&sample.name)));
-    }
+        format!("{}: {said}\n", printable(&sample.name))
+    }));
     text.push('\n');
     let names: Vec<String> = samples.iter().map(|sample| printable(&sample.name)).collect();
     let mut columns = vec![("objective", Align::Left), ("recorded", Align::Right)];

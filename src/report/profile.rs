@@ -38,7 +38,7 @@ pub fn profile(statistics: &Statistics, elapsed: Duration) -> String {
             format!("{} sets of experts chosen together\n", grouped(different as u64))
         }
         None => format!(
-            "which experts are chosen together is not in the file: more than {} sets are possible\n",
+            "sets of experts were not counted: more than {} are possible\n",
             grouped(Statistics::SETS_MAX as u64)
         ),
     };
@@ -92,7 +92,7 @@ mod tests {
             "4,000 tokens in 2.00 s, 2000.00 tokens/s\n\
              2 layers with 2 experts, 1 of them for a token\n\
              most chosen: expert 1 of layer 1, for 75.00 % of the tokens; evenly it were 50.00 %\n\
-             which experts are chosen together is not in the file: more than 4,096 sets are possible\n"
+             sets of experts were not counted: more than 4,096 are possible\n"
         );
         let json = profile_json(&statistics, elapsed, "r.json");
         assert_eq!(json["most_chosen"], json!({"layer": 1, "expert": 1, "share": 0.75}));

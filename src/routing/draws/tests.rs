@@ -148,7 +148,7 @@ fn listed_sets_meet_the_counts_and_are_as_independent_as_can_be() {
             let counted = float(*count) / float(tokens);
             assert!((share - counted).abs() < 1e-6, "{experts} {k}: {share} {counted}");
         }
-        assert!(sets.iter().all(|(set, _)| float(set.len() as u64) == float(k)));
+        assert!(sets.iter().all(|(set, _)| set.len() as u64 == k));
     }
     // Exchanging partners between two sets changes no product of their probabilities.
     let draws = measured(&statistics(2, 100, vec![vec![70, 50, 30, 26, 24]]), 1).unwrap();
