@@ -135,7 +135,11 @@ fn values(scenario: &Scenario, problem: &Problem, placement: &Placement) -> Resu
         Error::new("measure the placement").found(first)
     })?;
     let mut values = measured.values;
-    values.retain(|&(kind, _)| kind != ObjectiveKind::Traffic || prices_traffic(scenario));
+    values.retain(|(kind, _)| match kind {
+        ObjectiveKind::Traffic => prices_traffic(scenario),
+        ObjectiveKind::Migration => problem.current.is_some(),
+        _ => true,
+    });
     Ok(values)
 }
 

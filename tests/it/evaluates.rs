@@ -327,7 +327,7 @@ fn what_no_longer_fits_is_said() {
     let json = device.json();
     assert_ne!(row(&json, "traffic")["now"], row(&json, "traffic")["recorded"]);
     assert_eq!(row(&json, "traffic")["routing"], json!([null]), "not priced by counts");
-    bench.write("slow.yaml", "version: 1\nbased_on: candle\nrules: {driver_context_bytes: 1GiB}\n");
+    bench.write("slow.yaml", "version: 1\nbased_on: candle\nrules: {driver_context_bytes: 8GiB}\n");
     let rules = bench.line("evaluate map.yaml --runtime-profile slow.yaml");
     assert_eq!(rules.code, 1, "{rules:?}");
 

@@ -101,27 +101,20 @@ fn statistics_are_held_against_the_model() {
     assert!(wrong(&other, "deepseek-v3").contains("at layer 2: expected 0 experts, found 256"));
 }
 
+/// The small file with one key changed is refused with these words.
+#[track_caller]
+fn refused(key: &str, value: Value, words: &str) {
+    let mut file = small();
+    file[key] = value;
+    let error = Statistics::from_json(&file.to_string(), "r.json").unwrap_err();
+    let message = error.to_string();
+    assert!(message.contains(words), "{key}: {message}");
+    assert!(message.contains("`r.json`"), "{message}");
+}
+
 #[test]
-fn what_cannot_be_is_refused_with_its_place() {
-    let changed = |key: &str, value: Value| {
-        let mut file = small();
-        file[key] = value;
-        Statistics::from_json(&file.to_string(), "r.json").unwrap_err().to_string()
-    };
+fn sets_that_cannot_be_are_refused_with_their_place() {
     for (key, value, words) in [
-        ("version", json!(2), "at version: expected 1, found 2"),
-        ("tokens", json!(0), "at tokens: expected at least 1 and"),
-        ("tokens", json!(-1), "expected u64"),
-        ("tokens", json!(1.5), "floating point `1.5`, expected u64"),
-        ("tokens", json!(u64::MAX), "at most 4294967296, found 18446744073709551615"),
-        ("top_k", json!(4), "at top_k: expected 1 to 3"),
-        ("top_k", json!(0), "at top_k"),
-        ("counts", json!([]), "at top_k: expected 1 to 0"),
-        ("counts", json!([[2, 1, 1], [], [0, 2, 1]]), "at counts, layer 2: expected a sum of 4"),
-        ("counts", json!([[2, 1, 1], [], [2, 2]]), "at counts, layer 2: expected 3 experts"),
-        ("counts", json!([[3, 1, 0], [], [0, 2, 2]]), "at most 2 tokens for an expert, found 3"),
-        ("counts", json!([[2.5, 1, 1]]), "expected u64"),
-        ("counts", json!([vec![0; 5000]]), "at most 4096 entries"),
         ("set_counts", json!([[], []]), "at set_counts: expected 3 entries"),
         ("set_counts", json!([[[[0, 1]]], [], []]), "a set and its count, as in `[[0, 1], 7]`"),
         ("set_counts", json!([[[[0, 1], -1]], [], []]), "integer `-1`, expected u64"),
@@ -151,6 +144,27 @@ fn what_cannot_be_is_refused_with_its_place() {
             "layer 1: expected no set, as the layer has no experts",
         ),
         ("set_counts", json!([vec![json!([[0, 1], 0]); 4097], []]), "at most 4096 entries"),
+    ] {
+        refused(key, value, words);
+    }
+}
+
+#[test]
+fn what_cannot_be_is_refused_with_its_place() {
+    for (key, value, words) in [
+        ("version", json!(2), "at version: expected 1, found 2"),
+        ("tokens", json!(0), "at tokens: expected at least 1 and"),
+        ("tokens", json!(-1), "expected u64"),
+        ("tokens", json!(1.5), "floating point `1.5`, expected u64"),
+        ("tokens", json!(u64::MAX), "at most 4294967296, found 18446744073709551615"),
+        ("top_k", json!(4), "at top_k: expected 1 to 3"),
+        ("top_k", json!(0), "at top_k"),
+        ("counts", json!([]), "at top_k: expected 1 to 0"),
+        ("counts", json!([[2, 1, 1], [], [0, 2, 1]]), "at counts, layer 2: expected a sum of 4"),
+        ("counts", json!([[2, 1, 1], [], [2, 2]]), "at counts, layer 2: expected 3 experts"),
+        ("counts", json!([[3, 1, 0], [], [0, 2, 2]]), "at most 2 tokens for an expert, found 3"),
+        ("counts", json!([[2.5, 1, 1]]), "expected u64"),
+        ("counts", json!([vec![0; 5000]]), "at most 4096 entries"),
         ("pair_counts", json!([[], []]), "pair_counts, layer 0: expected 3 x 3 counts, found 0"),
         ("pair_counts", json!([[]]), "at pair_counts: expected 2 entries"),
         (
@@ -170,9 +184,7 @@ fn what_cannot_be_is_refused_with_its_place() {
         ("layers", json!(3), "unknown field `layers`"),
         ("model", json!(3), "expected a string"),
     ] {
-        let message = changed(key, value);
-        assert!(message.contains(words), "{key}: {message}");
-        assert!(message.contains("`r.json`"), "{message}");
+        refused(key, value, words);
     }
     let twice = small().to_string().replacen('{', "{\"tokens\": 2, ", 1);
     let message = Statistics::from_json(&twice, "x").unwrap_err().to_string();

@@ -18,6 +18,7 @@ use crate::problem::Draw;
 
 pub(crate) use even::uniform;
 use independent::Independent;
+#[cfg(feature = "candle")]
 pub(crate) use independent::possible_sets;
 
 /// The most experts of a layer for which all sets are listed that a batch may visit.
