@@ -74,7 +74,7 @@ pub struct Component {
     pub lives_with: ComponentId,
     /// How often a token visits it, in units of 1 / [`Problem::traffic_denominator`]: the denominator
     /// itself for what every token passes, `experts_per_token` of as many units as there are experts for an
-    /// expert, rounded up; 0 for what is on the chain of hand-overs (embedding, attention, router, final
+    /// expert, rounded up, or by routing statistics the tokens that chose it; 0 for what is on the chain of hand-overs (embedding, attention, router, final
     /// norm, head). Where sends are per device, traffic is priced by [`Sends`] and not by this.
     pub visits: u64,
 }
@@ -182,7 +182,8 @@ pub struct Problem {
     pub host_staging_bytes: u64,
     /// Whether the head is the embedding matrix, so the chain returns to the embedding's device.
     pub tied_head: bool,
-    /// Traffic is counted in units of one over this: the number of experts, or 1; where sends are per device
+    /// Traffic is counted in units of one over this: the number of experts, or 1; with routing statistics the
+    /// tokens that were counted; where sends are per device
     /// a billion, to which chances are rounded up.
     pub traffic_denominator: u64,
     /// Pins and forbidden places in force, already applied to `allowed`.

@@ -3,6 +3,7 @@
 //! Values stay text here where the library reads them, so that a mistake is answered by the one who
 //! knows what was expected. [`super::flow`] turns them into a scenario.
 
+mod evaluate;
 mod frontier;
 mod question;
 #[cfg(feature = "candle")]
@@ -12,10 +13,11 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub use evaluate::EvaluateArgs;
 pub use frontier::FrontierArgs;
 pub use question::{
-    EffortArgs, FormulationArg, MachineArgs, ModelArgs, OutputArgs, QuestionArgs, SendsArg,
-    WishArgs,
+    EffortArgs, FormulationArg, GranularityArg, LayerDevicesArg, MachineArgs, ModelArgs,
+    OutputArgs, QuestionArgs, SendsArg, WishArgs,
 };
 #[cfg(feature = "candle")]
 pub use runtime::{GenerateArgs, LoadArgs, ModeArg, ProfileArgs, RuntimeArgs};
@@ -49,6 +51,8 @@ pub enum Command {
     Solve(SolveArgs),
     /// Verify a placement file from scratch
     Check(CheckArgs),
+    /// Price a placement under circumstances it was not solved for
+    Evaluate(EvaluateArgs),
     /// Put today's habits beside the optimum
     Compare(CompareArgs),
     /// Find the longest context, the best quantization or the fewest GPUs

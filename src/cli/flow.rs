@@ -16,17 +16,19 @@ use apportion::plan::{self, Formulation, Options};
 use apportion::problem::Problem;
 use apportion::quant::{Override, Scheme, from_config};
 use apportion::remedy::{Remedies, remedies};
-use apportion::runtime::{NAMES, Profile, SendRule};
+use apportion::routing::Statistics;
+use apportion::runtime::{LayerDevices, NAMES, Profile, SendRule};
 use apportion::scenario::{
-    Constraint, ConstraintKind, Current, Headroom, Limits, Scenario, parse_devices_max,
-    parse_objectives,
+    Constraint, ConstraintKind, Current, Granularity, Headroom, Limits, Scenario,
+    parse_devices_max, parse_objectives,
 };
 pub use apportion::sweep::Found;
 use apportion::sweep::answer;
 use apportion::units::parse_bytes;
 
 use super::args::{
-    EffortArgs, FormulationArg, MachineArgs, ModelArgs, QuestionArgs, SendsArg, WishArgs,
+    EffortArgs, FormulationArg, GranularityArg, LayerDevicesArg, MachineArgs, ModelArgs,
+    QuestionArgs, SendsArg, WishArgs,
 };
 use super::say;
 
@@ -95,19 +97,19 @@ pub fn load(args: &ModelArgs) -> Result<Load, Error> {
         batch: args.batch,
         kv_type: KvType::parse(&args.kv_type)?,
         staging: args.staging.as_deref().map(Staging::parse).transpose()?,
-        runtime: runtime(args)?,
+        runtime: runtime(args.runtime.as_deref(), args.runtime_profile.as_deref())?,
     })
 }
 
 /// The profile that is named, or the file's.
-fn runtime(args: &ModelArgs) -> Result<Arc<Profile>, Error> {
-    let Some(path) = &args.runtime_profile else {
-        return Profile::shared(args.runtime.as_deref().unwrap_or(NAMES[0]));
+pub fn runtime(name: Option<&str>, profile: Option<&Path>) -> Result<Arc<Profile>, Error> {
+    let Some(path) = profile else {
+        return Profile::shared(name.unwrap_or(NAMES[0]));
     };
     let source = path.display().to_string();
     let text = read_text(path, "read the runtime profile")?;
     let profile = Profile::from_yaml(&text, &source)?;
-    match &args.runtime {
+    match name {
         Some(name) if Profile::shared(name)?.name() != profile.name() => {
             Err(Error::new("use the runtime profile")
                 .object(source)
@@ -180,17 +182,52 @@ pub fn constraints(args: &WishArgs) -> Result<Vec<Constraint>, Error> {
 /// Reads what else is to be respected; `model` is what is placed.
 pub fn limits(args: &WishArgs, model: &Model) -> Result<Limits, Error> {
     let headrooms = args.headroom.iter().map(|text| Headroom::parse(text));
-    let sends = args.sends.map(|sends| match sends {
-        SendsArg::PerExpert => SendRule::PerExpert,
-        SendsArg::PerDevice => SendRule::PerDevice,
-    });
     Ok(Limits {
         headrooms: headrooms.collect::<Result<_, _>>()?,
         devices_max: args.max_devices.as_deref().map(parse_devices_max).transpose()?,
-        sends,
+        sends: args.sends.map(sends),
+        layer_devices: args.layer_devices.map(layer_devices),
+        routing: routing(args)?,
+        granularity: match args.granularity {
+            GranularityArg::Layer => Granularity::Layer,
+            GranularityArg::Experts => Granularity::Experts,
+            GranularityArg::Expert => Granularity::Expert,
+        },
         current: args.migrate_from.as_deref().map(|path| current(path, model)).transpose()?,
-        ..Limits::default()
     })
+}
+
+/// The library's word for it.
+pub fn sends(arg: SendsArg) -> SendRule {
+    match arg {
+        SendsArg::PerExpert => SendRule::PerExpert,
+        SendsArg::PerDevice => SendRule::PerDevice,
+    }
+}
+
+/// The library's word for it.
+pub fn layer_devices(arg: LayerDevicesArg) -> LayerDevices {
+    match arg {
+        LayerDevicesArg::Sequential => LayerDevices::Sequential,
+        LayerDevicesArg::Concurrent => LayerDevices::Concurrent,
+    }
+}
+
+/// Reads the statistics that are named: one file, or several for the worst of them.
+fn routing(args: &WishArgs) -> Result<Vec<Arc<Statistics>>, Error> {
+    let files = args.routing.len();
+    let refuse = |expected: &str| Error::new("use --routing").expected(expected);
+    if files > 1 && !args.robust {
+        return Err(refuse("one file, or --robust")
+            .found(format!("{files} files"))
+            .hint("with --robust the answer is the best under the worst of them"));
+    }
+    if files == 1 && args.robust {
+        return Err(refuse("several files with --robust")
+            .found("one")
+            .hint("give --routing once more, or leave --robust out"));
+    }
+    args.routing.iter().map(|path| Statistics::read(path).map(Arc::new)).collect()
 }
 
 /// What is where now, by a placement file of the same model.

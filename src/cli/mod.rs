@@ -9,6 +9,7 @@ mod args;
 mod bars;
 mod check;
 mod compare;
+mod evaluate;
 mod fit;
 mod flow;
 mod frontier;
@@ -79,6 +80,7 @@ pub fn run() -> ExitCode {
         Command::Reconcile(args) => reconcile::run(&args),
         Command::Solve(args) => solve::run(&args),
         Command::Check(args) => check::run(&args),
+        Command::Evaluate(args) => evaluate::run(&args),
         Command::Compare(args) => compare::run(&args),
         Command::Fit(args) => fit::run(&args),
         Command::Sweep(args) => sweep::run(&args),

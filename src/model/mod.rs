@@ -277,6 +277,19 @@ impl Model {
         self.tensors.iter().map(Tensor::elements).sum()
     }
 
+    /// Routed experts of every decoder layer, front to back; 0 for a layer without.
+    pub fn experts_by_layer(&self) -> Vec<u32> {
+        let mut experts = vec![0; usize::try_from(self.geometry.layers).unwrap_or(0)];
+        for tensor in self.tensors.iter() {
+            let ComponentId::Expert(layer, expert) = tensor.component else { continue };
+            let at = usize::try_from(layer).ok();
+            if let Some(count) = at.and_then(|layer| experts.get_mut(layer)) {
+                *count = expert.saturating_add(1).max(*count);
+            }
+        }
+        experts
+    }
+
     /// The tensors of a layout, in component order.
     ///
     /// # Errors

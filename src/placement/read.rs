@@ -14,6 +14,7 @@ use super::model::{ModelEntry, rebuild};
 use super::network::{self, DeviceEntry, LinksEntry};
 use super::ranges::{Line, expand};
 use super::record::{DeviceRecord, ObjectiveRecord, Record, Status, TrafficRecord};
+use super::routing::RoutingEntries;
 use super::wishes::{ConstraintsEntry, named, read_constraints, read_limits};
 use super::write::VERSION;
 use crate::error::Error;
@@ -57,6 +58,8 @@ struct FileEntry {
     hardware: Vec<DeviceEntry>,
     links: Option<LinksEntry>,
     constraints: ConstraintsEntry,
+    #[serde(default)]
+    routing: RoutingEntries,
     current: Option<StrictMap<String>>,
     problem: String,
     status: StatusEntry,
@@ -167,6 +170,7 @@ impl Record {
         }
         let mut file: FileEntry = yaml::from_str(text, OPERATION, source)?;
         let links = file.links.take();
+        let routing = std::mem::take(&mut file.routing);
         let FileEntry { model, constraints, hardware, map, .. } = &file;
         let model = rebuild(model, source, checkpoint)?;
         let inside = |error: Error| error.place(format!("the file `{source}`"));
@@ -184,6 +188,7 @@ impl Record {
             objectives: objectives.iter().map(|o| o.objective).collect(),
         };
         scenario.limits.check(&scenario.hardware).map_err(inside)?;
+        scenario.limits.routing = routing.read().map_err(|e| e.object(source))?;
         let ids = scenario.component_ids();
         let homes = read_map(map, &scenario.hardware, &ids).map_err(|e| e.object(source))?;
         if let Some(map) = &file.current {

@@ -5,8 +5,10 @@ use serde::Deserialize;
 use crate::error::Error;
 use crate::hardware::Hardware;
 use crate::model::ComponentId;
-use crate::runtime::SendRule;
-use crate::scenario::{Constraint, ConstraintKind, Current, Headroom, Limits, parse_devices_max};
+use crate::runtime::{LayerDevices, SendRule};
+use crate::scenario::{
+    Constraint, ConstraintKind, Current, Granularity, Headroom, Limits, parse_devices_max,
+};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, expecting = "the keys of constraints")]
@@ -18,6 +20,8 @@ pub(super) struct ConstraintsEntry {
     headroom: Vec<String>,
     max_devices: Option<u64>,
     sends: Option<SendsEntry>,
+    layer_devices: Option<LayerDevicesEntry>,
+    granularity: Option<GranularityEntry>,
 }
 
 #[derive(Deserialize)]
@@ -27,13 +31,28 @@ enum SendsEntry {
     PerDevice,
 }
 
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum LayerDevicesEntry {
+    Sequential,
+    Concurrent,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum GranularityEntry {
+    Layer,
+    Experts,
+    Expert,
+}
+
 /// The devices of a map by name.
 pub(super) fn named(homes: &[(ComponentId, usize)], hardware: &Hardware) -> Current {
     let name = |&(id, device): &(ComponentId, usize)| (id, hardware.devices[device].id.clone());
     Current { homes: homes.iter().map(name).collect() }
 }
 
-/// What there is beside pins; the current placement has a section of its own.
+/// What there is beside pins; the current placement and routing statistics have sections of their own.
 pub(super) fn read_limits(entry: &ConstraintsEntry) -> Result<Limits, Error> {
     let headrooms = entry.headroom.iter().map(|text| Headroom::parse(text));
     Ok(Limits {
@@ -43,6 +62,15 @@ pub(super) fn read_limits(entry: &ConstraintsEntry) -> Result<Limits, Error> {
             SendsEntry::PerExpert => SendRule::PerExpert,
             SendsEntry::PerDevice => SendRule::PerDevice,
         }),
+        layer_devices: entry.layer_devices.as_ref().map(|devices| match devices {
+            LayerDevicesEntry::Sequential => LayerDevices::Sequential,
+            LayerDevicesEntry::Concurrent => LayerDevices::Concurrent,
+        }),
+        granularity: match entry.granularity {
+            Some(GranularityEntry::Layer) => Granularity::Layer,
+            Some(GranularityEntry::Experts) => Granularity::Experts,
+            Some(GranularityEntry::Expert) | None => Granularity::Expert,
+        },
         ..Limits::default()
     })
 }

@@ -6,9 +6,10 @@ use super::emit::{Emitter, flow, quoted, text};
 use super::network;
 use super::ranges::lines;
 use super::record::{DeviceRecord, ObjectiveRecord, Record, Status, limit_name};
+use super::routing::write as write_statistics;
 use crate::model::ComponentId;
 use crate::problem::ObjectiveValue;
-use crate::scenario::{Constraint, ConstraintKind, Current, Limits, Scenario};
+use crate::scenario::{Constraint, ConstraintKind, Current, Granularity, Limits, Scenario};
 use crate::units::Ratio;
 
 /// The version of the format that this program writes, and the only one it reads.
@@ -92,7 +93,8 @@ impl Record {
             scenario.constraints.iter().filter(|c| c.kind == kind).collect()
         };
         let write = |out: &mut Emitter, c: &&Constraint| out.scalar(quoted(&c.assignment()));
-        let Limits { headrooms, devices_max, sends, current, .. } = &scenario.limits;
+        let Limits { headrooms, devices_max, sends, layer_devices, routing, granularity, current } =
+            &scenario.limits;
         out.section("constraints", |out| {
             out.entry("default_pins", scenario.default_pins);
             out.list("pins", &of_kind(ConstraintKind::Pin), write);
@@ -106,7 +108,16 @@ impl Record {
             if let Some(sends) = sends {
                 out.entry("sends", sends.name());
             }
+            if let Some(devices) = layer_devices {
+                out.entry("layer_devices", devices.name());
+            }
+            if *granularity != Granularity::default() {
+                out.entry("granularity", granularity.name());
+            }
         });
+        if !routing.is_empty() {
+            out.list("routing", routing, write_statistics);
+        }
         if let Some(current) = current {
             self.write_current(out, current);
         }

@@ -32,8 +32,18 @@ pub fn profile(statistics: &Statistics, elapsed: Duration) -> String {
             percent(even)
         )
     });
+    let sets = match &statistics.set_counts {
+        Some(sets) => {
+            let different: usize = sets.iter().map(Vec::len).sum();
+            format!("{} sets of experts chosen together\n", grouped(different as u64))
+        }
+        None => format!(
+            "sets of experts were not counted: more than {} are possible\n",
+            grouped(Statistics::SETS_MAX as u64)
+        ),
+    };
     format!(
-        "{} tokens in {:.2} s{rate}\n{} with {} experts, {} of them for a token\n{favourite}",
+        "{} tokens in {:.2} s{rate}\n{} with {} experts, {} of them for a token\n{favourite}{sets}",
         grouped(statistics.tokens),
         elapsed.as_secs_f64(),
         plural(layers as u64, "layer"),
@@ -53,6 +63,7 @@ pub fn profile_json(statistics: &Statistics, elapsed: Duration, file: &str) -> V
         "experts": statistics.experts(),
         "seconds": decimals(&format!("{:.3}", elapsed.as_secs_f64())),
         "tokens_per_second": rate.map(|rate| decimals(&format!("{:.3}", rate.as_f64()))),
+        "sets": statistics.set_counts.as_ref().map(|sets| sets.iter().map(Vec::len).sum::<usize>()),
         "most_chosen": favourite.map(|(layer, expert, share)| {
             json!({ "layer": layer, "expert": expert, "share": share.as_f64() })
         }),
@@ -72,6 +83,7 @@ mod tests {
             tokens: 4000,
             top_k: 1,
             counts: vec![vec![], vec![1000, 3000], vec![3000, 1000]],
+            set_counts: None,
             pair_counts: None,
         };
         let elapsed = Duration::from_secs(2);
@@ -79,7 +91,8 @@ mod tests {
             profile(&statistics, elapsed),
             "4,000 tokens in 2.00 s, 2000.00 tokens/s\n\
              2 layers with 2 experts, 1 of them for a token\n\
-             most chosen: expert 1 of layer 1, for 75.00 % of the tokens; evenly it were 50.00 %\n"
+             most chosen: expert 1 of layer 1, for 75.00 % of the tokens; evenly it were 50.00 %\n\
+             sets of experts were not counted: more than 4,096 are possible\n"
         );
         let json = profile_json(&statistics, elapsed, "r.json");
         assert_eq!(json["most_chosen"], json!({"layer": 1, "expert": 1, "share": 0.75}));

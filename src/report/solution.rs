@@ -7,7 +7,10 @@ use crate::error::printable;
 use crate::placement::Placement;
 use crate::plan::{LimitReached, Solved};
 use crate::problem::Problem;
-use crate::scenario::{Limits, Scenario};
+use crate::routing::Statistics;
+use crate::routing::draws::kind;
+use crate::scenario::{Granularity, Limits, Scenario};
+use crate::units::grouped;
 use crate::verify::{Measured, Traffic};
 
 /// A solved problem and what the verifier measured.
@@ -89,7 +92,8 @@ pub fn question(scenario: &Scenario) -> String {
 
 /// What was asked for beyond pins, on a line of its own.
 fn limits(scenario: &Scenario) -> String {
-    let Limits { headrooms, devices_max, sends, current, .. } = &scenario.limits;
+    let Limits { headrooms, devices_max, sends, layer_devices, routing, granularity, current } =
+        &scenario.limits;
     let mut said = Vec::new();
     if !headrooms.is_empty() {
         let sizes: Vec<String> = headrooms.iter().map(|h| printable(&h.to_string())).collect();
@@ -102,8 +106,27 @@ fn limits(scenario: &Scenario) -> String {
         ));
     }
     said.extend(sends.map(|sends| format!("sends {}", sends.name().replace('_', " "))));
+    said.extend(layer_devices.map(|devices| format!("devices of a layer {}", devices.name())));
+    if *granularity != Granularity::default() {
+        said.push(format!("granularity {}", granularity.name()));
+    }
     said.extend(current.as_ref().map(|_| "moving from another placement".to_owned()));
-    if said.is_empty() { String::new() } else { format!("\n{}", said.join("; ")) }
+    let mut text = if said.is_empty() { String::new() } else { format!("\n{}", said.join("; ")) };
+    for statistics in routing {
+        text.push('\n');
+        text.push_str(&self::routing(statistics, scenario.load.batch));
+    }
+    text
+}
+
+/// `routing: MMLU machine_learning, 14,283 tokens (modelled)`.
+pub(super) fn routing(statistics: &Statistics, batch: u64) -> String {
+    format!(
+        "routing: {}, {} tokens ({})",
+        printable(&statistics.text),
+        grouped(statistics.tokens),
+        kind(Some(statistics), batch).name()
+    )
 }
 
 /// What does not run it is not named: the default runtime is part of the estimate's definition.

@@ -11,26 +11,37 @@
 //! | `tokens` | how many tokens it read, at least 1 |
 //! | `top_k` | experts chosen per token |
 //! | `counts[layer][expert]` | how many tokens chose the expert; an empty row for a layer without experts |
+//! | `set_counts[layer]` | optional: `[[expert, ...], count]` for every set of `top_k` experts (ascending) that so many tokens chose together, each set once, at most 4096 a layer; empty for a layer without experts |
 //! | `pair_counts[layer][expert][expert]` | optional: how many tokens chose the one and then the other in the next layer that has experts; one entry less than `counts`, empty where either is missing |
 //!
 //! Figures that cannot come from such a run are refused: every layer's counts sum to `tokens` x `top_k`,
-//! no expert is chosen by more tokens than there are, and pairs sum to `top_k` x the counts of either layer.
+//! no expert is chosen by more tokens than there are, sets sum to `tokens` and those with an expert to its
+//! count, and pairs sum to `top_k` x the counts of either layer. A run of more than 2^32 tokens is refused,
+//! and so is a layer with more than 4096 sets: where so many are possible, leave `set_counts` out.
 //! The same form, without the version, is that of published counts of Mixtral.
 
+mod check;
 pub(crate) mod draws;
+mod fits;
 mod read;
+mod write;
 
-use std::fmt::Write as _;
 use std::path::Path;
-
-use serde_json::Value;
 
 use crate::error::Error;
 use crate::files;
-use crate::model::Model;
+
+pub use draws::Kind;
+#[cfg(feature = "candle")]
+pub(crate) use draws::possible_sets;
+pub(crate) use read::Recorded;
+pub(crate) use write::sets_text;
 
 /// The version of the format that is written.
 pub const VERSION: u64 = 1;
+
+/// A set of experts, ascending, and how many tokens chose it.
+pub type SetCount = (Vec<u32>, u64);
 
 /// How often each expert was chosen; every value of this type that was read satisfies the sums above.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,11 +58,19 @@ pub struct Statistics {
     pub top_k: u64,
     /// Tokens that chose an expert, by layer and expert; empty for layers without experts.
     pub counts: Vec<Vec<u64>>,
+    /// Tokens that chose a set of experts (ascending), by layer; empty for layers without experts.
+    pub set_counts: Option<Vec<Vec<SetCount>>>,
     /// Tokens that chose an expert and then another in the next layer with experts.
     pub pair_counts: Option<Vec<Vec<Vec<u64>>>>,
 }
 
 impl Statistics {
+    /// The most tokens a run may have: sums of what is counted stay far from what can be added up.
+    pub const TOKENS_MAX: u64 = 1 << 32;
+
+    /// The most sets of experts that are counted in a layer.
+    pub const SETS_MAX: usize = 4096;
+
     /// Reads a file as hostile input.
     ///
     /// # Errors
@@ -69,63 +88,8 @@ impl Statistics {
         files::write_atomically(path, &self.to_json())
     }
 
-    /// The text of the file: a line per layer, equal bytes for equal figures.
-    pub fn to_json(&self) -> String {
-        let mut text = format!("{{\n  \"version\": {VERSION},\n");
-        let mut key = |name: &str, value: &str| {
-            // Writing to a string cannot fail.
-            let _ = writeln!(text, "  \"{name}\": {value},");
-        };
-        key("model", &quoted(&self.model));
-        key("text", &quoted(&self.text));
-        if let Some(source) = &self.source {
-            key("source", &quoted(source));
-        }
-        key("tokens", &self.tokens.to_string());
-        key("top_k", &self.top_k.to_string());
-        text.push_str("  \"counts\": ");
-        text.push_str(&list(&self.counts, |row| numbers(row)));
-        if let Some(pairs) = &self.pair_counts {
-            let matrix = |rows: &Vec<Vec<u64>>| {
-                let rows: Vec<String> = rows.iter().map(|row| numbers(row)).collect();
-                format!("[{}]", rows.join(","))
-            };
-            text.push_str(",\n  \"pair_counts\": ");
-            text.push_str(&list(pairs, matrix));
-        }
-        text.push_str("\n}\n");
-        text
-    }
-
-    /// Whether these can be statistics of the model.
-    ///
-    /// # Errors
-    /// Other layers, experts, or experts per token.
-    pub fn fits(&self, model: &Model) -> Result<(), Error> {
-        let _ = model;
-        Ok(())
-    }
-
     /// Experts of a layer that has any.
     pub fn experts(&self) -> usize {
         self.counts.iter().map(Vec::len).max().unwrap_or(0)
     }
-}
-
-fn quoted(text: &str) -> String {
-    Value::from(text).to_string()
-}
-
-fn numbers(row: &[u64]) -> String {
-    let row: Vec<String> = row.iter().map(u64::to_string).collect();
-    format!("[{}]", row.join(","))
-}
-
-/// One entry per line.
-fn list<T>(entries: &[T], show: impl Fn(&T) -> String) -> String {
-    if entries.is_empty() {
-        return "[]".to_owned();
-    }
-    let lines: Vec<String> = entries.iter().map(|entry| format!("    {}", show(entry))).collect();
-    format!("[\n{}\n  ]", lines.join(",\n"))
 }

@@ -7,7 +7,7 @@ use std::marker::PhantomData;
 use serde::Deserialize;
 use serde::de::{self, Deserializer, SeqAccess, Visitor};
 
-use super::{Statistics, VERSION};
+use super::{SetCount, Statistics, VERSION};
 use crate::error::Error;
 
 pub(super) const OPERATION: &str = "read the routing statistics";
@@ -21,6 +21,9 @@ const LAYERS_MAX: usize = 4096;
 /// No layer has more experts.
 const EXPERTS_MAX: usize = 4096;
 
+/// By layer and expert.
+type Counts = AtMost<AtMost<u64, EXPERTS_MAX>, LAYERS_MAX>;
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, expecting = "an object with the keys of routing statistics")]
 struct FileEntry {
@@ -30,8 +33,27 @@ struct FileEntry {
     source: Option<String>,
     tokens: u64,
     top_k: u64,
-    counts: AtMost<AtMost<u64, EXPERTS_MAX>, LAYERS_MAX>,
+    counts: Counts,
+    set_counts: Option<AtMost<AtMost<SetEntry, { Statistics::SETS_MAX }>, LAYERS_MAX>>,
     pair_counts: Option<AtMost<Square, LAYERS_MAX>>,
+}
+
+/// Experts and how many tokens chose them together.
+#[derive(Deserialize)]
+#[serde(expecting = "a set and its count, as in `[[0, 1], 7]`")]
+struct SetEntry(AtMost<u32, EXPERTS_MAX>, u64);
+
+/// Statistics as a placement file records them; the sets of a layer are one text.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, expecting = "the keys of routing statistics")]
+pub(crate) struct Recorded {
+    model: String,
+    text: String,
+    source: Option<String>,
+    tokens: u64,
+    top_k: u64,
+    counts: Counts,
+    set_counts: Option<AtMost<String, LAYERS_MAX>>,
 }
 
 /// A list that is refused as soon as it is longer.
@@ -116,87 +138,73 @@ impl Statistics {
             let expected = VERSION.to_string();
             return Err(refuse().place("version").expected(expected).found(version.to_string()));
         }
-        let pairs = file.pair_counts.map(|pairs| pairs.0.into_iter().map(|m| m.0).collect());
+        let sets = |layer: AtMost<SetEntry, { Statistics::SETS_MAX }>| {
+            layer.0.into_iter().map(|SetEntry(experts, count)| (experts.0, count)).collect()
+        };
         let statistics = Self {
             model: file.model,
             text: file.text,
             source: file.source,
             tokens: file.tokens,
             top_k: file.top_k,
-            counts: file.counts.0.into_iter().map(|row| row.0).collect(),
-            pair_counts: pairs,
+            counts: rows(file.counts),
+            set_counts: file.set_counts.map(|layers| layers.0.into_iter().map(sets).collect()),
+            pair_counts: file
+                .pair_counts
+                .map(|pairs| pairs.0.into_iter().map(|square| square.0).collect()),
         };
         statistics.check().map_err(|error| error.object(source))?;
         Ok(statistics)
     }
+}
 
-    /// Whether the figures can come from a run.
-    fn check(&self) -> Result<(), Error> {
-        let experts = self.experts();
-        let whole = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
-        if self.tokens == 0 {
-            return Err(differs("tokens", "at least 1", 0_u64));
-        }
-        if !(1..=experts).contains(&whole(self.top_k)) {
-            let expected = format!("1 to {experts}, the experts of a layer");
-            return Err(differs("top_k", &expected, self.top_k));
-        }
-        let sum = u128::from(self.tokens) * u128::from(self.top_k);
-        for (layer, row) in self.counts.iter().enumerate().filter(|(_, row)| !row.is_empty()) {
-            let place = format!("counts, layer {layer}");
-            if row.len() != experts {
-                return Err(differs(&place, &format!("{experts} experts, or none"), row.len()));
-            }
-            if let Some(&most) = row.iter().find(|&&count| count > self.tokens) {
-                let expected = format!("at most {} tokens for an expert", self.tokens);
-                return Err(differs(&place, &expected, most));
-            }
-            if total(row) != sum {
-                let expected = format!("a sum of {sum}, tokens x top_k");
-                return Err(differs(&place, &expected, total(row)));
-            }
-        }
-        self.pair_counts.as_ref().map_or(Ok(()), |pairs| self.check_pairs(pairs))
-    }
-
-    fn check_pairs(&self, pairs: &[Vec<Vec<u64>>]) -> Result<(), Error> {
-        let expected = self.counts.len().saturating_sub(1);
-        if pairs.len() != expected {
-            let expected = format!("{expected} entries, one less than layers");
-            return Err(differs("pair_counts", &expected, pairs.len()));
-        }
-        for (layer, rows) in pairs.iter().enumerate() {
-            let place = format!("pair_counts, layer {layer}");
-            let next = self.counts[layer + 1..].iter().find(|row| !row.is_empty());
-            let there = next.filter(|_| !self.counts[layer].is_empty());
-            let size = there.map_or(0, Vec::len);
-            if rows.len() != size {
-                return Err(differs(&place, &format!("{size} x {size} counts"), rows.len()));
-            }
-            let Some(next) = there else { continue };
-            for (expert, row) in rows.iter().enumerate() {
-                let columns = rows.iter().map(|row| row[expert]);
-                let column = columns.fold(0, |sum, count| sum + u128::from(count));
-                for (found, count) in
-                    [(total(row), self.counts[layer][expert]), (column, next[expert])]
-                {
-                    let sum = u128::from(count) * u128::from(self.top_k);
-                    if found != sum {
-                        let place = format!("{place}, expert {expert}");
-                        let expected = format!("a sum of {sum}, its count x top_k");
-                        return Err(differs(&place, &expected, found));
-                    }
-                }
-            }
-        }
-        Ok(())
+impl Recorded {
+    /// Held against itself as a file is.
+    pub(crate) fn into_statistics(self) -> Result<Statistics, Error> {
+        let sets = self.set_counts.map(|layers| {
+            let layers = layers.0.iter().enumerate();
+            layers.map(|(layer, text)| read_sets(layer, text)).collect::<Result<_, _>>()
+        });
+        let statistics = Statistics {
+            model: self.model,
+            text: self.text,
+            source: self.source,
+            tokens: self.tokens,
+            top_k: self.top_k,
+            counts: rows(self.counts),
+            set_counts: sets.transpose()?,
+            pair_counts: None,
+        };
+        statistics.check()?;
+        Ok(statistics)
     }
 }
 
-fn differs(place: &str, expected: &str, found: impl fmt::Display) -> Error {
-    Error::new(OPERATION).place(place).expected(expected).found(found.to_string())
+fn rows(counts: Counts) -> Vec<Vec<u64>> {
+    counts.0.into_iter().map(|row| row.0).collect()
 }
 
-fn total(row: &[u64]) -> u128 {
-    row.iter().fold(0, |sum, &count| sum + u128::from(count))
+/// Reads what [`super::sets_text`] wrote.
+fn read_sets(layer: usize, text: &str) -> Result<Vec<SetCount>, Error> {
+    let set = |text: &str| {
+        let (experts, count) = text.split_once(':')?;
+        let experts = experts.split(',').map(|expert| expert.parse().ok());
+        Some((experts.collect::<Option<Vec<u32>>>()?, count.parse().ok()?))
+    };
+    let refuse = |found: String| {
+        let most = Statistics::SETS_MAX;
+        Err(Error::new(OPERATION)
+            .place(format!("set_counts, layer {layer}"))
+            .expected(format!("at most {most} sets as in `0,1:7 0,2:9`"))
+            .found(found))
+    };
+    let mut sets = Vec::new();
+    for word in text.split_ascii_whitespace() {
+        match set(word) {
+            Some(_) if sets.len() == Statistics::SETS_MAX => return refuse("more".to_owned()),
+            Some(set) => sets.push(set),
+            None => return refuse(format!("`{word}`")),
+        }
+    }
+    Ok(sets)
 }

@@ -9,6 +9,7 @@ mod case;
 mod fingerprint;
 mod limits;
 mod objectives;
+mod routing;
 mod rules;
 mod timing;
 
@@ -70,6 +71,7 @@ impl Scenario {
     /// As [`Self::problem`], from a demand of this scenario that is already known: machines and wishes
     /// do not change it.
     pub fn problem_of(&self, demand: &Demand) -> Result<Problem, Error> {
+        self.check_routing()?;
         let everywhere = DeviceSet::first(self.hardware.devices.len());
         let outside = demand.embedding_on_host && !self.hardware.has_cpu();
         let tied_head = demand.tied_head;
@@ -131,7 +133,9 @@ impl Scenario {
         let lives_with = lives_with(demand.id, tied, self.limits.granularity);
         let visits = match demand.id.kind() {
             ComponentKind::Mlp | ComponentKind::SharedExpert => self.traffic_denominator(),
-            ComponentKind::Expert => self.expert_visits(),
+            ComponentKind::Expert => {
+                self.counted_visits(demand.id).unwrap_or_else(|| self.expert_visits())
+            }
             _ => 0,
         };
         Component { demand, allowed, lives_with, visits }
@@ -166,11 +170,15 @@ impl Scenario {
         }
     }
 
-    /// Per expert, chances are multiples of one over the number of experts. Those of visiting a device are
+    /// Per expert, chances are multiples of one over the number of experts, or of the tokens by which experts
+    /// were counted. Those of visiting a device are
     /// fractions of many denominators, rounded up at a billionth.
     fn traffic_denominator(&self) -> u64 {
         match self.send_rule() {
-            SendRule::PerExpert => u64::from(self.model.geometry.experts).max(1),
+            SendRule::PerExpert => match self.counted() {
+                Some(statistics) => statistics.tokens,
+                None => u64::from(self.model.geometry.experts).max(1),
+            },
             SendRule::PerDevice => CHANCE_UNITS,
         }
     }

@@ -16,6 +16,7 @@
 //! is taken to visit every expert, and devices that work at the same time to meet at their expected times: with
 //! many tokens per expert there is little left to chance.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::Scenario;
@@ -86,7 +87,7 @@ impl<'a> Step<'a> {
 
     fn timing(&self, demand: &Demand, components: &[Component]) -> Result<Timing, Error> {
         let Scenario { hardware, limits, load, .. } = self.scenario;
-        let chances = self.chances()?;
+        let chances = self.chances();
         let works = self.works(demand, components, &chances);
         let devices = 0..hardware.devices.len();
         let speeds: Vec<&Speed> =
@@ -134,30 +135,27 @@ impl<'a> Step<'a> {
 
     /// Per layer, per expert: the chance that a token chooses it, as a fraction; the mean over several sets
     /// of statistics.
-    fn chances(&self) -> Result<Chances, Error> {
+    fn chances(&self) -> Chances {
         let Scenario { model, limits, .. } = self.scenario;
         let geometry = &model.geometry;
         let even = (u64::from(geometry.experts_per_token), u64::from(geometry.experts).max(1));
-        for statistics in &limits.routing {
-            statistics.fits(model)?;
-        }
-        Ok(Chances { even, measured: limits.routing.clone() })
+        Chances { even, measured: limits.routing.clone() }
     }
 
     fn draws(&self) -> Result<Vec<Vec<Draw>>, Error> {
         let Scenario { model, limits, load, .. } = self.scenario;
         let geometry = &model.geometry;
-        let layers = usize::try_from(geometry.layers).unwrap_or(usize::MAX);
-        let experts = geometry.experts;
-        if self.prefill {
-            let all = (0..experts).collect::<Vec<_>>();
-            let draw =
-                if experts == 0 { Draw::Even(Vec::new()) } else { Draw::Sets(vec![(all, 1)]) };
-            return Ok(vec![vec![draw; layers]]);
-        }
-        if limits.routing.is_empty() {
-            let draw = draws::uniform(experts, geometry.experts_per_token, load.batch);
-            return Ok(vec![vec![draw; layers]]);
+        let drawn = |experts: u32| match experts {
+            0 => Draw::Even(Vec::new()),
+            _ if self.prefill => Draw::Sets(vec![((0..experts).collect(), 1)]),
+            _ => draws::uniform(experts, geometry.experts_per_token, load.batch),
+        };
+        if self.prefill || limits.routing.is_empty() {
+            // Layers have the same experts or none.
+            let layers = model.experts_by_layer();
+            let sizes: BTreeSet<u32> = layers.iter().copied().collect();
+            let kinds: BTreeMap<u32, Draw> = sizes.into_iter().map(|e| (e, drawn(e))).collect();
+            return Ok(vec![layers.iter().map(|experts| kinds[experts].clone()).collect()]);
         }
         limits.routing.iter().map(|statistics| draws::measured(statistics, load.batch)).collect()
     }

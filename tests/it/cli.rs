@@ -26,8 +26,9 @@ fn help_has_an_example_everywhere() {
     let top = bench.line("--help");
     assert_eq!(top.code, 0);
     assert!(top.stdout.contains("Example:"));
-    let mut commands =
-        vec!["models", "inspect", "solve", "check", "compare", "fit", "sweep", "frontier"];
+    let mut commands = vec![
+        "models", "inspect", "solve", "check", "evaluate", "compare", "fit", "sweep", "frontier",
+    ];
     if cfg!(feature = "candle") {
         golden("help.txt", &top.stdout);
         commands.extend(["load", "generate", "profile"]);

@@ -27,7 +27,7 @@ fn solved(scenario: &Scenario) -> (Problem, Record) {
 }
 
 /// A record of a random map, whether or not any planner would make it.
-fn arbitrary(scenario: &Scenario, random: &mut Random) -> Record {
+pub fn arbitrary(scenario: &Scenario, random: &mut Random) -> Record {
     let problem = scenario.problem().unwrap();
     let runs = random.within(1, 40);
     let mut device = 0;

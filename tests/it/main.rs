@@ -16,6 +16,8 @@ mod checkpoint;
 mod cli;
 /// The page on the mathematics describes the programs there are.
 mod documentation;
+/// What placements are worth under circumstances they were not solved for.
+mod evaluates;
 /// What `solve --explain` says is so.
 mod explained;
 mod facts;

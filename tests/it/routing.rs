@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use apportion::model::Model;
 use apportion::routing::Statistics;
 use serde_json::{Value, json};
 
@@ -56,17 +57,106 @@ fn layers_without_experts_have_empty_rows() {
 }
 
 #[test]
-fn what_cannot_be_is_refused_with_its_place() {
-    let changed = |key: &str, value: Value| {
-        let mut file = small();
-        file[key] = value;
-        Statistics::from_json(&file.to_string(), "r.json").unwrap_err().to_string()
+fn sets_of_experts_are_read_back() {
+    let mut file = small();
+    file["set_counts"] = json!([[[[0, 1], 1], [[0, 2], 1]], [], [[[1, 2], 2]]]);
+    let statistics = Statistics::from_json(&file.to_string(), "x").unwrap();
+    let sets = statistics.set_counts.clone().unwrap();
+    assert_eq!(sets, [vec![(vec![0, 1], 1), (vec![0, 2], 1)], vec![], vec![(vec![1, 2], 2)]]);
+    assert_eq!(Statistics::from_json(&statistics.to_json(), "x").unwrap(), statistics);
+    let written: Value = serde_json::from_str(&statistics.to_json()).unwrap();
+    assert_eq!(written, file, "nothing is lost or added");
+}
+
+#[test]
+fn statistics_are_held_against_the_model() {
+    let read = |name: &str| {
+        let path = published().into_iter().find(|path| path.ends_with(name)).unwrap();
+        Statistics::read(&path).unwrap()
     };
+    let mixtral = read("machine_learning.json");
+    mixtral.fits(&Model::from_catalogue("mixtral-8x7b").unwrap()).unwrap();
+    let wrong = |statistics: &Statistics, model: &str| {
+        let error = statistics.fits(&Model::from_catalogue(model).unwrap()).unwrap_err();
+        assert!(error.hint_text().unwrap().contains("apportion profile"));
+        error.to_string()
+    };
+    assert!(wrong(&mixtral, "mixtral-8x22b").contains("at counts: expected 56 layers, found 32"));
+    assert!(wrong(&mixtral, "llama-3.1-8b").contains("`llama-3.1-8b`, which is dense"));
+    let mut other = mixtral.clone();
+    other.counts[3].clear();
+    assert!(wrong(&other, "mixtral-8x7b").contains("at layer 3: expected 8 experts, found 0"));
+    other = Statistics { top_k: 3, ..mixtral };
+    assert!(wrong(&other, "mixtral-8x7b").contains("at top_k: expected 2 experts for a token"));
+
+    // Three dense layers, then 58 of 256 experts.
+    let model = Model::from_catalogue("deepseek-v3").unwrap();
+    let mut counts = vec![vec![]; 3];
+    counts.resize(61, vec![1; 256]);
+    let text = json!({"model": "m", "text": "t", "tokens": 32, "top_k": 8, "counts": counts});
+    let even = Statistics::from_json(&text.to_string(), "x").unwrap();
+    even.fits(&model).unwrap();
+    other = even;
+    other.counts[2] = vec![1; 256];
+    assert!(wrong(&other, "deepseek-v3").contains("at layer 2: expected 0 experts, found 256"));
+}
+
+/// The small file with one key changed is refused with these words.
+#[track_caller]
+fn refused(key: &str, value: Value, words: &str) {
+    let mut file = small();
+    file[key] = value;
+    let error = Statistics::from_json(&file.to_string(), "r.json").unwrap_err();
+    let message = error.to_string();
+    assert!(message.contains(words), "{key}: {message}");
+    assert!(message.contains("`r.json`"), "{message}");
+}
+
+#[test]
+fn sets_that_cannot_be_are_refused_with_their_place() {
+    for (key, value, words) in [
+        ("set_counts", json!([[], []]), "at set_counts: expected 3 entries"),
+        ("set_counts", json!([[[[0, 1]]], [], []]), "a set and its count, as in `[[0, 1], 7]`"),
+        ("set_counts", json!([[[[0, 1], -1]], [], []]), "integer `-1`, expected u64"),
+        ("set_counts", json!([[[[0, 1], 0.5]], [], []]), "floating point `0.5`, expected u64"),
+        (
+            "set_counts",
+            json!([[[[0, 1, 2], 1]], [], []]),
+            "2 experts of 0 to 2, ascending, found [0, 1, 2]",
+        ),
+        ("set_counts", json!([[[[0, 3], 1]], [], []]), "found [0, 3]"),
+        ("set_counts", json!([[[[1, 0], 1]], [], []]), "ascending, found [1, 0]"),
+        ("set_counts", json!([[[[1, 1], 1]], [], []]), "ascending, found [1, 1]"),
+        (
+            "set_counts",
+            json!([[[[0, 1], 1], [[0, 1], 1]], [], []]),
+            "at set_counts, layer 0: expected each set once, found [0, 1] twice",
+        ),
+        ("set_counts", json!([[[[0, 1], 1]], [], []]), "expected a sum of 2, the tokens, found 1"),
+        (
+            "set_counts",
+            json!([[[[0, 1], 2]], [], []]),
+            "at set_counts, layer 0, expert 1: expected a sum of 1, its count, found 2",
+        ),
+        (
+            "set_counts",
+            json!([[[[0, 1], 1], [[0, 2], 1]], [[[0, 1], 2]], []]),
+            "layer 1: expected no set, as the layer has no experts",
+        ),
+        ("set_counts", json!([vec![json!([[0, 1], 0]); 4097], []]), "at most 4096 entries"),
+    ] {
+        refused(key, value, words);
+    }
+}
+
+#[test]
+fn what_cannot_be_is_refused_with_its_place() {
     for (key, value, words) in [
         ("version", json!(2), "at version: expected 1, found 2"),
-        ("tokens", json!(0), "at tokens: expected at least 1, found 0"),
+        ("tokens", json!(0), "at tokens: expected at least 1 and"),
         ("tokens", json!(-1), "expected u64"),
-        ("tokens", json!(u64::MAX), "a sum of 36893488147419103230"),
+        ("tokens", json!(1.5), "floating point `1.5`, expected u64"),
+        ("tokens", json!(u64::MAX), "at most 4294967296, found 18446744073709551615"),
         ("top_k", json!(4), "at top_k: expected 1 to 3"),
         ("top_k", json!(0), "at top_k"),
         ("counts", json!([]), "at top_k: expected 1 to 0"),
@@ -94,9 +184,7 @@ fn what_cannot_be_is_refused_with_its_place() {
         ("layers", json!(3), "unknown field `layers`"),
         ("model", json!(3), "expected a string"),
     ] {
-        let message = changed(key, value);
-        assert!(message.contains(words), "{key}: {message}");
-        assert!(message.contains("`r.json`"), "{message}");
+        refused(key, value, words);
     }
     let twice = small().to_string().replacen('{', "{\"tokens\": 2, ", 1);
     let message = Statistics::from_json(&twice, "x").unwrap_err().to_string();

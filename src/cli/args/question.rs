@@ -101,6 +101,20 @@ pub struct WishArgs {
     /// as the runtime does]
     #[arg(long, value_enum, value_name = "RULE")]
     pub sends: Option<SendsArg>,
+    /// How often each expert is chosen, as `apportion profile` counts it [default: every expert as often as
+    /// any other]; repeatable with --robust
+    #[arg(long, value_name = "FILE")]
+    pub routing: Vec<PathBuf>,
+    /// Find the placement whose decode_latency is best under the worst of several --routing files
+    #[arg(long, requires = "routing")]
+    pub robust: bool,
+    /// Whether devices that hold parts of one layer take turns or work at the same time [default: as the
+    /// runtime does]
+    #[arg(long, value_enum, value_name = "HOW")]
+    pub layer_devices: Option<LayerDevicesArg>,
+    /// The smallest part that the runtime can place on its own
+    #[arg(long, value_enum, value_name = "PART", default_value_t = GranularityArg::Expert)]
+    pub granularity: GranularityArg,
     /// The placement that is in place, which the objective `migration` counts from
     #[arg(long, value_name = "PLACEMENT")]
     pub migrate_from: Option<PathBuf>,
@@ -118,6 +132,26 @@ pub enum SendsArg {
     PerExpert,
     /// There and back once for every device with a chosen expert
     PerDevice,
+}
+
+/// How the devices of one layer work.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum LayerDevicesArg {
+    /// One after the other
+    Sequential,
+    /// At the same time
+    Concurrent,
+}
+
+/// What may be placed on its own.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum GranularityArg {
+    /// Whole layers
+    Layer,
+    /// A layer's attention, and all its experts together
+    Experts,
+    /// Every expert
+    Expert,
 }
 
 /// How hard to try.

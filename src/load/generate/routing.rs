@@ -1,14 +1,18 @@
 //! Counts which experts are chosen while a model runs.
 
-use crate::load::decoder::Observer;
-use crate::routing::Statistics;
+use std::collections::BTreeMap;
 
-/// Choices so far: of every expert, and of pairs in consecutive layers that have experts.
+use crate::load::decoder::Observer;
+use crate::routing::{Statistics, possible_sets};
+
+/// Choices so far: of every expert, of sets where few are possible, and of pairs in consecutive layers that have experts.
 #[derive(Clone, Debug)]
 pub struct RoutingCounts {
     per_token: u64,
     tokens: u64,
     counts: Vec<Vec<u64>>,
+    /// By layer; `None` where more sets are possible than a file may list.
+    sets: Option<Vec<BTreeMap<Vec<u32>, u64>>>,
     /// By the earlier of the two layers.
     pairs: Vec<Vec<Vec<u64>>>,
     /// The layer that chose last, and what it chose for each token.
@@ -22,6 +26,7 @@ impl RoutingCounts {
             per_token: u64::try_from(per_token).unwrap_or(u64::MAX),
             tokens: 0,
             counts: vec![vec![0; experts]; layers],
+            sets: possible_sets(experts, per_token).map(|_| vec![BTreeMap::new(); layers]),
             pairs: vec![vec![vec![0; experts]; experts]; layers.saturating_sub(1)],
             last: None,
         }
@@ -42,6 +47,13 @@ impl RoutingCounts {
         }
         for &expert in per_token.iter().flatten() {
             self.counts[layer][place(expert)] += 1;
+        }
+        if let Some(sets) = self.sets.as_mut().and_then(|layers| layers.get_mut(layer)) {
+            for chosen in per_token {
+                let mut set = chosen.clone();
+                set.sort_unstable();
+                *sets.entry(set).or_default() += 1;
+            }
         }
         if let Some((before, earlier)) = &before {
             let pairs = &mut self.pairs[*before];
@@ -71,6 +83,10 @@ impl RoutingCounts {
         let kept =
             |layer: usize| if chose(layer) { self.counts[layer].clone() } else { Vec::new() };
         let layers = self.counts.len();
+        let of_layer = |sets: &BTreeMap<Vec<u32>, u64>| {
+            sets.iter().map(|(set, &count)| (set.clone(), count)).collect()
+        };
+        let sets = self.sets.as_ref().map(|layers| layers.iter().map(of_layer).collect());
         let pairs = self.pairs.iter().enumerate().map(|(layer, pairs)| {
             let there = chose(layer) && (layer + 1..layers).any(chose);
             if there { pairs.clone() } else { Vec::new() }
@@ -82,6 +98,7 @@ impl RoutingCounts {
             tokens: self.tokens,
             top_k: self.per_token,
             counts: (0..layers).map(kept).collect(),
+            set_counts: sets,
             pair_counts: Some(pairs.collect()),
         }
     }
@@ -112,6 +129,9 @@ mod tests {
         let statistics = counted().statistics("m", "t");
         assert_eq!((statistics.tokens, statistics.top_k), (3, 2));
         assert_eq!(statistics.counts, [vec![2, 2, 2], vec![], vec![1, 3, 2]]);
+        let sets = statistics.set_counts.clone().unwrap();
+        assert_eq!(sets[0], [(vec![0, 1], 1), (vec![0, 2], 1), (vec![1, 2], 1)]);
+        assert_eq!(sets[1..], [vec![], vec![(vec![0, 1], 1), (vec![1, 2], 2)]]);
         let pairs = statistics.pair_counts.clone().unwrap();
         assert_eq!(pairs, [vec![vec![0, 2, 2], vec![1, 2, 1], vec![1, 2, 1]], vec![]]);
         // The reader holds the sums against each other.
@@ -126,5 +146,18 @@ mod tests {
         assert_eq!((counts.tokens(), counts.counts()), (3, &[vec![1, 2]][..]));
         let statistics = counts.statistics("m", "t");
         assert_eq!(Statistics::from_json(&statistics.to_json(), "x").unwrap(), statistics);
+    }
+
+    #[test]
+    fn sets_are_left_out_where_too_many_are_possible() {
+        // 64 choose 2 are 2016 sets, 64 choose 3 are 41664.
+        for (per_token, counted) in [(2, true), (3, false)] {
+            let mut counts = RoutingCounts::new(1, 64, per_token);
+            let chosen = (0..u32::try_from(per_token).unwrap()).map(|expert| 63 - expert);
+            counts.chosen(0, &[chosen.collect()]);
+            let statistics = counts.statistics("m", "t");
+            assert_eq!(statistics.set_counts.is_some(), counted);
+            assert_eq!(Statistics::from_json(&statistics.to_json(), "x").unwrap(), statistics);
+        }
     }
 }
