@@ -143,5 +143,9 @@ fn method(method: Method) -> &'static str {
         Method::Prices => "prices",
         Method::Walks => "walks",
         Method::Textbook => "textbook",
+        Method::Partitions => "partitions",
+        Method::Labels => "labels",
+        Method::Descent => "descent",
+        Method::Exchanges => "exchanges",
     }
 }

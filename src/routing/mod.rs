@@ -28,6 +28,7 @@ use serde_json::Value;
 use crate::error::Error;
 use crate::files;
 use crate::model::Model;
+use crate::problem::Affinity;
 
 /// The version of the format that is written.
 pub const VERSION: u64 = 1;
@@ -104,6 +105,13 @@ impl Statistics {
     pub fn fits(&self, model: &Model) -> Result<(), Error> {
         let _ = model;
         Ok(())
+    }
+
+    /// The pairs of consecutive layers with experts, where they were counted.
+    pub fn affinity(&self) -> Option<Affinity> {
+        let pairs = self.pair_counts.as_ref()?.iter().filter(|counts| !counts.is_empty());
+        let pair_counts = pairs.cloned().collect();
+        Some(Affinity { tokens: self.tokens, top_k: self.top_k, pair_counts })
     }
 
     /// Experts of a layer that has any.

@@ -79,6 +79,8 @@ pub fn random_problem(random: &mut Random, layers_max: u64) -> Problem {
         current: None,
         decode: None,
         prefill: None,
+        everywhere: Vec::new(),
+        affinity: None,
     };
     problem.rules = random_rules(random, &problem);
     problem.apply_rules();

@@ -30,6 +30,8 @@ fn value(problem: &Problem, costs: &Costs, kind: ObjectiveKind) -> ObjectiveValu
         ObjectiveKind::Migration => ObjectiveValue::Bytes(costs.migration),
         // Enumerated beside the other objectives of time.
         ObjectiveKind::DecodeLatency | ObjectiveKind::PrefillTime => ObjectiveValue::Time(0),
+        // Only where attention is replicated, which has an enumeration of its own.
+        ObjectiveKind::Crossings => ObjectiveValue::Ratio(Ratio::ZERO),
     }
 }
 
