@@ -14,8 +14,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub use frontier::FrontierArgs;
 pub use question::{
-    EffortArgs, FormulationArg, MachineArgs, ModelArgs, OutputArgs, QuestionArgs, SendsArg,
-    WishArgs,
+    AttentionArg, EffortArgs, FormulationArg, MachineArgs, ModelArgs, OutputArgs, QuestionArgs,
+    SendsArg, WishArgs,
 };
 #[cfg(feature = "candle")]
 pub use runtime::{GenerateArgs, LoadArgs, ModeArg, ProfileArgs, RuntimeArgs};

@@ -13,7 +13,8 @@
 //! | `model` | `name`, `family`, `fingerprint` (SHA-256 over the model's tensors), `config` |
 //! | `quantization`, `context`, `batch`, `kv_type`, `staging` | how it is stored, used and loaded |
 //! | `hardware[]` | `id`, `kind` (`gpu` or `cpu`), `capacity_bytes`, `reserve_bytes` |
-//! | `constraints` | `default_pins`, and `pins[]` and `forbids[]` as `GLOB=DEVICE`; where there are some, `headroom[]` as `[DEVICE=]SIZE`, `max_devices`, `sends` |
+//! | `constraints` | `default_pins`, and `pins[]` and `forbids[]` as `GLOB=DEVICE`; where there are some, `headroom[]` as `[DEVICE=]SIZE`, `max_devices`, `sends`, `attention` (`replicated`: the map is of the experts, all else is on every device, and `traffic` is of nothing) |
+//! | `affinity` | where attention is replicated and pairs were counted, `tokens`, `top_k`, `pair_counts[]`: a matrix for each pair of consecutive layers with experts |
 //! | `current` | where `migration` is an objective, the map it counts from |
 //! | `problem` | SHA-256 over the problem all of this states ([`crate::scenario::fingerprint`]) |
 //! | `status`, `limit` | `optimal`, or `feasible` and the limit (`nodes`, `time`, `precision`) that stopped the proof |

@@ -13,7 +13,9 @@ use serde::de::{self, Deserializer, Visitor};
 use super::model::{ModelEntry, rebuild};
 use super::ranges::{Line, expand};
 use super::record::{DeviceRecord, ObjectiveRecord, Record, Status, TrafficRecord};
-use super::wishes::{ConstraintsEntry, named, read_constraints, read_limits};
+use super::wishes::{
+    AffinityEntry, ConstraintsEntry, named, read_affinity, read_constraints, read_limits,
+};
 use super::write::VERSION;
 use crate::error::Error;
 use crate::hardware::{Device, DeviceKind, Hardware};
@@ -55,6 +57,7 @@ struct FileEntry {
     runtime_rules: StrictMap<String>,
     hardware: Vec<DeviceEntry>,
     constraints: ConstraintsEntry,
+    affinity: Option<AffinityEntry>,
     current: Option<StrictMap<String>>,
     problem: String,
     status: StatusEntry,
@@ -197,6 +200,7 @@ impl Record {
             limits: read_limits(constraints).map_err(inside)?,
             objectives: objectives.iter().map(|o| o.objective).collect(),
         };
+        scenario.limits.affinity = file.affinity.as_ref().map(read_affinity);
         scenario.limits.check(&scenario.hardware).map_err(inside)?;
         let ids = scenario.component_ids();
         let homes = read_map(map, &scenario.hardware, &ids).map_err(|e| e.object(source))?;

@@ -7,8 +7,8 @@ use super::ranges::lines;
 use super::record::{DeviceRecord, ObjectiveRecord, Record, Status, limit_name};
 use crate::hardware::Device;
 use crate::model::ComponentId;
-use crate::problem::ObjectiveValue;
-use crate::scenario::{Constraint, ConstraintKind, Current, Limits, Scenario};
+use crate::problem::{Affinity, ObjectiveValue};
+use crate::scenario::{Attention, Constraint, ConstraintKind, Current, Limits, Scenario};
 use crate::units::Ratio;
 
 /// The version of the format that this program writes, and the only one it reads.
@@ -92,7 +92,8 @@ impl Record {
             scenario.constraints.iter().filter(|c| c.kind == kind).collect()
         };
         let write = |out: &mut Emitter, c: &&Constraint| out.scalar(quoted(&c.assignment()));
-        let Limits { headrooms, devices_max, sends, current, .. } = &scenario.limits;
+        let Limits { headrooms, devices_max, sends, current, attention, affinity, .. } =
+            &scenario.limits;
         out.section("constraints", |out| {
             out.entry("default_pins", scenario.default_pins);
             out.list("pins", &of_kind(ConstraintKind::Pin), write);
@@ -106,7 +107,13 @@ impl Record {
             if let Some(sends) = sends {
                 out.entry("sends", sends.name());
             }
+            if *attention == Attention::Replicated {
+                out.entry("attention", attention.name());
+            }
         });
+        if let Some(affinity) = affinity {
+            write_affinity(out, affinity);
+        }
         if let Some(current) = current {
             self.write_current(out, current);
         }
@@ -140,6 +147,23 @@ impl Record {
             }
         });
     }
+}
+
+/// A line for each pair of layers.
+fn write_affinity(out: &mut Emitter, affinity: &Affinity) {
+    let row = |row: &Vec<u64>| {
+        let numbers: Vec<String> = row.iter().map(u64::to_string).collect();
+        format!("[{}]", numbers.join(","))
+    };
+    let matrix = |counts: &Vec<Vec<u64>>| {
+        let rows: Vec<String> = counts.iter().map(row).collect();
+        format!("[{}]", rows.join(","))
+    };
+    out.section("affinity", |out| {
+        out.entry("tokens", affinity.tokens);
+        out.entry("top_k", affinity.top_k);
+        out.list("pair_counts", &affinity.pair_counts, |out, counts| out.scalar(matrix(counts)));
+    });
 }
 
 fn write_device(out: &mut Emitter, device: &Device) {

@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use super::{Align, Table, bars, decimal, map, objective_value, plural};
+use crate::baseline;
 use crate::error::printable;
 use crate::placement::Placement;
 use crate::plan::{LimitReached, Solved};
-use crate::problem::Problem;
-use crate::scenario::{Limits, Scenario};
+use crate::problem::{ObjectiveKind, Problem};
+use crate::scenario::{Attention, Limits, Scenario};
 use crate::verify::{Measured, Traffic};
 
 /// A solved problem and what the verifier measured.
@@ -46,7 +47,12 @@ pub fn holdings(
 ) -> String {
     let bars = bars(problem, measured, width);
     let map = map(problem, placement, width);
-    format!("{bars}\n{map}\n{}\n", traffic(&measured.traffic))
+    let sent = if problem.is_replicated() {
+        crossings(problem, measured)
+    } else {
+        traffic(&measured.traffic)
+    };
+    format!("{bars}\n{map}\n{sent}\n")
 }
 
 fn verdict(solved: &Solved, elapsed: Duration) -> String {
@@ -89,7 +95,7 @@ pub fn question(scenario: &Scenario) -> String {
 
 /// What was asked for beyond pins, on a line of its own.
 fn limits(scenario: &Scenario) -> String {
-    let Limits { headrooms, devices_max, sends, current, .. } = &scenario.limits;
+    let Limits { headrooms, devices_max, sends, current, attention, .. } = &scenario.limits;
     let mut said = Vec::new();
     if !headrooms.is_empty() {
         let sizes: Vec<String> = headrooms.iter().map(|h| printable(&h.to_string())).collect();
@@ -102,6 +108,9 @@ fn limits(scenario: &Scenario) -> String {
         ));
     }
     said.extend(sends.map(|sends| format!("sends {}", sends.name().replace('_', " "))));
+    if *attention == Attention::Replicated {
+        said.push("attention on every device, experts divided evenly".to_owned());
+    }
     said.extend(current.as_ref().map(|_| "moving from another placement".to_owned()));
     if said.is_empty() { String::new() } else { format!("\n{}", said.join("; ")) }
 }
@@ -157,4 +166,19 @@ pub(super) fn traffic(traffic: &Traffic) -> String {
         plural(traffic.remote_experts, "remote expert"),
         decimal(traffic.expected_transfers_per_token())
     )
+}
+
+/// `crossings per token: 36.5; divided at random 46.5, contiguous 46.6, greedy packer 38`.
+fn crossings(problem: &Problem, measured: &Measured) -> String {
+    let Some(random) = baseline::random_crossings(problem) else {
+        return "crossings per token: not known without pair counts".to_owned();
+    };
+    let kind = ObjectiveKind::Crossings;
+    let others: Vec<String> = baseline::crossings(problem)
+        .into_iter()
+        .map(|(name, value)| format!("{name} {}", objective_value(kind, value)))
+        .collect();
+    let value = objective_value(kind, measured.value(kind));
+    let random = decimal(random);
+    format!("crossings per token: {value}; divided at random {random}, {}", others.join(", "))
 }

@@ -97,12 +97,23 @@ pub struct WishArgs {
     /// as the runtime does]
     #[arg(long, value_enum, value_name = "RULE")]
     pub sends: Option<SendsArg>,
+    /// Where attention is: each layer's on one device, or all of it on every device with the experts
+    /// divided evenly (serving engines). Experts themselves are not replicated, and no tensor is split: neither
+    /// expert replicas nor tensor parallelism are planned for
+    #[arg(long, value_enum, value_name = "WHERE", default_value_t = AttentionArg::Single)]
+    pub attention: AttentionArg,
+    /// Routing statistics as JSON, as `apportion profile` writes them; replicated attention reads how often
+    /// experts of consecutive layers are chosen one after the other
+    #[arg(long, value_name = "FILE")]
+    pub routing: Vec<PathBuf>,
     /// The placement that is in place, which the objective `migration` counts from
     #[arg(long, value_name = "PLACEMENT")]
     pub migrate_from: Option<PathBuf>,
     /// What to minimise and how much of it later objectives may give up, most important first:
-    /// spill_bytes, peak_utilization, traffic, devices_used, migration; repeatable or separated by commas
-    /// [default: peak_utilization:1%,traffic:0, after spill_bytes:0 when there is a CPU]
+    /// spill_bytes, peak_utilization, traffic, devices_used, migration, crossings (replicated attention);
+    /// repeatable or separated by commas [default: peak_utilization:1%,traffic:0, after spill_bytes:0 when
+    /// there is a CPU; with replicated attention crossings:0 where pairs were counted, then
+    /// peak_utilization:1%]
     #[arg(long, value_name = "NAME[:TOLERANCE]")]
     pub objective: Vec<String>,
 }
@@ -114,6 +125,15 @@ pub enum SendsArg {
     PerExpert,
     /// There and back once for every device with a chosen expert
     PerDevice,
+}
+
+/// Where attention is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum AttentionArg {
+    /// Each layer's on one device, to which activations return
+    Single,
+    /// On every device, with all that is not a routed expert
+    Replicated,
 }
 
 /// How hard to try.

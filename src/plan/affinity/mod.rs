@@ -19,8 +19,9 @@ mod partitions;
 mod rooms;
 mod stage;
 
-use super::outcome::{Given, Options, Outcome, Solved, SolverReport, StageReport};
+use super::outcome::{Formulation, Given, Options, Outcome, Solved, SolverReport, StageReport};
 use super::search::Deadline;
+use super::solver::SolverKind;
 use super::value;
 use crate::error::Error;
 use crate::problem::{ObjectiveKind, ObjectiveValue, Problem};
@@ -86,6 +87,7 @@ pub(super) fn solve(
     given: &Given<'_>,
 ) -> Result<Outcome, Error> {
     problem.validate()?;
+    check(options)?;
     let deadline = Deadline::of(options);
     let mut stages = Stages::of(problem, options, &deadline);
     stages.starts.extend(given.starts.iter().filter_map(|p| stages.chain.arrangement(p)));
@@ -119,6 +121,17 @@ pub(super) fn solve(
     let solved = solved(stages, reports, &best, &deadline);
     super::confirm(problem, &solved)?;
     Ok(Outcome::Solved(solved))
+}
+
+/// No program is stated that another formulation or solver could be asked about.
+fn check(options: &Options) -> Result<(), Error> {
+    if options.formulation == Formulation::Counts && options.solver == SolverKind::default() {
+        return Ok(());
+    }
+    Err(Error::new("divide the experts")
+        .expected("the default formulation and solver")
+        .found("others, for a problem without integer programs")
+        .hint("leave out --formulation and --solver with replicated attention"))
 }
 
 /// Minimises the earlier objectives once more with the later ones held where they are, so that a tolerance

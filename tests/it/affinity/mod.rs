@@ -1,6 +1,7 @@
 //! Replicated attention: experts divided evenly, with as few crossings from layer to layer as can be.
 
 mod cases;
+mod commands;
 
 use apportion::model::ComponentId;
 use apportion::placement::Placement;
