@@ -216,14 +216,15 @@ pub fn default_pins(args: &WishArgs) -> bool {
     !args.free_default_pins && args.attention == AttentionArg::Single
 }
 
-/// Refuses options of a command that have a meaning only where each layer's attention has one home.
+/// Refuses what has a meaning only where each layer's attention has one home.
 pub fn single_only(args: &WishArgs, given: &[(&str, bool)]) -> Result<(), Error> {
     let given = given.iter().find(|(_, given)| *given && args.attention != AttentionArg::Single);
     given.map_or(Ok(()), |(what, _)| {
-        Err(Error::new("use the option")
+        Err(Error::new("use")
             .object(*what)
-            .expected("attention with one home")
-            .found("--attention replicated, for which no integer program is stated"))
+            .expected("attention with one home per layer")
+            .found("--attention replicated")
+            .hint("`solve`, `compare`, `fit` and `check` know it, without integer programs or traffic"))
     })
 }
 

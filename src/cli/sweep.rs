@@ -32,6 +32,7 @@ pub fn run(args: &SweepArgs) -> Result<Answer, Error> {
 }
 
 fn grid(args: &SweepArgs) -> Result<Grid, Error> {
+    flow::single_only(&args.wishes, &[("sweep", true)])?;
     let machines = machines(args)?;
     let model = flow::model(&args.model)?;
     let schemes = flow::schemes(&args.quants, &args.model, &model)?;

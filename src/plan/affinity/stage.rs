@@ -14,6 +14,9 @@ use crate::units::Ratio;
 /// Halvings of the interval in which a peak is looked for, where that is not done exactly.
 const HALVINGS: u32 = 16;
 
+/// What a step of a path costs more where memory is a resource.
+const MEMORY_WORK: u64 = 8;
+
 /// The state of a run.
 pub(super) struct Stages<'a> {
     pub(super) problem: &'a Problem,
@@ -182,7 +185,9 @@ impl<'a> Stages<'a> {
         let free = self.chain.unpaired();
         let needless = kind != ObjectiveKind::Crossings && within.crossing.is_none();
         let chain = if needless { &free } else { &self.chain };
-        match labels::best(chain, &self.rooms, within, goal, memory, self.work_max) {
+        // With memory a step is more than an addition.
+        let work_max = if memory { self.work_max / MEMORY_WORK } else { self.work_max };
+        match labels::best(chain, &self.rooms, within, goal, memory, work_max) {
             Found::Best(found) => {
                 answer.bound = answer.bound.max(self.value(kind, &found));
                 self.offer(kind, answer, Some(found));
