@@ -65,7 +65,8 @@ impl Scenario {
             everywhere: demand
                 .components
                 .iter()
-                .filter(|d| !placed(d.id) && !(on_host && d.id == ComponentId::Embedding))
+                .filter(|d| !placed(d.id))
+                .filter(|d| !on_host || d.id != ComponentId::Embedding)
                 .cloned()
                 .collect(),
             affinity,

@@ -11,40 +11,54 @@ use rayon::prelude::*;
 use super::assign::{FORBIDDEN, assign};
 use super::chain::{Arrangement, Chain, Layer};
 
-/// Rounds over all layers, from one start.
-const ROUNDS_MAX: usize = 60;
+/// Rounds over all layers, from all starts together.
+const ROUNDS_MAX: u64 = 200;
 
-/// Starts: in order, greedily from either end, then so many at random.
+/// Steps of assignments, at most `n^3` for `n` slots, that all rounds together may take beyond the first.
+const STEPS_MAX: u64 = 20_000_000_000;
+
+/// Starts: greedily from the first layer on, in order, then so many at random.
 const RANDOM_STARTS: u64 = 4;
 
-/// Arrangements that no exchange of whole layers improves, the best first; `None` when a layer cannot be
-/// divided as it must be at all.
+/// Arrangements that dividing a layer anew does not improve, or that rounds ran out on, the best first;
+/// `None` when a layer cannot be divided as it must be at all.
 pub(super) fn arrangements(
     chain: &Chain,
     out_of_time: &dyn Fn() -> bool,
 ) -> Option<Vec<Arrangement>> {
-    let mut starts = vec![in_order(chain)?, forward(chain)?];
-    starts.extend((0..RANDOM_STARTS).filter_map(|seed| at_random(chain, seed)));
+    let mut rounds_left = affordable(chain);
+    let starts = [forward(chain)?, in_order(chain)?].into_iter();
+    let starts = starts.chain((0..RANDOM_STARTS).filter_map(|seed| at_random(chain, seed)));
     let mut found: Vec<(u64, Arrangement)> = Vec::new();
-    for (index, start) in starts.into_iter().enumerate() {
-        if index > 1 && (out_of_time() || chain.pairs.is_empty()) {
+    for (index, start) in starts.enumerate() {
+        let enough = rounds_left == 0 || out_of_time() || chain.pairs.is_empty();
+        if index > 1 && enough {
             break;
         }
-        let arrangement = descend(chain, start, out_of_time);
+        let arrangement = descend(chain, start, &mut rounds_left, out_of_time);
         found.push((chain.crossing(&arrangement), arrangement));
     }
     found.sort();
     Some(found.into_iter().map(|(_, arrangement)| arrangement).collect())
 }
 
+/// How many rounds there is time for; the clock is not asked, so that answers do not depend on it.
+fn affordable(chain: &Chain) -> u64 {
+    let slots = |layer: &Layer| number(layer.most * chain.devices);
+    let round: u64 = chain.layers.iter().map(|layer| slots(layer).saturating_pow(3)).sum();
+    (STEPS_MAX / round.max(1)).clamp(1, ROUNDS_MAX)
+}
+
 /// Rounds until one changes nothing.
-pub(super) fn descend(
+fn descend(
     chain: &Chain,
     mut arrangement: Arrangement,
+    rounds_left: &mut u64,
     out_of_time: &dyn Fn() -> bool,
 ) -> Arrangement {
     let mut crossing = chain.crossing(&arrangement);
-    for _ in 0..ROUNDS_MAX {
+    while *rounds_left > 0 {
+        *rounds_left -= 1;
         for parity in 0..2 {
             let these: Vec<usize> = (parity..chain.layers.len()).step_by(2).collect();
             let divided: Vec<Option<Vec<usize>>> =

@@ -73,7 +73,9 @@ impl State<'_> {
         let layers = self.chain.layers.iter().zip(self.arrangement).enumerate();
         for (l, (layer, devices)) in layers {
             let mut here = vec![0; self.chain.devices];
-            devices.iter().for_each(|&device| here[device] += 1);
+            for &device in devices {
+                here[device] += 1;
+            }
             for (expert, &from) in devices.iter().enumerate() {
                 let allowed = layer.allowed[expert];
                 for device in allowed.iter().filter(|&device| device != from) {

@@ -35,9 +35,19 @@ pub(super) fn shortest(chain: &Chain, work_max: u64) -> Option<Arrangement> {
         let meets: Vec<Meet> =
             ends[0].iter().map(|state| Meet::of(chain, l, state)).collect::<Option<_>>()?;
         let best = |state: &Partition| {
-            let reached = meets.iter().zip(&kept).map(|(meet, kept)| kept + meet.best(state).0);
-            // The first of the best, so that the answer does not depend on threads.
-            reached.enumerate().max_by_key(|&(from, kept)| (kept, std::cmp::Reverse(from)))
+            let mut best: Option<(usize, u64)> = None;
+            for (from, (meet, kept)) in meets.iter().zip(&kept).enumerate() {
+                let together = meet.together(state);
+                // The first of the best, so that the answer does not depend on threads.
+                if best.is_some_and(|(_, most)| kept + meet.at_most(&together) <= most) {
+                    continue;
+                }
+                let reached = kept + meet.put_upon(&together).0;
+                if best.is_none_or(|(_, most)| reached > most) {
+                    best = Some((from, reached));
+                }
+            }
+            best
         };
         let found: Vec<(usize, u64)> = ends[1].par_iter().map(best).collect::<Option<_>>()?;
         kept = found.iter().map(|&(_, kept)| kept).collect();
@@ -63,7 +73,8 @@ fn named(chain: &Chain, states: &[Vec<Partition>], path: &[usize]) -> Option<Arr
     for l in 1..path.len() {
         let next = &states[l][path[l]];
         // Device names of the layer before are groups as good as any.
-        let (_, names) = Meet::of(chain, l - 1, &arrangement[l - 1])?.best(next);
+        let meet = Meet::of(chain, l - 1, &arrangement[l - 1])?;
+        let (_, names) = meet.put_upon(&meet.together(next));
         arrangement.push(next.iter().map(|&group| names[group]).collect());
     }
     Some(arrangement)
@@ -99,15 +110,24 @@ impl Meet {
         Some(Self { devices: chain.devices, with })
     }
 
-    /// The most pairs that stay together when the groups of `next` are put upon these, and per group of
-    /// `next` the one it is put upon.
-    fn best(&self, next: &[usize]) -> (u64, Vec<usize>) {
+    /// By group of `next` and group of these: pairs that stay together when the one is put upon the other.
+    fn together(&self, next: &[usize]) -> Vec<u64> {
         let mut together = vec![0_u64; self.devices * self.devices];
         for (here, with) in self.with.iter().enumerate() {
             for (&group, count) in next.iter().zip(with) {
                 together[group * self.devices + here] += count;
             }
         }
+        together
+    }
+
+    /// No way to put groups upon groups keeps more together.
+    fn at_most(&self, together: &[u64]) -> u64 {
+        together.chunks(self.devices).filter_map(|row| row.iter().max()).sum()
+    }
+
+    /// The most pairs that stay together, and per group of the next layer the one it is put upon.
+    fn put_upon(&self, together: &[u64]) -> (u64, Vec<usize>) {
         let at = |group: usize, here: usize| together[group * self.devices + here];
         let names = if self.devices == 2 {
             let straight = at(0, 0) + at(1, 1) >= at(0, 1) + at(1, 0);

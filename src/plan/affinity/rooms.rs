@@ -92,11 +92,11 @@ impl Rooms {
     pub(super) fn total(&self, chain: &Chain) -> u64 {
         let experts: u64 = self.items.iter().flatten().map(|item| item.bytes).sum();
         let base: u64 = self.base_bytes.iter().sum();
-        let bare = Self {
-            items: self.items.iter().map(|items| unweighed(items)).collect(),
+        let unweighed = Self {
+            items: self.items.iter().map(|items| weightless(items)).collect(),
             ..self.clone()
         };
-        let transient: u64 = bare
+        let transient: u64 = unweighed
             .range(chain)
             .iter()
             .zip(&self.base_bytes)
@@ -107,7 +107,7 @@ impl Rooms {
 }
 
 /// The same without their weights.
-fn unweighed(items: &[Item]) -> Vec<Item> {
+fn weightless(items: &[Item]) -> Vec<Item> {
     items.iter().map(|item| Item { bytes: 0, ..*item }).collect()
 }
 
