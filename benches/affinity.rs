@@ -22,6 +22,7 @@ use apportion::problem::{Affinity, Problem};
 use apportion::quant::Scheme;
 use apportion::routing::Statistics;
 use apportion::scenario::{Attention, Limits, Scenario, default_objectives_replicated};
+use apportion::units::Ratio;
 use apportion::verify::{measure, verify};
 
 use support::clock::repeated;
@@ -119,7 +120,7 @@ fn habit(problem: &Problem, name: &str, on: &Problem) -> Result<f64, Failure> {
 }
 
 fn expected(problem: &Problem) -> f64 {
-    random_crossings(problem).map_or(0.0, |ratio| ratio.as_f64())
+    random_crossings(problem).map_or(0.0, Ratio::as_f64)
 }
 
 /// Against what is expected at random: `18.24 (-21.5 %)`.

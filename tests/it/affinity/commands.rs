@@ -49,12 +49,12 @@ fn mixtral_is_divided_recorded_and_checked() {
     assert_eq!(check.code, 0, "{check:?}");
     assert!(check.stdout.contains("crossings per token: "), "{}", check.stdout);
     // Another count is another problem, and another value.
-    bench.write("placement.yaml", &file.replacen("[[32,8,3,", "[[31,9,3,", 1));
+    bench.write("placement.yaml", file.replacen("[[32,8,3,", "[[31,9,3,", 1));
     let check = bench.line("check placement.yaml");
     assert_eq!(check.code, 1);
     assert!(check.stdout.contains("problem: the file says"), "{}", check.stdout);
     // One that cannot be.
-    bench.write("placement.yaml", &file.replacen("[[32,8,3,", "[[32,9,3,", 1));
+    bench.write("placement.yaml", file.replacen("[[32,8,3,", "[[32,9,3,", 1));
     let check = bench.line("check placement.yaml");
     assert_eq!(check.code, 2);
     assert!(check.stderr.contains("sum to tokens x top_k x top_k"), "{}", check.stderr);
