@@ -4,6 +4,7 @@
 //! component may live, which components live together, what to minimise. Neither models nor
 //! quantizations nor files reach past this point. A [`Placement`] is the answer to it, as plain.
 
+mod affinity;
 mod timing;
 mod validate;
 
@@ -14,6 +15,7 @@ use crate::memory::{ComponentDemand, Workspace};
 use crate::model::{ComponentId, ComponentKind};
 use crate::units::Ratio;
 
+pub use affinity::{Affinity, ExpertLayer};
 pub use timing::{Draw, Timing};
 
 /// A set of devices, as bits over [`Problem::devices`].
@@ -111,6 +113,8 @@ pub enum ObjectiveKind {
     DecodeLatency,
     /// Expected time to read a prompt as long as the context.
     PrefillTime,
+    /// Expected transfers per token from layer to layer, where attention is replicated.
+    Crossings,
 }
 
 /// The value of an objective, exact.
@@ -183,8 +187,8 @@ pub struct Problem {
     /// Whether the head is the embedding matrix, so the chain returns to the embedding's device.
     pub tied_head: bool,
     /// Traffic is counted in units of one over this: the number of experts, or 1; with routing statistics the
-    /// tokens that were counted; where sends are per device
-    /// a billion, to which chances are rounded up.
+    /// tokens that were counted; where sends are per device a billion, to which chances are rounded up.
+    /// Crossings are counted so too, over [`Affinity::denominator`].
     pub traffic_denominator: u64,
     /// Pins and forbidden places in force, already applied to `allowed`.
     pub rules: Vec<Rule>,
@@ -203,6 +207,12 @@ pub struct Problem {
     pub decode: Option<Arc<Timing>>,
     /// What it takes to read a prompt, where the speeds are known.
     pub prefill: Option<Arc<Timing>>,
+    /// What every device holds, in canonical order: empty, or where attention is replicated all that is not
+    /// a routed expert. `components` are then the experts, and each layer's are divided evenly: see
+    /// [`ExpertLayer::share`].
+    pub everywhere: Vec<ComponentDemand>,
+    /// How experts of consecutive layers go together, where attention is replicated and that is known.
+    pub affinity: Option<Arc<Affinity>>,
 }
 
 /// A complete assignment: one device index per component of a [`Problem`], in its order.

@@ -10,9 +10,11 @@ mod even_split;
 mod front_to_back;
 mod hand_written;
 mod misfit;
+mod replicated;
 
 pub use compare::{Row, RowOutcome, compare};
 pub use misfit::{Misfit, first_misfit};
+pub use replicated::{crossings, random_crossings};
 
 use crate::model::{ComponentId, ComponentKind};
 use crate::placement::Placement;
@@ -39,6 +41,9 @@ const BASELINES: [&dyn Baseline; 5] = [
     &even_split::EvenSplit,
 ];
 
+/// The same where attention is replicated.
+const REPLICATED: [&dyn Baseline; 2] = [&replicated::Contiguous, &replicated::Greedy];
+
 /// A baseline applied to a problem.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Named {
@@ -54,7 +59,9 @@ pub struct Named {
 
 /// Every baseline applied to `problem`, always in the same order.
 pub fn all(problem: &Problem) -> Vec<Named> {
-    BASELINES
+    let baselines: &[&dyn Baseline] =
+        if problem.is_replicated() { &REPLICATED } else { &BASELINES };
+    baselines
         .iter()
         .map(|baseline| {
             let (placement, why_not) = match baseline.place(problem) {

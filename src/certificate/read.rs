@@ -237,9 +237,10 @@ fn exact(kind: ObjectiveKind, entry: ExactEntry) -> Option<ObjectiveValue> {
         (ObjectiveKind::DecodeLatency | ObjectiveKind::PrefillTime, ExactEntry::Whole(ps)) => {
             Some(ObjectiveValue::Time(ps))
         }
-        (ObjectiveKind::PeakUtilization | ObjectiveKind::Traffic, ExactEntry::Fraction(text)) => {
-            Ratio::from_fraction(&text).map(ObjectiveValue::Ratio)
-        }
+        (
+            ObjectiveKind::PeakUtilization | ObjectiveKind::Traffic | ObjectiveKind::Crossings,
+            ExactEntry::Fraction(text),
+        ) => Ratio::from_fraction(&text).map(ObjectiveValue::Ratio),
         _ => None,
     }
 }

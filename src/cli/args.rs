@@ -16,8 +16,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 pub use evaluate::EvaluateArgs;
 pub use frontier::FrontierArgs;
 pub use question::{
-    EffortArgs, FormulationArg, GranularityArg, LayerDevicesArg, MachineArgs, ModelArgs,
-    OutputArgs, QuestionArgs, SendsArg, WishArgs,
+    AttentionArg, EffortArgs, FormulationArg, GranularityArg, LayerDevicesArg, MachineArgs,
+    ModelArgs, OutputArgs, QuestionArgs, SendsArg, WishArgs,
 };
 #[cfg(feature = "candle")]
 pub use runtime::{GenerateArgs, LoadArgs, ModeArg, ProfileArgs, RuntimeArgs};

@@ -13,22 +13,22 @@ use apportion::model::{ComponentId, Model};
 use apportion::placement::Record;
 use apportion::plan::solver::SolverKind;
 use apportion::plan::{self, Formulation, Options};
-use apportion::problem::Problem;
+use apportion::problem::{Objective, Problem};
 use apportion::quant::{Override, Scheme, from_config};
 use apportion::remedy::{Remedies, remedies};
 use apportion::routing::Statistics;
 use apportion::runtime::{LayerDevices, NAMES, Profile, SendRule};
 use apportion::scenario::{
-    Constraint, ConstraintKind, Current, Granularity, Headroom, Limits, Scenario,
-    parse_devices_max, parse_objectives,
+    Attention, Constraint, ConstraintKind, Current, Granularity, Headroom, Limits, Scenario,
+    affinity_of, default_objectives_replicated, parse_devices_max, parse_objectives,
 };
 pub use apportion::sweep::Found;
 use apportion::sweep::answer;
 use apportion::units::parse_bytes;
 
 use super::args::{
-    EffortArgs, FormulationArg, GranularityArg, LayerDevicesArg, MachineArgs, ModelArgs,
-    QuestionArgs, SendsArg, WishArgs,
+    AttentionArg, EffortArgs, FormulationArg, GranularityArg, LayerDevicesArg, MachineArgs,
+    ModelArgs, QuestionArgs, SendsArg, WishArgs,
 };
 use super::say;
 
@@ -133,15 +133,16 @@ pub fn scenario_under(
     model: Model,
     scheme: Scheme,
 ) -> Result<Scenario, Error> {
+    let limits = limits(&args.wishes, &model)?;
     Ok(Scenario {
-        limits: limits(&args.wishes, &model)?,
+        objectives: objectives(&args.wishes, &limits)?,
+        default_pins: default_pins(&args.wishes),
+        limits,
         model,
         scheme,
         load: load(&args.model)?,
         hardware: hardware(&args.machine)?,
         constraints: constraints(&args.wishes)?,
-        default_pins: !args.wishes.free_default_pins,
-        objectives: parse_objectives(&args.wishes.objective)?,
     })
 }
 
@@ -182,12 +183,19 @@ pub fn constraints(args: &WishArgs) -> Result<Vec<Constraint>, Error> {
 /// Reads what else is to be respected; `model` is what is placed.
 pub fn limits(args: &WishArgs, model: &Model) -> Result<Limits, Error> {
     let headrooms = args.headroom.iter().map(|text| Headroom::parse(text));
+    let routing = routing(args)?;
+    let (attention, affinity, routing) = match args.attention {
+        AttentionArg::Single => (Attention::Single, None, routing),
+        AttentionArg::Replicated => (Attention::Replicated, affinity_of(&routing)?, Vec::new()),
+    };
     Ok(Limits {
+        attention,
+        affinity,
+        routing,
         headrooms: headrooms.collect::<Result<_, _>>()?,
         devices_max: args.max_devices.as_deref().map(parse_devices_max).transpose()?,
         sends: args.sends.map(sends),
         layer_devices: args.layer_devices.map(layer_devices),
-        routing: routing(args)?,
         granularity: match args.granularity {
             GranularityArg::Layer => Granularity::Layer,
             GranularityArg::Experts => Granularity::Experts,
@@ -228,6 +236,33 @@ fn routing(args: &WishArgs) -> Result<Vec<Arc<Statistics>>, Error> {
             .hint("give --routing once more, or leave --robust out"));
     }
     args.routing.iter().map(|path| Statistics::read(path).map(Arc::new)).collect()
+}
+
+/// What is minimised: as typed, else as suits where attention is.
+pub fn objectives(args: &WishArgs, limits: &Limits) -> Result<Vec<Objective>, Error> {
+    match args.attention {
+        AttentionArg::Replicated if args.objective.is_empty() => {
+            Ok(default_objectives_replicated(limits.affinity.is_some()))
+        }
+        _ => parse_objectives(&args.objective),
+    }
+}
+
+/// Whether what nothing else speaks of is pinned to the first GPU; divided experts are not.
+pub fn default_pins(args: &WishArgs) -> bool {
+    !args.free_default_pins && args.attention == AttentionArg::Single
+}
+
+/// Refuses what has a meaning only where each layer's attention has one home.
+pub fn single_only(args: &WishArgs, given: &[(&str, bool)]) -> Result<(), Error> {
+    let given = given.iter().find(|(_, given)| *given && args.attention != AttentionArg::Single);
+    given.map_or(Ok(()), |(what, _)| {
+        Err(Error::new("use")
+            .object(*what)
+            .expected("attention with one home per layer")
+            .found("--attention replicated")
+            .hint("`solve`, `compare`, `fit` and `check` know it, without integer programs or traffic"))
+    })
 }
 
 /// What is where now, by a placement file of the same model.

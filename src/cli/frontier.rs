@@ -30,6 +30,7 @@ pub fn run(args: &FrontierArgs) -> Result<Answer, Error> {
 /// What the other commands read, but has no meaning here, is refused rather than not read.
 fn check_options(args: &FrontierArgs) -> Result<(), Error> {
     let wishes = &args.question.wishes;
+    flow::single_only(wishes, &[("frontier", true)])?;
     let given = [
         ("--objective", !wishes.objective.is_empty()),
         ("--migrate-from", wishes.migrate_from.is_some()),

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use apportion::error::Error;
-use apportion::files::{check_target, make_folder, write_atomically};
+use apportion::files::{TEXT_BYTES_MAX, check_target, make_folder, write_atomically};
 use apportion::placement::Record;
 use apportion::plan::{LimitReached, Options, StageReport, certify, explain};
 use apportion::problem::Problem;
@@ -17,6 +17,12 @@ use super::{Answer, width};
 
 /// Solves, verifies, writes, prints.
 pub fn run(args: &SolveArgs) -> Result<Answer, Error> {
+    let one_home = [
+        ("--certificate", args.certificate.is_some()),
+        ("--write-lp", args.write_lp.is_some()),
+        ("--explain", args.explain),
+    ];
+    flow::single_only(&args.question.wishes, &one_home)?;
     let scenario = flow::scenario(&args.question)?;
     let options = flow::options(&args.question.effort)?;
     args.output_file.as_deref().map(check_target).transpose()?;
@@ -99,7 +105,16 @@ fn placed(args: &SolveArgs, solution: &Solution<'_>, more: &Sensitivity) -> Resu
 pub fn write(solution: &Solution<'_>, path: Option<&Path>) -> Result<(), Error> {
     let Some(path) = path else { return Ok(()) };
     let Solution { scenario, problem, solved, measured, .. } = *solution;
-    write_atomically(path, &Record::of(scenario, problem, solved, measured).to_yaml())
+    let text = Record::of(scenario, problem, solved, measured).to_yaml();
+    let bytes = u64::try_from(text.len()).unwrap_or(u64::MAX);
+    if bytes > TEXT_BYTES_MAX {
+        return Err(Error::new("write the placement")
+            .object(path.display().to_string())
+            .expected(format!("at most {TEXT_BYTES_MAX} bytes, which can be read back"))
+            .found(bytes.to_string())
+            .hint("pair counts of many experts take most of it"));
+    }
+    write_atomically(path, &text)
 }
 
 /// Writes the programs as LP files, if they are wanted; one at a time, because they may be large.

@@ -2,7 +2,7 @@
 
 use apportion::error::Error;
 use apportion::report::sweep as print;
-use apportion::scenario::{Scenario, parse_objectives};
+use apportion::scenario::Scenario;
 use apportion::sweep::{Grid, Machine, Verdict, sweep};
 use apportion::units::parse_bytes;
 
@@ -32,6 +32,7 @@ pub fn run(args: &SweepArgs) -> Result<Answer, Error> {
 }
 
 fn grid(args: &SweepArgs) -> Result<Grid, Error> {
+    flow::single_only(&args.wishes, &[("sweep", true)])?;
     let machines = machines(args)?;
     let model = flow::model(&args.model)?;
     let schemes = flow::schemes(&args.quants, &args.model, &model)?;
@@ -41,15 +42,16 @@ fn grid(args: &SweepArgs) -> Result<Grid, Error> {
     let load = flow::load(&args.model)?;
     let contexts =
         if args.contexts.is_empty() { vec![load.context] } else { args.contexts.clone() };
+    let limits = flow::limits(&args.wishes, &model)?;
     let scenario = Scenario {
-        limits: flow::limits(&args.wishes, &model)?,
+        objectives: flow::objectives(&args.wishes, &limits)?,
+        limits,
         model,
         scheme: scheme.clone(),
         load,
         hardware: machine.hardware.clone(),
         constraints: flow::constraints(&args.wishes)?,
-        default_pins: !args.wishes.free_default_pins,
-        objectives: parse_objectives(&args.wishes.objective)?,
+        default_pins: flow::default_pins(&args.wishes),
     };
     Ok(Grid { scenario, schemes, contexts, machines })
 }

@@ -8,6 +8,7 @@
 //! To add an objective: a variant of [`ObjectiveKind`], a file here, a line in [`law`] and one in [`ALL`].
 
 mod chance;
+mod crossings;
 mod devices_used;
 mod migration;
 mod peak_utilization;
@@ -28,7 +29,7 @@ use crate::problem::{ObjectiveKind, ObjectiveValue, Placement, Problem};
 use crate::units::Ratio;
 
 /// Every objective, in the order in which files and messages list them.
-pub const ALL: [ObjectiveKind; 7] = [
+pub const ALL: [ObjectiveKind; 8] = [
     ObjectiveKind::SpillBytes,
     ObjectiveKind::PeakUtilization,
     ObjectiveKind::Traffic,
@@ -36,6 +37,7 @@ pub const ALL: [ObjectiveKind; 7] = [
     ObjectiveKind::Migration,
     ObjectiveKind::DecodeLatency,
     ObjectiveKind::PrefillTime,
+    ObjectiveKind::Crossings,
 ];
 
 /// What an objective means.
@@ -48,6 +50,7 @@ pub fn law(kind: ObjectiveKind) -> &'static dyn Law {
         ObjectiveKind::Migration => &migration::Migration,
         ObjectiveKind::DecodeLatency => &time::TimeLaw(ObjectiveKind::DecodeLatency),
         ObjectiveKind::PrefillTime => &time::TimeLaw(ObjectiveKind::PrefillTime),
+        ObjectiveKind::Crossings => &crossings::Crossings,
     }
 }
 
@@ -158,9 +161,9 @@ pub struct Facts<'a> {
 }
 
 impl Facts<'_> {
-    /// Whether a component lives on the device.
+    /// Whether a component lives on the device; where attention is replicated, one does on each.
     pub fn hosts_anything(&self, device: usize) -> bool {
-        self.placement.device_of.contains(&device)
+        self.problem.is_replicated() || self.placement.device_of.contains(&device)
     }
 }
 

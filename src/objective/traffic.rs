@@ -44,6 +44,11 @@ impl Law for TrafficLaw {
         "traffic"
     }
 
+    /// What is on every device is not sent for.
+    fn applies(&self, problem: &Problem) -> bool {
+        !problem.is_replicated()
+    }
+
     /// Chances are rounded up at one over the traffic denominator, which sums of them can be told apart by
     /// only in exact arithmetic.
     fn gap(&self, problem: &Problem) -> Ratio {

@@ -15,7 +15,9 @@ use super::network::{self, DeviceEntry, LinksEntry};
 use super::ranges::{Line, expand};
 use super::record::{DeviceRecord, ObjectiveRecord, Record, Status, TrafficRecord};
 use super::routing::RoutingEntries;
-use super::wishes::{ConstraintsEntry, named, read_constraints, read_limits};
+use super::wishes::{
+    AffinityEntry, ConstraintsEntry, named, read_affinity, read_constraints, read_limits,
+};
 use super::write::VERSION;
 use crate::error::Error;
 use crate::hardware::Hardware;
@@ -60,6 +62,7 @@ struct FileEntry {
     constraints: ConstraintsEntry,
     #[serde(default)]
     routing: RoutingEntries,
+    affinity: Option<AffinityEntry>,
     current: Option<StrictMap<String>>,
     problem: String,
     status: StatusEntry,
@@ -187,6 +190,7 @@ impl Record {
             limits: read_limits(constraints).map_err(inside)?,
             objectives: objectives.iter().map(|o| o.objective).collect(),
         };
+        scenario.limits.affinity = file.affinity.as_ref().map(read_affinity);
         scenario.limits.check(&scenario.hardware).map_err(inside)?;
         scenario.limits.routing = routing.read().map_err(|e| e.object(source))?;
         let ids = scenario.component_ids();

@@ -1,13 +1,17 @@
 //! Reads what the answer had to respect: pins, forbidden places and other limits.
 
+use std::sync::Arc;
+
 use serde::Deserialize;
 
 use crate::error::Error;
 use crate::hardware::Hardware;
 use crate::model::ComponentId;
+use crate::problem::Affinity;
 use crate::runtime::{LayerDevices, SendRule};
 use crate::scenario::{
-    Constraint, ConstraintKind, Current, Granularity, Headroom, Limits, parse_devices_max,
+    Attention, Constraint, ConstraintKind, Current, Granularity, Headroom, Limits,
+    parse_devices_max,
 };
 
 #[derive(Deserialize)]
@@ -22,6 +26,22 @@ pub(super) struct ConstraintsEntry {
     sends: Option<SendsEntry>,
     layer_devices: Option<LayerDevicesEntry>,
     granularity: Option<GranularityEntry>,
+    attention: Option<AttentionEntry>,
+}
+
+/// Absent where it is not replicated, as before there was a choice.
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum AttentionEntry {
+    Replicated,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, expecting = "the keys of affinity")]
+pub(super) struct AffinityEntry {
+    tokens: u64,
+    top_k: u64,
+    pair_counts: Vec<Vec<Vec<u64>>>,
 }
 
 #[derive(Deserialize)]
@@ -71,8 +91,18 @@ pub(super) fn read_limits(entry: &ConstraintsEntry) -> Result<Limits, Error> {
             Some(GranularityEntry::Experts) => Granularity::Experts,
             Some(GranularityEntry::Expert) | None => Granularity::Expert,
         },
+        attention: match entry.attention {
+            Some(AttentionEntry::Replicated) => Attention::Replicated,
+            None => Attention::Single,
+        },
         ..Limits::default()
     })
+}
+
+/// The pair counts; whether they are of the model is for the problem to say.
+pub(super) fn read_affinity(entry: &AffinityEntry) -> Arc<Affinity> {
+    let AffinityEntry { tokens, top_k, pair_counts } = entry;
+    Arc::new(Affinity { tokens: *tokens, top_k: *top_k, pair_counts: pair_counts.clone() })
 }
 
 /// Pins, then forbidden places.

@@ -8,8 +8,10 @@ use super::ranges::lines;
 use super::record::{DeviceRecord, ObjectiveRecord, Record, Status, limit_name};
 use super::routing::write as write_statistics;
 use crate::model::ComponentId;
-use crate::problem::ObjectiveValue;
-use crate::scenario::{Constraint, ConstraintKind, Current, Granularity, Limits, Scenario};
+use crate::problem::{Affinity, ObjectiveValue};
+use crate::scenario::{
+    Attention, Constraint, ConstraintKind, Current, Granularity, Limits, Scenario,
+};
 use crate::units::Ratio;
 
 /// The version of the format that this program writes, and the only one it reads.
@@ -93,8 +95,17 @@ impl Record {
             scenario.constraints.iter().filter(|c| c.kind == kind).collect()
         };
         let write = |out: &mut Emitter, c: &&Constraint| out.scalar(quoted(&c.assignment()));
-        let Limits { headrooms, devices_max, sends, layer_devices, routing, granularity, current } =
-            &scenario.limits;
+        let Limits {
+            headrooms,
+            devices_max,
+            sends,
+            layer_devices,
+            routing,
+            granularity,
+            attention,
+            affinity,
+            current,
+        } = &scenario.limits;
         out.section("constraints", |out| {
             out.entry("default_pins", scenario.default_pins);
             out.list("pins", &of_kind(ConstraintKind::Pin), write);
@@ -114,9 +125,15 @@ impl Record {
             if *granularity != Granularity::default() {
                 out.entry("granularity", granularity.name());
             }
+            if *attention == Attention::Replicated {
+                out.entry("attention", attention.name());
+            }
         });
         if !routing.is_empty() {
             out.list("routing", routing, write_statistics);
+        }
+        if let Some(affinity) = affinity {
+            write_affinity(out, affinity);
         }
         if let Some(current) = current {
             self.write_current(out, current);
@@ -151,6 +168,23 @@ impl Record {
             }
         });
     }
+}
+
+/// A line for each pair of layers.
+fn write_affinity(out: &mut Emitter, affinity: &Affinity) {
+    let row = |row: &Vec<u64>| {
+        let numbers: Vec<String> = row.iter().map(u64::to_string).collect();
+        format!("[{}]", numbers.join(","))
+    };
+    let matrix = |counts: &Vec<Vec<u64>>| {
+        let rows: Vec<String> = counts.iter().map(row).collect();
+        format!("[{}]", rows.join(","))
+    };
+    out.section("affinity", |out| {
+        out.entry("tokens", affinity.tokens);
+        out.entry("top_k", affinity.top_k);
+        out.list("pair_counts", &affinity.pair_counts, |out, counts| out.scalar(matrix(counts)));
+    });
 }
 
 fn write_objective(out: &mut Emitter, record: &ObjectiveRecord) {

@@ -83,7 +83,8 @@ pub(super) fn bounds(
         ObjectiveKind::Traffic
         | ObjectiveKind::Migration
         | ObjectiveKind::DecodeLatency
-        | ObjectiveKind::PrefillTime => Vec::new(),
+        | ObjectiveKind::PrefillTime
+        | ObjectiveKind::Crossings => Vec::new(),
     };
     found.into_iter().flatten().filter(|bound| bound.value.as_f64() > 0.0).collect()
 }

@@ -86,7 +86,8 @@ impl Attempt<'_> {
             ObjectiveKind::Traffic
             | ObjectiveKind::Migration
             | ObjectiveKind::DecodeLatency
-            | ObjectiveKind::PrefillTime => {}
+            | ObjectiveKind::PrefillTime
+            | ObjectiveKind::Crossings => {}
         }
         Ok(())
     }

@@ -116,6 +116,11 @@ impl Classes {
 
     fn grouped(problem: &Problem, current: Option<&Placement>) -> Result<Self, Error> {
         problem.validate()?;
+        if problem.is_replicated() {
+            return Err(Error::new("plan with one home for each layer's attention")
+                .found("a problem of replicated attention")
+                .hint("frontiers, programs, certificates and explanations are of `--attention single`"));
+        }
         let mut origins = Origins { current, seen: BTreeMap::new() };
         let mut units = units(problem, &mut origins)?;
         let mut take = |id: ComponentId| units.remove(&id).ok_or_else(|| missing(id));

@@ -2,10 +2,11 @@
 //!
 //! Read it top-down: [`solve`] runs the lexicographic stages; `stage` closes one stage from both sides;
 //! `formulation` states the integer programs and [`solver`] solves them; `chain` searches what is left
-//! where the order of layers matters; `infeasible` says why there is no placement.
+//! where the order of layers matters; `affinity` divides experts where attention is replicated; `infeasible` says why there is no placement.
 //!
 //! Value to value: no files, no environment, no clock unless a time limit asks for one.
 
+mod affinity;
 mod balance;
 mod bounds;
 mod caps;
@@ -94,6 +95,9 @@ fn solve_stages<B: Backend>(
     given: &Given<'_>,
     backend: &B,
 ) -> Result<Outcome, Error> {
+    if problem.is_replicated() {
+        return affinity::solve(problem, options, given);
+    }
     let classes = Classes::of(problem)?;
     // Until moves count, where units are now does not tell them apart.
     let unmoved = Classes::unmoved(problem)?;
@@ -160,6 +164,10 @@ fn confirm(problem: &Problem, solved: &Solved) -> Result<(), Error> {
 /// # Errors
 /// As [`solve`].
 pub fn is_feasible(problem: &Problem, options: &Options) -> Result<Option<bool>, Error> {
+    if problem.is_replicated() {
+        problem.validate()?;
+        return Ok(affinity::exists(problem, options));
+    }
     let classes = Classes::of(problem)?;
     let mut search = Search::new(problem, &classes, &options.solver, options);
     infeasible::placement_exists(&mut search)
@@ -171,6 +179,10 @@ pub fn is_feasible(problem: &Problem, options: &Options) -> Result<Option<bool>,
 /// # Errors
 /// As [`solve`].
 pub fn shortfalls(problem: &Problem, options: &Options) -> Result<Vec<Shortfall>, Error> {
+    if problem.is_replicated() {
+        problem.validate()?;
+        return Ok(affinity::shortfalls(problem, options));
+    }
     let classes = Classes::of(problem)?;
     let mut search = Search::new(problem, &classes, &options.solver, options);
     infeasible::shortfalls(&mut search)

@@ -66,6 +66,25 @@ pub(super) struct Search<'a, B> {
     deadline: Option<Instant>,
 }
 
+/// The end of the time there is, for what is no [`Search`].
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Deadline(Option<Instant>);
+
+impl Deadline {
+    pub(super) fn of(options: &Options) -> Self {
+        Self(options.time_limit.and_then(|limit| Instant::now().checked_add(limit)))
+    }
+
+    pub(super) fn is_over(&self) -> bool {
+        self.0.is_some_and(|end| Instant::now() >= end)
+    }
+
+    /// What stopped an unfinished proof.
+    pub(super) fn limit(&self) -> LimitReached {
+        if self.is_over() { LimitReached::Time } else { LimitReached::Nodes }
+    }
+}
+
 impl<'a, B: Backend> Search<'a, B> {
     pub(super) fn new(
         problem: &'a Problem,

@@ -30,6 +30,14 @@ pub enum Method {
     Layers,
     /// The program with one binary per unit and device.
     Textbook,
+    /// Where attention is replicated: a shortest path over partitions without names.
+    Partitions,
+    /// The same over divisions among devices with names, with memory where that binds.
+    Labels,
+    /// Layers divided anew, one after the other, from several starts.
+    Descent,
+    /// Experts exchanged for room.
+    Exchanges,
 }
 
 /// What one method came to.

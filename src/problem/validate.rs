@@ -32,6 +32,7 @@ impl Problem {
         self.validate_places()?;
         self.validate_limits()?;
         self.validate_sends()?;
+        self.validate_affinity()?;
         for timing in [&self.decode, &self.prefill].into_iter().flatten() {
             self.validate_timing(timing)?;
         }
@@ -149,25 +150,29 @@ impl Problem {
 
     /// An upper bound on any sum of bytes, or of traffic units, that planner or verifier may form.
     fn largest_sum(&self) -> u128 {
-        let demands = self.components.iter().map(|c| {
-            let ComponentDemand { weights_bytes, rounding_bytes, .. } = c.demand;
-            let ComponentDemand { kv_cache_bytes, staging_bytes, .. } = c.demand;
+        let bytes_of = |demand: &ComponentDemand| {
+            let ComponentDemand { weights_bytes, rounding_bytes, .. } = *demand;
+            let ComponentDemand { kv_cache_bytes, staging_bytes, .. } = *demand;
             let bytes = [weights_bytes, rounding_bytes, kv_cache_bytes, staging_bytes];
+            bytes.map(u128::from).iter().sum::<u128>()
+        };
+        let demands = self.components.iter().map(|c| {
             // A visit there and back, at most certain, and a hand-over.
             let visits = match self.sends {
                 Sends::PerExpert => c.visits,
                 Sends::PerDevice { .. } => self.traffic_denominator,
             };
             let traffic = u128::from(visits) * 2 + u128::from(self.traffic_denominator);
-            bytes.map(u128::from).iter().sum::<u128>() + traffic
+            bytes_of(&c.demand) + traffic
         });
+        let everywhere = self.everywhere.iter().map(bytes_of).sum::<u128>();
         let devices =
             self.devices.iter().map(|d| u128::from(d.capacity_bytes) + u128::from(d.reserve_bytes));
         let Workspace { embedding_bytes, attention_bytes, feed_forward_bytes, head_bytes } =
             self.workspace;
         let rest = [embedding_bytes, attention_bytes, feed_forward_bytes, head_bytes];
         let rest = rest.map(u128::from).iter().sum::<u128>() + u128::from(self.host_staging_bytes);
-        demands.sum::<u128>() + devices.sum::<u128>() + rest
+        demands.sum::<u128>() + everywhere + devices.sum::<u128>() + rest
     }
 }
 

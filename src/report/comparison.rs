@@ -18,14 +18,26 @@ pub fn comparison(
     rows: &[Row],
     width: usize,
 ) -> String {
-    let mut table = Table::new(&[
+    let columns = [
         ("placement", Align::Left),
         ("fits", Align::Left),
         ("peak", Align::Right),
         ("hand-overs", Align::Right),
         ("remote", Align::Right),
         ("transfers/token", Align::Right),
-    ]);
+    ];
+    let mut table = if problem.is_replicated() {
+        Table::new(&[columns[0], columns[1], columns[2], ("crossings/token", Align::Right)])
+    } else {
+        Table::new(&columns)
+    };
+    let measured_cells = |name: &str, fits: &str, measured: &Measured| {
+        if problem.is_replicated() {
+            divided_cells(name, fits, problem, measured)
+        } else {
+            measured_cells(name, fits, measured).into()
+        }
+    };
     if let Some((solved, measured)) = optimum {
         let status = Status::of(solved).name();
         table.row(measured_cells(&format!("apportion ({status})"), "yes", measured));
@@ -72,6 +84,15 @@ fn measured_cells(name: &str, fits: &str, measured: &Measured) -> [String; 6] {
         plural(measured.traffic.remote_experts, "expert"),
         decimal(measured.traffic.expected_transfers_per_token()),
     ]
+}
+
+/// Where attention is replicated.
+fn divided_cells(name: &str, fits: &str, problem: &Problem, measured: &Measured) -> Vec<String> {
+    let kind = ObjectiveKind::Crossings;
+    let known = problem.affinity.as_ref();
+    let crossings = known.map(|_| objective_value(kind, measured.value(kind)));
+    let crossings = crossings.unwrap_or_else(|| "-".to_owned());
+    vec![name.to_owned(), fits.to_owned(), percent(measured.peak()), crossings]
 }
 
 fn why_not(problem: &Problem, outcome: &RowOutcome) -> Option<String> {

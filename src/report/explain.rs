@@ -228,6 +228,10 @@ fn method(method: Method) -> &'static str {
         Method::Walks => "orders of layers one by one, as there are few devices",
         Method::Layers => "ways to deal out each layer, priced, and built up layer by layer",
         Method::Textbook => "a program with a yes or no for every thing and device",
+        Method::Partitions => "a shortest path over partitions without names",
+        Method::Labels => "a shortest path over divisions among named devices",
+        Method::Descent => "layers divided anew one after the other",
+        Method::Exchanges => "experts exchanged for room",
     }
 }
 

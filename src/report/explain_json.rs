@@ -144,5 +144,9 @@ fn method(method: Method) -> &'static str {
         Method::Walks => "walks",
         Method::Layers => "layers",
         Method::Textbook => "textbook",
+        Method::Partitions => "partitions",
+        Method::Labels => "labels",
+        Method::Descent => "descent",
+        Method::Exchanges => "exchanges",
     }
 }

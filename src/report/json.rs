@@ -7,11 +7,11 @@ use std::time::Duration;
 use serde_json::{Map, Value, json};
 
 use super::Solution;
-use crate::baseline::{Misfit, Row, RowOutcome};
+use crate::baseline::{self, Misfit, Row, RowOutcome};
 use crate::model::{LeftOut, Model};
 use crate::placement::{Status, limit_name};
 use crate::plan::{LimitReached, Solved, SolverReport, StageReport};
-use crate::problem::{ObjectiveValue, Problem};
+use crate::problem::{ObjectiveKind, ObjectiveValue, Problem};
 use crate::reconcile::{Difference, Entry, Reconciliation};
 use crate::verify::{Certified, Measured, Traffic};
 
@@ -28,7 +28,7 @@ pub fn solution(solution: &Solution<'_>) -> Value {
     let objectives: Vec<Value> = solved.stages.iter().map(objective).collect();
     object.insert("objectives".to_owned(), Value::Array(objectives));
     object.insert("devices".to_owned(), devices(problem, measured));
-    object.insert("traffic".to_owned(), traffic(&measured.traffic));
+    object.extend(sent(problem, measured));
     let homes = problem.components.iter().zip(&solved.placement.device_of);
     let placement: Map<String, Value> = homes
         .map(|(c, &device)| (c.demand.id.to_string(), json!(problem.devices[device].id)))
@@ -103,13 +103,19 @@ pub fn check(
     bounds: &[Certified],
     wrong: &[String],
 ) -> Value {
-    json!({
+    let single = measured.filter(|_| !problem.is_replicated());
+    let mut value = json!({
         "status": if wrong.is_empty() { "valid" } else { "refused" },
         "differences": wrong,
         "devices": measured.map(|measured| devices(problem, measured)),
-        "traffic": measured.map(|measured| traffic(&measured.traffic)),
+        "traffic": single.map(|measured| traffic(&measured.traffic)),
         "bounds": bounds.iter().map(bound).collect::<Vec<_>>(),
-    })
+    });
+    let replicated = measured.filter(|_| problem.is_replicated());
+    if let Some((key, crossings)) = replicated.and_then(|measured| sent(problem, measured)) {
+        value[key] = crossings;
+    }
+    value
 }
 
 fn bound(of: &Certified) -> Value {
@@ -170,6 +176,21 @@ fn traffic(traffic: &Traffic) -> Value {
     })
 }
 
+/// `traffic`, or where attention is replicated `crossings` beside those of other divisions.
+fn sent(problem: &Problem, measured: &Measured) -> Option<(String, Value)> {
+    if !problem.is_replicated() {
+        return Some(("traffic".to_owned(), traffic(&measured.traffic)));
+    }
+    let random = baseline::random_crossings(problem)?;
+    let mut others = Map::new();
+    others.insert("random".to_owned(), json!(random.as_f64()));
+    for (name, value) in baseline::crossings(problem) {
+        others.insert(name.replace(' ', "_"), number(value));
+    }
+    let value = number(measured.value(ObjectiveKind::Crossings));
+    Some(("crossings".to_owned(), json!({ "value": value, "others": others })))
+}
+
 fn solver(report: &SolverReport, elapsed: Duration) -> Value {
     json!({ "name": report.name, "nodes": report.nodes, "seconds": elapsed.as_secs_f64() })
 }
@@ -190,7 +211,7 @@ fn measured_row(
             "capacity_bytes": misfit.capacity_bytes,
         })
     });
-    json!({
+    let mut row = json!({
         "name": name,
         "fits": fits,
         "first_misfit": misfit,
@@ -200,7 +221,14 @@ fn measured_row(
         "expected_transfers_per_token":
             measured.traffic.expected_transfers_per_token().as_f64(),
         "devices": devices(problem, measured),
-    })
+    });
+    if problem.is_replicated() {
+        row["crossings"] = problem
+            .affinity
+            .as_ref()
+            .map_or(Value::Null, |_| number(measured.value(ObjectiveKind::Crossings)));
+    }
+    row
 }
 
 /// The same keys as any other row, without values, and the reason.

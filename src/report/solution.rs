@@ -3,13 +3,14 @@
 use std::time::Duration;
 
 use super::{Align, Table, bars, decimal, map, objective_value, plural};
+use crate::baseline;
 use crate::error::printable;
 use crate::placement::Placement;
 use crate::plan::{LimitReached, Solved};
-use crate::problem::Problem;
+use crate::problem::{ObjectiveKind, Problem};
 use crate::routing::Statistics;
 use crate::routing::draws::kind;
-use crate::scenario::{Granularity, Limits, Scenario};
+use crate::scenario::{Attention, Granularity, Limits, Scenario};
 use crate::units::grouped;
 use crate::verify::{Measured, Traffic};
 
@@ -49,7 +50,12 @@ pub fn holdings(
 ) -> String {
     let bars = bars(problem, measured, width);
     let map = map(problem, placement, width);
-    format!("{bars}\n{map}\n{}\n", traffic(&measured.traffic))
+    let sent = if problem.is_replicated() {
+        crossings(problem, measured)
+    } else {
+        traffic(&measured.traffic)
+    };
+    format!("{bars}\n{map}\n{sent}\n")
 }
 
 fn verdict(solved: &Solved, elapsed: Duration) -> String {
@@ -92,8 +98,9 @@ pub fn question(scenario: &Scenario) -> String {
 
 /// What was asked for beyond pins, on a line of its own.
 fn limits(scenario: &Scenario) -> String {
-    let Limits { headrooms, devices_max, sends, layer_devices, routing, granularity, current } =
+    let Limits { headrooms, devices_max, sends, layer_devices, routing, granularity, .. } =
         &scenario.limits;
+    let Limits { attention, current, .. } = &scenario.limits;
     let mut said = Vec::new();
     if !headrooms.is_empty() {
         let sizes: Vec<String> = headrooms.iter().map(|h| printable(&h.to_string())).collect();
@@ -109,6 +116,9 @@ fn limits(scenario: &Scenario) -> String {
     said.extend(layer_devices.map(|devices| format!("devices of a layer {}", devices.name())));
     if *granularity != Granularity::default() {
         said.push(format!("granularity {}", granularity.name()));
+    }
+    if *attention == Attention::Replicated {
+        said.push("attention on every device, experts divided evenly".to_owned());
     }
     said.extend(current.as_ref().map(|_| "moving from another placement".to_owned()));
     let mut text = if said.is_empty() { String::new() } else { format!("\n{}", said.join("; ")) };
@@ -180,4 +190,19 @@ pub(super) fn traffic(traffic: &Traffic) -> String {
         plural(traffic.remote_experts, "remote expert"),
         decimal(traffic.expected_transfers_per_token())
     )
+}
+
+/// `crossings per token: 36.5; divided at random 46.5, contiguous 46.6, greedy packer 38`.
+fn crossings(problem: &Problem, measured: &Measured) -> String {
+    let Some(random) = baseline::random_crossings(problem) else {
+        return "crossings per token: not known without pair counts".to_owned();
+    };
+    let kind = ObjectiveKind::Crossings;
+    let others: Vec<String> = baseline::crossings(problem)
+        .into_iter()
+        .map(|(name, value)| format!("{name} {}", objective_value(kind, value)))
+        .collect();
+    let value = objective_value(kind, measured.value(kind));
+    let random = decimal(random);
+    format!("crossings per token: {value}; divided at random {random}, {}", others.join(", "))
 }

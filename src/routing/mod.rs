@@ -31,6 +31,7 @@ use std::path::Path;
 use crate::error::Error;
 use crate::files;
 
+use crate::problem::Affinity;
 pub use draws::Kind;
 #[cfg(feature = "candle")]
 pub(crate) use draws::possible_sets;
@@ -86,6 +87,13 @@ impl Statistics {
     /// What the file system refuses.
     pub fn write(&self, path: &Path) -> Result<(), Error> {
         files::write_atomically(path, &self.to_json())
+    }
+
+    /// The pairs of consecutive layers with experts, where they were counted.
+    pub fn affinity(&self) -> Option<Affinity> {
+        let pairs = self.pair_counts.as_ref()?.iter().filter(|counts| !counts.is_empty());
+        let pair_counts = pairs.cloned().collect();
+        Some(Affinity { tokens: self.tokens, top_k: self.top_k, pair_counts })
     }
 
     /// Experts of a layer that has any.

@@ -63,6 +63,22 @@ fn limits(problem: &Problem) -> Vec<String> {
     if let Sends::PerDevice { experts, experts_per_token } = problem.sends {
         lines.push(format!("sends per device {experts_per_token} of {experts}"));
     }
+    lines.extend(problem.everywhere.iter().map(|demand| {
+        let bytes = [
+            demand.weights_bytes,
+            demand.rounding_bytes,
+            demand.kv_cache_bytes,
+            demand.staging_bytes,
+        ];
+        format!("everywhere {} {}", demand.id, numbers(&mut bytes.iter().map(u64::to_string)))
+    }));
+    if let Some(affinity) = &problem.affinity {
+        lines.push(format!("affinity tokens {} top {}", affinity.tokens, affinity.top_k));
+        let rows = affinity.pair_counts.iter().flatten();
+        lines.extend(
+            rows.map(|row| format!("pairs {}", numbers(&mut row.iter().map(u64::to_string)))),
+        );
+    }
     if let Some(current) = &problem.current {
         let devices = &mut current.device_of.iter().map(usize::to_string);
         lines.push(format!("current {}", numbers(devices)));

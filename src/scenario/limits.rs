@@ -7,7 +7,7 @@ use std::sync::Arc;
 use crate::error::Error;
 use crate::hardware::{Device, DeviceKind, Hardware};
 use crate::model::ComponentId;
-use crate::problem::{DeviceSet, Placement};
+use crate::problem::{Affinity, DeviceSet, Placement};
 use crate::routing::Statistics;
 use crate::runtime::{LayerDevices, SendRule};
 use crate::units::{exact_size, parse_bytes, parse_decimal};
@@ -33,6 +33,31 @@ pub struct Limits {
     pub granularity: Granularity,
     /// Where things are now.
     pub current: Option<Current>,
+    /// Whether each layer's attention has one home.
+    pub attention: Attention,
+    /// How experts of consecutive layers go together, where attention is replicated.
+    pub affinity: Option<Arc<Affinity>>,
+}
+
+/// Where attention is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Attention {
+    /// Each layer's on one device, to which activations return.
+    #[default]
+    Single,
+    /// On every device, with everything else that is not a routed expert; the experts of each layer are
+    /// divided as evenly as they can be. Experts are not replicated and no tensor is split.
+    Replicated,
+}
+
+impl Attention {
+    /// The word in files and on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Single => "single",
+            Self::Replicated => "replicated",
+        }
+    }
 }
 
 /// The smallest part that a runtime can place on its own.

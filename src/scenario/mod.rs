@@ -9,6 +9,7 @@ mod case;
 mod fingerprint;
 mod limits;
 mod objectives;
+mod replicated;
 mod routing;
 mod rules;
 mod timing;
@@ -23,8 +24,11 @@ use crate::runtime::SendRule;
 use crate::units::BYTES_MAX;
 
 pub use fingerprint::fingerprint;
-pub use limits::{Current, Granularity, Headroom, HeadroomSize, Limits, parse_devices_max};
+pub use limits::{
+    Attention, Current, Granularity, Headroom, HeadroomSize, Limits, parse_devices_max,
+};
 pub use objectives::{default_objectives, parse_objectives, parse_tolerance, with_spill_first};
+pub use replicated::{affinity_of, default_objectives_replicated};
 pub use rules::{Constraint, ConstraintKind};
 
 /// Units of a transfer in which chances of visiting a device are counted.
@@ -71,6 +75,10 @@ impl Scenario {
     /// As [`Self::problem`], from a demand of this scenario that is already known: machines and wishes
     /// do not change it.
     pub fn problem_of(&self, demand: &Demand) -> Result<Problem, Error> {
+        if self.limits.attention == Attention::Replicated {
+            return self.replicated(demand);
+        }
+        replicated::refuse_crossings(&self.objectives)?;
         self.check_routing()?;
         let everywhere = DeviceSet::first(self.hardware.devices.len());
         let outside = demand.embedding_on_host && !self.hardware.has_cpu();
@@ -99,6 +107,8 @@ impl Scenario {
             current,
             decode,
             prefill,
+            everywhere: Vec::new(),
+            affinity: None,
         })
     }
 
@@ -114,7 +124,8 @@ impl Scenario {
     }
 
     /// The components that are placed, in canonical order: the model's, but for an embedding that the
-    /// runtime keeps in host memory where that is no device, and with the head's copy of it.
+    /// runtime keeps in host memory where that is no device, and with the head's copy of it. Where attention
+    /// is replicated only the routed experts.
     pub fn component_ids(&self) -> Vec<ComponentId> {
         let on_host = self.load.runtime.rules().embedding_on_host;
         let found = self.model.found.as_ref().filter(|_| self.scheme.is_stored());
@@ -126,6 +137,9 @@ impl Scenario {
         ids.sort_unstable();
         ids.dedup();
         ids.retain(|&id| id != ComponentId::Embedding || !on_host || self.hardware.has_cpu());
+        if self.limits.attention == Attention::Replicated {
+            ids.retain(|id| id.kind() == ComponentKind::Expert);
+        }
         ids
     }
 

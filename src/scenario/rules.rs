@@ -9,7 +9,7 @@ use std::fmt;
 
 use globset::{Glob, GlobMatcher};
 
-use super::Scenario;
+use super::{Attention, Scenario};
 use crate::error::Error;
 use crate::hardware::DeviceKind;
 use crate::model::ComponentId;
@@ -117,7 +117,8 @@ pub(super) fn apply(scenario: &Scenario, components: &mut [Component]) -> Result
         .map(|constraint| to_rule(constraint, scenario, components))
         .collect::<Result<Vec<_>, _>>()?;
     rules.extend(runtime_rule(scenario, components));
-    if scenario.default_pins {
+    // Replicated attention divides every layer's experts, the first layer's too.
+    if scenario.default_pins && scenario.limits.attention == Attention::Single {
         rules.extend(default_rules(scenario, components, &rules));
     }
     narrow(components, &rules)?;

@@ -24,14 +24,14 @@ pub(crate) struct Load<'a> {
 }
 
 impl<'a> Load<'a> {
-    /// Nothing on it yet. `device` must be an index into the problem's devices.
+    /// Nothing on it yet but what every device holds. `device` must be an index into the problem's devices.
     pub(crate) fn empty(problem: &'a Problem, device: usize) -> Self {
         let limit_bytes = problem.limit_bytes(device);
         let device = &problem.devices[device];
         // Host memory stages what passes through it, whether or not it stays there.
         let staging_bytes =
             if device.kind == DeviceKind::Cpu { problem.host_staging_bytes } else { 0 };
-        Self {
+        let mut load = Self {
             problem,
             device,
             limit_bytes,
@@ -41,7 +41,9 @@ impl<'a> Load<'a> {
             kv_cache_bytes: 0,
             workspace_bytes: 0,
             staging_bytes,
-        }
+        };
+        problem.everywhere.iter().for_each(|demand| load.add(demand));
+        load
     }
 
     /// Puts a component on it.

@@ -22,12 +22,14 @@ use crate::problem::{Component, DeviceSet, Placement, Problem};
 ///
 /// # Errors
 /// Every violation there is, in this order: structural ones alone (nothing can be measured then), else
-/// components where they may not be, components apart that belong together, devices over capacity, too many devices.
+/// components where they may not be, components apart that belong together,
+/// experts divided unevenly where attention is replicated, devices over capacity, too many devices.
 pub fn verify(problem: &Problem, placement: &Placement) -> Result<Measured, Vec<Violation>> {
     check_structure(problem, placement)?;
     let loads = loads(problem, placement);
     let mut violations = misplaced(problem, placement);
     violations.extend(separated(problem, placement));
+    violations.extend(uneven(problem, placement));
     violations.extend(over_capacity(problem, &loads));
     violations.extend(too_many_devices(problem, &loads));
     if violations.is_empty() { Ok(measured(problem, placement, &loads)) } else { Err(violations) }
@@ -109,6 +111,26 @@ fn separated(problem: &Problem, placement: &Placement) -> Vec<Violation> {
             })
         })
         .collect()
+}
+
+/// Where attention is replicated, every device has its share of each layer's experts.
+fn uneven(problem: &Problem, placement: &Placement) -> Vec<Violation> {
+    if !problem.is_replicated() {
+        return Vec::new();
+    }
+    let mut violations = Vec::new();
+    for layer in problem.expert_layers() {
+        let share = layer.share(problem.devices.len());
+        for (device, of) in problem.devices.iter().enumerate() {
+            let here = layer.components.iter().filter(|&&c| placement.device_of[c] == device);
+            let found = here.count();
+            if !(share[0]..=share[1]).contains(&found) {
+                let device = of.id.clone();
+                violations.push(Violation::Uneven { layer: layer.layer, device, share, found });
+            }
+        }
+    }
+    violations
 }
 
 fn over_capacity(problem: &Problem, loads: &[Load<'_>]) -> Vec<Violation> {

@@ -60,6 +60,17 @@ pub enum Violation {
         /// What it has.
         capacity_bytes: u64,
     },
+    /// A layer's experts divided unevenly, where attention is replicated.
+    Uneven {
+        /// The layer.
+        layer: u32,
+        /// A device with too few of its experts, or too many.
+        device: String,
+        /// How many it may have, from and to.
+        share: [usize; 2],
+        /// How many it has.
+        found: usize,
+    },
     /// More devices host something than may.
     TooManyDevices {
         /// How many may.
@@ -107,6 +118,13 @@ impl fmt::Display for Violation {
                     printable(device),
                     format_bytes(*limit_bytes),
                     format_bytes(*required_bytes),
+                )
+            }
+            Self::Uneven { layer, device, share: [least, most], found } => {
+                write!(
+                    f,
+                    "layers.{layer}.experts: expected {least} to {most} on {}, found {found}",
+                    printable(device)
                 )
             }
             Self::TooManyDevices { most, found } => {

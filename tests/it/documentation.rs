@@ -72,6 +72,7 @@ fn every_violation_is_named_where_it_is_checked() {
             limit_bytes: 0,
             capacity_bytes: 0,
         },
+        Violation::Uneven { layer: 0, device: text(), share: [0, 1], found: 2 },
         Violation::TooManyDevices { most: 0, found: 1 },
     ];
     let debug = all.map(|violation| format!("{violation:?}"));

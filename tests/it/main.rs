@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests may panic like the tests themselves")]
 
 mod accelerate;
+/// Experts divided among devices that all hold the attention: proven, measured, recorded, refused.
+mod affinity;
 /// What every solver owes, and that one from outside the crate can take the place of the embedded one.
 mod backend;
 mod baselines;

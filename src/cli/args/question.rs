@@ -102,7 +102,8 @@ pub struct WishArgs {
     #[arg(long, value_enum, value_name = "RULE")]
     pub sends: Option<SendsArg>,
     /// How often each expert is chosen, as `apportion profile` counts it [default: every expert as often as
-    /// any other]; repeatable with --robust
+    /// any other]; repeatable with --robust. Replicated attention reads how often experts of consecutive
+    /// layers are chosen one after the other
     #[arg(long, value_name = "FILE")]
     pub routing: Vec<PathBuf>,
     /// Find the placement whose decode_latency is best under the worst of several --routing files
@@ -115,12 +116,19 @@ pub struct WishArgs {
     /// The smallest part that the runtime can place on its own
     #[arg(long, value_enum, value_name = "PART", default_value_t = GranularityArg::Expert)]
     pub granularity: GranularityArg,
+    /// Where attention is: each layer's on one device, or all of it on every device with the experts
+    /// divided evenly (serving engines). Experts themselves are not replicated, and no tensor is split: neither
+    /// expert replicas nor tensor parallelism are planned for
+    #[arg(long, value_enum, value_name = "WHERE", default_value_t = AttentionArg::Single)]
+    pub attention: AttentionArg,
     /// The placement that is in place, which the objective `migration` counts from
     #[arg(long, value_name = "PLACEMENT")]
     pub migrate_from: Option<PathBuf>,
     /// What to minimise and how much of it later objectives may give up, most important first:
-    /// spill_bytes, peak_utilization, traffic, devices_used, migration; repeatable or separated by commas
-    /// [default: peak_utilization:1%,traffic:0, after spill_bytes:0 when there is a CPU]
+    /// spill_bytes, peak_utilization, traffic, devices_used, migration, crossings (replicated attention);
+    /// repeatable or separated by commas [default: peak_utilization:1%,traffic:0, after spill_bytes:0 when
+    /// there is a CPU; with replicated attention crossings:0 where pairs were counted, then
+    /// peak_utilization:1%]
     #[arg(long, value_name = "NAME[:TOLERANCE]")]
     pub objective: Vec<String>,
 }
@@ -152,6 +160,15 @@ pub enum GranularityArg {
     Experts,
     /// Every expert
     Expert,
+}
+
+/// Where attention is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum AttentionArg {
+    /// Each layer's on one device, to which activations return
+    Single,
+    /// On every device, with all that is not a routed expert
+    Replicated,
 }
 
 /// How hard to try.

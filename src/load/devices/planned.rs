@@ -3,6 +3,7 @@
 use crate::error::Error;
 use crate::hardware::DeviceKind;
 use crate::placement::{Record, differences};
+use crate::scenario::Attention;
 use crate::verify::{DeviceUse, verify};
 
 /// One device as a placement plans it.
@@ -27,6 +28,7 @@ impl Planned {
     /// A placement that [`verify`] refuses or that records other figures than it finds, with the first of these,
     /// and a scenario that states no problem.
     pub fn of(record: &Record) -> Result<Vec<Self>, Error> {
+        refuse_replicated(record)?;
         let problem = record.scenario.problem()?;
         let refuse = |found: String| {
             Error::new("use the placement")
@@ -52,5 +54,16 @@ impl Planned {
     /// What may be put on it unless told otherwise: its capacity without what stays free.
     pub fn budget_bytes(&self) -> u64 {
         self.capacity_bytes.saturating_sub(self.reserve_bytes)
+    }
+}
+
+/// This runtime keeps each layer's attention at one home.
+fn refuse_replicated(record: &Record) -> Result<(), Error> {
+    match record.scenario.limits.attention {
+        Attention::Single => Ok(()),
+        Attention::Replicated => Err(Error::new("use the placement")
+            .expected("one where each layer's attention has one home, as this runtime keeps it")
+            .found("replicated attention")
+            .hint("such placements are for serving engines; solve with `--attention single`")),
     }
 }

@@ -59,7 +59,7 @@ fn capacities(problem: &Problem) -> Vec<Member> {
 }
 
 /// The problem with only these of its constraints.
-fn relaxed(problem: &Problem, kept: &[Member]) -> Problem {
+pub(in crate::plan) fn relaxed(problem: &Problem, kept: &[Member]) -> Problem {
     let holds = |member: Member| kept.contains(&member);
     let rules: Vec<usize> =
         (0..problem.rules.len()).filter(|&rule| holds(Member::Rule(rule))).collect();
@@ -82,7 +82,7 @@ fn relaxed(problem: &Problem, kept: &[Member]) -> Problem {
 
 /// What all components together need on one device.
 fn everything_bytes(problem: &Problem) -> u64 {
-    let demands = problem.components.iter().map(|c| &c.demand);
+    let demands = problem.components.iter().map(|c| &c.demand).chain(&problem.everywhere);
     let bytes = demands.map(|d| {
         [d.weights_bytes, d.rounding_bytes, d.kv_cache_bytes, d.staging_bytes].iter().sum::<u64>()
     });

@@ -3,6 +3,8 @@
 mod conflict;
 mod glance;
 
+pub(super) use conflict::relaxed;
+
 use super::caps::Caps;
 use super::formulation::counts::Homes;
 use super::formulation::{Goal, signed};

@@ -10,7 +10,7 @@ pub(super) fn fits(kind: ObjectiveKind, value: ObjectiveValue) -> bool {
             matches!(value, ObjectiveValue::Bytes(_))
         }
         ObjectiveKind::DevicesUsed => matches!(value, ObjectiveValue::Count(_)),
-        ObjectiveKind::PeakUtilization | ObjectiveKind::Traffic => {
+        ObjectiveKind::PeakUtilization | ObjectiveKind::Traffic | ObjectiveKind::Crossings => {
             matches!(value, ObjectiveValue::Ratio(_))
         }
         ObjectiveKind::DecodeLatency | ObjectiveKind::PrefillTime => {
@@ -52,7 +52,7 @@ pub(super) fn of_units(kind: ObjectiveKind, units: i128, problem: &Problem) -> O
     match kind {
         ObjectiveKind::SpillBytes | ObjectiveKind::Migration => ObjectiveValue::Bytes(units),
         ObjectiveKind::DevicesUsed => ObjectiveValue::Count(units),
-        ObjectiveKind::PeakUtilization | ObjectiveKind::Traffic => {
+        ObjectiveKind::PeakUtilization | ObjectiveKind::Traffic | ObjectiveKind::Crossings => {
             ObjectiveValue::Ratio(Ratio::new(units, problem.traffic_denominator))
         }
         ObjectiveKind::DecodeLatency | ObjectiveKind::PrefillTime => ObjectiveValue::Time(units),

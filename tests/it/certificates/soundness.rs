@@ -74,7 +74,7 @@ pub fn nothing(kind: ObjectiveKind) -> ObjectiveValue {
     match kind {
         ObjectiveKind::SpillBytes | ObjectiveKind::Migration => ObjectiveValue::Bytes(0),
         ObjectiveKind::DevicesUsed => ObjectiveValue::Count(0),
-        ObjectiveKind::PeakUtilization | ObjectiveKind::Traffic => {
+        ObjectiveKind::PeakUtilization | ObjectiveKind::Traffic | ObjectiveKind::Crossings => {
             ObjectiveValue::Ratio(Ratio::ZERO)
         }
         ObjectiveKind::DecodeLatency | ObjectiveKind::PrefillTime => ObjectiveValue::Time(0),

@@ -8,7 +8,7 @@ use apportion::problem::{Component, DeviceSet, Objective, ObjectiveKind, Problem
 use apportion::units::Ratio;
 
 use super::costs::visited;
-use crate::support::Random;
+use crate::support::{Random, Tiny};
 
 /// A tiny problem; sometimes infeasible, sometimes with a CPU, uneven devices, pins, a tied head, layers of
 /// several sizes, dense layers, shared experts, workspace, staging, reserve.
@@ -73,12 +73,8 @@ pub fn random_problem(random: &mut Random, layers_max: u64) -> Problem {
         traffic_denominator: denominator,
         rules: Vec::new(),
         objectives: random_objectives(random, has_cpu),
-        headroom_bytes: Vec::new(),
-        devices_max: None,
-        sends: Sends::PerExpert,
-        current: None,
-        decode: None,
-        prefill: None,
+        // No further wish, and nothing timed.
+        ..Tiny::new(1, 0).gpu(1).problem()
     };
     problem.rules = random_rules(random, &problem);
     problem.apply_rules();

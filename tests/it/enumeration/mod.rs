@@ -31,6 +31,8 @@ fn value(problem: &Problem, costs: &Costs, kind: ObjectiveKind) -> ObjectiveValu
         ObjectiveKind::Migration => ObjectiveValue::Bytes(costs.migration),
         ObjectiveKind::DecodeLatency => ObjectiveValue::Time(costs.decode),
         ObjectiveKind::PrefillTime => ObjectiveValue::Time(costs.prefill),
+        // Only where attention is replicated, which has an enumeration of its own.
+        ObjectiveKind::Crossings => ObjectiveValue::Ratio(Ratio::ZERO),
     }
 }
 

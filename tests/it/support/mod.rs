@@ -248,6 +248,8 @@ impl Tiny {
             current: None,
             decode: None,
             prefill: None,
+            everywhere: Vec::new(),
+            affinity: None,
         }
     }
 

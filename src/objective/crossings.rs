@@ -1,0 +1,69 @@
+//! `crossings`: expected transfers per token from layer to layer, where every device holds the attention.
+//!
+//! A token leaves a layer on the device of one of the `k` experts it chose there, each as likely as the
+//! others: that device owns it, and runs the next attention for it. In the next layer with experts each
+//! chosen expert that is not on the owner's device costs one transfer.
+//!
+//! ```text
+//! crossings = sum over consecutive layers l, l' with experts, experts e of l, e' of l' of
+//!             pair_counts[l][e][e'] / (k x tokens)  where device(e) /= device(e')
+//! ```
+//!
+//! `pair_counts[l][e][e']` tokens chose `e` and then `e'`; of those `1 / k` are owned by the device of `e`.
+//! With `k = 1` it is the number of changes of device along a token's path.
+//!
+//! Left out: what combines the `k` partial results of a layer at the owner, which depends on experts chosen
+//! together; replicas of experts; tensor parallelism. Where attention has one home per layer, activations
+//! return there after every layer, and what the layer before chose is worth nothing.
+
+use super::{Facts, Law, Linear, Terms, Unit, saturate};
+use crate::problem::{ObjectiveValue, Problem};
+
+/// The law.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Crossings;
+
+impl Law for Crossings {
+    fn name(&self) -> &'static str {
+        "crossings"
+    }
+
+    fn about(&self) -> &'static str {
+        "expected transfers per token from layer to layer, with replicated attention"
+    }
+
+    fn unit(&self) -> Unit {
+        Unit::Transfers
+    }
+
+    fn row(&self) -> &'static str {
+        "crossings"
+    }
+
+    fn applies(&self, problem: &Problem) -> bool {
+        problem.affinity.is_some()
+    }
+
+    fn evaluate(&self, facts: &Facts<'_>) -> ObjectiveValue {
+        let Facts { problem, placement, .. } = *facts;
+        let device_of = &placement.device_of;
+        let layers = problem.expert_layers();
+        let mut crossing: u128 = 0;
+        let pairs = problem.affinity.iter().flat_map(|affinity| &affinity.pair_counts);
+        for (counts, ends) in pairs.zip(layers.windows(2)) {
+            for (row, &from) in counts.iter().zip(&ends[0].components) {
+                for (&count, &to) in row.iter().zip(&ends[1].components) {
+                    if device_of[from] != device_of[to] {
+                        crossing += u128::from(count);
+                    }
+                }
+            }
+        }
+        self.unit().value(problem, saturate(crossing))
+    }
+
+    /// Where it is priced, no program is stated: see [`crate::plan`].
+    fn linear(&self, _terms: &mut dyn Terms) -> Option<Linear> {
+        None
+    }
+}
