@@ -208,11 +208,11 @@ fn apart(field: &Field<'_>, kind: &Kind, home: usize, weights: &[f64]) -> Vec<Ve
             }
         }
     }
-    let mut add = |part: usize, chance: f64, tokens: u64, share: f64| {
+    let mut add = |part: usize, likely: f64, tokens: u64, share: f64| {
         let Some(item) = kind.item_of(part) else { return };
         for (device, floor) in floors[item].iter_mut().enumerate() {
             let way = float(timing.round_trip_ps(home, device, tokens)) / share;
-            *floor += chance * (float(timing.visit_ps[part][device]) + way) / scale;
+            *floor += likely * (float(timing.visit_ps[part][device]) + way) / scale;
         }
     };
     for &part in &parts.always {
@@ -228,31 +228,30 @@ fn apart(field: &Field<'_>, kind: &Kind, home: usize, weights: &[f64]) -> Vec<Ve
 /// How likely a step visits each expert.
 pub(super) fn visited(kind: &Kind, weights: &[f64]) -> BTreeMap<u32, f64> {
     let experts = &kind.parts().experts;
-    let mut chances: BTreeMap<u32, f64> =
-        experts.iter().map(|&(number, _)| (number, 0.0)).collect();
+    let mut odds: BTreeMap<u32, f64> = experts.iter().map(|&(number, _)| (number, 0.0)).collect();
     for (draw, scale) in kind.draws().iter().zip(weights) {
         match draw {
             Draw::Even(sizes) => {
                 let total: f64 = sizes.iter().map(|&(_, weight)| float(weight)).sum();
                 let mean: f64 = sizes.iter().map(|&(n, weight)| f64::from(n) * float(weight)).sum();
                 let each = mean / (total.max(1.0) * super::count(experts.len().max(1)));
-                for chance in chances.values_mut() {
-                    *chance += scale * each;
+                for likely in odds.values_mut() {
+                    *likely += scale * each;
                 }
             }
             Draw::Sets(sets) => {
                 let total: f64 = sets.iter().map(|&(_, weight)| float(weight)).sum();
                 for (set, weight) in sets {
                     for number in set {
-                        if let Some(chance) = chances.get_mut(number) {
-                            *chance += scale * float(*weight) / total;
+                        if let Some(likely) = odds.get_mut(number) {
+                            *likely += scale * float(*weight) / total;
                         }
                     }
                 }
             }
         }
     }
-    chances
+    odds
 }
 
 fn most_visited(draw: &Draw) -> usize {

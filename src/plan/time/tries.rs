@@ -101,10 +101,10 @@ fn by_name(
     weights: &[f64],
 ) -> Vec<Vec<usize>> {
     let mut order: Vec<(f64, usize)> = Vec::new();
-    let chances = visited(kind, weights);
+    let odds = visited(kind, weights);
     for &(number, part) in &kind.parts().experts {
         if let Some(item) = kind.item_of(part).filter(|item| sort.items.contains(item)) {
-            order.push((chances.get(&number).copied().unwrap_or(0.0), item));
+            order.push((odds.get(&number).copied().unwrap_or(0.0), item));
         }
     }
     order.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));

@@ -2,7 +2,7 @@
 
 use apportion::hardware::DeviceKind;
 use apportion::model::{ComponentId, ComponentKind};
-use apportion::problem::{Component, ObjectiveKind, Problem, Sends, Timing};
+use apportion::problem::{Component, ObjectiveKind, Problem, Sends};
 use apportion::units::Ratio;
 
 use super::times;
@@ -84,20 +84,24 @@ pub fn costs(problem: &Problem, device_of: &[usize]) -> Option<Costs> {
         let all = problem.components.iter().zip(device_of.iter().zip(&current.device_of));
         all.filter(|(_, (a, b))| a != b).map(|(c, _)| c.demand.weights_bytes).sum()
     });
-    let asked = |kind| problem.objectives.iter().any(|o| o.kind == kind);
-    let time = |timing: &Option<std::sync::Arc<Timing>>, kind| {
-        let timing = timing.as_ref().filter(|_| asked(kind));
-        timing.map_or(0, |timing| times::time(problem, timing, device_of))
-    };
     Some(Costs {
         spill,
         peak,
         traffic,
         devices,
         migration: moved,
-        decode: time(&problem.decode, ObjectiveKind::DecodeLatency),
-        prefill: time(&problem.prefill, ObjectiveKind::PrefillTime),
+        decode: time(problem, ObjectiveKind::DecodeLatency, device_of),
+        prefill: time(problem, ObjectiveKind::PrefillTime, device_of),
     })
+}
+
+/// The time of an objective; 0 where nothing asks for it.
+fn time(problem: &Problem, kind: ObjectiveKind, device_of: &[usize]) -> u64 {
+    let asked = problem.objectives.iter().any(|objective| objective.kind == kind);
+    let timing =
+        if kind == ObjectiveKind::DecodeLatency { &problem.decode } else { &problem.prefill };
+    let timing = timing.as_ref().filter(|_| asked);
+    timing.map_or(0, |timing| times::time(problem, timing, device_of))
 }
 
 /// One way to a device that holds these parts of a layer that lives elsewhere.
