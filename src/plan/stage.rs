@@ -183,7 +183,7 @@ impl<B: Backend> Search<'_, B> {
         }
     }
 
-    fn attempt(
+    pub(super) fn attempt(
         &mut self,
         kind: ObjectiveKind,
         caps: &Caps,

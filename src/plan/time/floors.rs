@@ -16,169 +16,49 @@ use std::collections::BTreeMap;
 
 use super::field::{Field, Kind};
 use super::float;
-use super::menu::{Entry, Floor, Menu, deal, entry, times};
-use super::tries;
-use crate::objective::{Piece, Pieces, feed_forward_ps};
-use crate::problem::{DeviceSet, Draw, Timing};
+use super::menu::{Entry, Floor, Known, Menu, deal, entry};
+use super::{quick, tries};
+use crate::problem::{DeviceSet, Draw};
 use crate::runtime::{LayerDevices, SendRule};
 
-pub(super) fn menu(field: &Field<'_>, kind: &Kind, home: usize, weights: &[f64]) -> Menu {
-    let entries = tries::entries(field, kind, home, weights);
+/// `known` are times that were worked out before.
+pub(super) fn menu(
+    field: &Field<'_>,
+    kind: &Kind,
+    home: usize,
+    weights: &[f64],
+    known: &mut Known,
+) -> Menu {
+    let entries = tries::entries(field, kind, home, weights, known);
     let alike = kind.sorts.iter().all(|sort| sort.alike);
     let sequential = field.timing.devices == LayerDevices::Sequential;
     let mut menu = Menu { entries, ..Menu::default() };
     if alike && sequential {
-        menu.floors = whole_sorts(field, kind, home, weights);
+        menu.floors = whole_sorts(field, kind, home, weights, known);
     } else {
         menu.apart = Some(apart(field, kind, home, weights));
         if alike {
-            menu.floors = by_share_of_home(field, kind, home, weights);
+            menu.floors = quick::by_share_of_home(field, kind, home, weights);
         }
     }
     menu
 }
 
 /// Each sort on one device.
-fn whole_sorts(field: &Field<'_>, kind: &Kind, home: usize, weights: &[f64]) -> Vec<Floor> {
+fn whole_sorts(
+    field: &Field<'_>,
+    kind: &Kind,
+    home: usize,
+    weights: &[f64],
+    known: &mut Known,
+) -> Vec<Floor> {
     let ways = tries::whole_sorts(field, kind);
     let floor = |devices: Vec<usize>| {
-        let by_set = times(field, kind, home, &devices);
+        let by_set = known.of_ways(field, kind, home, &devices);
         let Entry { held, ps, .. } = entry(field, kind, devices, by_set, weights);
         Floor { ps, held, somewhere: (0.0, DeviceSet(0)) }
     };
     ways.into_iter().map(floor).collect()
-}
-
-/// A small layer beside the problem's: its components are numbered anew, and every device but the home is
-/// as quick as the quickest.
-struct Quick {
-    timing: Timing,
-    home: usize,
-    others: Vec<usize>,
-    always: Vec<usize>,
-    expert: usize,
-}
-
-impl Quick {
-    fn of(field: &Field<'_>, kind: &Kind, home: usize, allowed: DeviceSet) -> Self {
-        let timing = field.timing;
-        let devices = field.problem.devices.len();
-        let others: Vec<usize> =
-            field.devices().filter(|&d| d != home && allowed.contains(d)).collect();
-        let least = |row: &dyn Fn(usize) -> u64| others.iter().map(|&d| row(d)).min().unwrap_or(0);
-        let parts = kind.parts();
-        let experts = parts.experts.first().map(|expert| expert.1);
-        let rows: Vec<usize> = parts.always.iter().copied().chain(experts).collect();
-        let visits = |&part: &usize| -> Vec<u64> {
-            let row = &timing.visit_ps[part];
-            let quickest = least(&|device| row[device]);
-            (0..devices).map(|d| if d == home { row[home] } else { quickest }).collect()
-        };
-        let between = |table: &Vec<Vec<u64>>| -> Vec<Vec<u64>> {
-            let there = least(&|device| table[home][device]);
-            let back = least(&|device| table[device][home]);
-            let at = |from: usize, to: usize| match (from == home, to == home) {
-                (true, false) => there,
-                (false, true) => back,
-                _ => 0,
-            };
-            (0..devices).map(|from| (0..devices).map(|to| at(from, to)).collect()).collect()
-        };
-        let small = Timing {
-            visit_ps: rows.iter().map(visits).collect(),
-            latency_ps: between(&timing.latency_ps),
-            token_ps: between(&timing.token_ps),
-            tokens_milli: timing.tokens_milli,
-            expert_tokens_milli: rows
-                .iter()
-                .map(|&part| timing.expert_tokens_milli[part])
-                .collect(),
-            sends: timing.sends,
-            devices: timing.devices,
-            draws: Vec::new(),
-        };
-        let always = (0..parts.always.len()).collect();
-        Self { timing: small, home, others, always, expert: parts.always.len() }
-    }
-
-    /// With so many experts at home and the others dealt out evenly; `always` at home or nowhere.
-    fn ps(&self, draw: &Draw, numbers: &[u32], at_home: usize, always: bool) -> u64 {
-        let mut left = numbers.iter().copied();
-        let mut pieces = Vec::new();
-        let mut piece = |device: usize, count: usize, always: Vec<usize>| {
-            let experts: Vec<(u32, usize)> =
-                left.by_ref().take(count).map(|number| (number, self.expert)).collect();
-            if !experts.is_empty() || !always.is_empty() {
-                pieces.push(Piece { device, always, experts });
-            }
-        };
-        piece(self.home, at_home, if always { self.always.clone() } else { Vec::new() });
-        let away = numbers.len() - at_home;
-        for (place, &device) in self.others.iter().enumerate() {
-            let even = away / self.others.len() + usize::from(place < away % self.others.len());
-            piece(device, even, Vec::new());
-        }
-        feed_forward_ps(&self.timing, draw, self.home, &Pieces(pieces))
-    }
-}
-
-/// For every number of experts at home: the others at their best.
-fn by_share_of_home(field: &Field<'_>, kind: &Kind, home: usize, weights: &[f64]) -> Vec<Floor> {
-    let parts = kind.parts();
-    let expert = parts.experts.first().and_then(|&(_, index)| kind.item_of(index));
-    let sort = kind.sorts.iter().find(|sort| expert.is_some_and(|item| sort.items.contains(&item)));
-    // One sort of all experts, or nothing is said.
-    let Some(sort) = sort.filter(|sort| sort.items.len() == parts.experts.len()) else {
-        return Vec::new();
-    };
-    let quick = Quick::of(field, kind, home, sort.profile.allowed);
-    let numbers: Vec<u32> = parts.experts.iter().map(|expert| expert.0).collect();
-    let most = if sort.profile.allowed.contains(home) { numbers.len() } else { 0 };
-    let least = if quick.others.is_empty() { numbers.len() } else { 0 };
-    let away = DeviceSet(quick.others.iter().fold(0, |set, &d| set | DeviceSet::only(d).0));
-    let rest: Vec<&super::field::Sort> =
-        kind.sorts.iter().filter(|other| !std::ptr::eq(*other, sort)).collect();
-    let rest_bytes: f64 = rest
-        .iter()
-        .map(|other| super::count(other.items.len()) * float(other.profile.bytes()))
-        .sum();
-    let mut floors = Vec::new();
-    let size = float(sort.profile.bytes());
-    for at_home in least..=most {
-        let ps = |always: bool| -> f64 {
-            let sets = weights.iter().zip(kind.draws());
-            sets.map(|(weight, draw)| weight * float(quick.ps(draw, &numbers, at_home, always)))
-                .sum()
-        };
-        let mut held = vec![0.0; field.problem.devices.len()];
-        held[home] = super::count(at_home) * size;
-        let somewhere = (super::count(numbers.len() - at_home) * size, away);
-        if rest.iter().all(|other| other.profile.allowed.contains(home)) {
-            let mut held = held.clone();
-            held[home] += rest_bytes;
-            floors.push(Floor { ps: ps(true), held, somewhere });
-        }
-        if !rest.is_empty() {
-            // What every token visits is elsewhere: nothing is asked of it but the time it takes itself.
-            let alone = rest_alone(field, kind, home);
-            floors.push(Floor { ps: ps(false).max(alone), held, somewhere });
-        }
-    }
-    floors
-}
-
-/// What the longest of the parts that every token visits takes at least away from home.
-fn rest_alone(field: &Field<'_>, kind: &Kind, home: usize) -> f64 {
-    let timing = field.timing;
-    let of = |part: usize| {
-        let away = field.devices().filter(|&device| device != home).map(|device| {
-            let way = timing.round_trip_ps(home, device, timing.tokens_milli);
-            timing.visit_ps[part][device].saturating_add(way)
-        });
-        away.min().unwrap_or(0)
-    };
-    // One of them at least is away, the quickest at worst.
-    float(kind.parts().always.iter().map(|&part| of(part)).min().unwrap_or(0))
 }
 
 /// Per item and device, what it adds at least.

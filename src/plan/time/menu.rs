@@ -68,9 +68,8 @@ fn menu(field: &Field<'_>, kind: &Kind, home: usize, weights: &[f64], known: &mu
     if kind.sorts.iter().all(|sort| sort.alike) {
         if counts_number(kind, devices) <= ENTRIES_MAX {
             let entries = all_counts(kind, devices).into_iter().map(|counts| {
-                let dealt = deal(kind, &counts);
-                let by_set = known.times(field, kind, home, &counts, &dealt);
-                entry(field, kind, dealt, by_set, weights)
+                let by_set = known.times(field, kind, home, &counts);
+                entry(field, kind, deal(kind, &counts), by_set, weights)
             });
             return Menu { entries: entries.collect(), complete: true, ..Menu::default() };
         }
@@ -78,7 +77,7 @@ fn menu(field: &Field<'_>, kind: &Kind, home: usize, weights: &[f64], known: &mu
         let entries = named::quickest(field, kind, home, weights);
         return Menu { entries, complete: true, ..Menu::default() };
     }
-    floors::menu(field, kind, home, weights)
+    floors::menu(field, kind, home, weights, known)
 }
 
 /// A way with what it holds where.
@@ -180,31 +179,55 @@ fn compositions(
 /// A home, and the devices with what they hold of each sort, in order.
 type Dealt = (usize, Vec<(usize, Vec<usize>)>);
 
-/// Times that were computed before, for devices that time does not tell apart.
+/// Times that were computed before, for homes and devices that time does not tell apart.
 #[derive(Default)]
-struct Known {
+pub(super) struct Known {
     by_counts: BTreeMap<Dealt, Vec<f64>>,
 }
 
 impl Known {
+    /// The times of a way; of sorts that are alike only the counts matter.
+    pub(super) fn of_ways(
+        &mut self,
+        field: &Field<'_>,
+        kind: &Kind,
+        home: usize,
+        devices: &[usize],
+    ) -> Vec<f64> {
+        if kind.sorts.iter().any(|sort| !sort.alike) {
+            return times(field, kind, home, devices);
+        }
+        let mut counts = vec![vec![0; field.problem.devices.len()]; kind.sorts.len()];
+        for (sort, counts) in kind.sorts.iter().zip(&mut counts) {
+            for &item in &sort.items {
+                counts[devices[item]] += 1;
+            }
+        }
+        self.times(field, kind, home, &counts)
+    }
+
     fn times(
         &mut self,
         field: &Field<'_>,
         kind: &Kind,
         home: usize,
         counts: &[Vec<usize>],
-        dealt: &[usize],
     ) -> Vec<f64> {
+        // A home that is like an earlier one changes places with it.
+        let first = like_home(field, kind, home);
+        let mut counts = counts.to_vec();
+        for sort in &mut counts {
+            sort.swap(first, home);
+        }
         let of = |device: usize| -> Vec<usize> { counts.iter().map(|sort| sort[device]).collect() };
         let mut key: Vec<(usize, Vec<usize>)> = field
             .devices()
             .filter(|&device| counts.iter().any(|sort| sort[device] > 0))
-            .map(|device| (like(field, kind, home, device), of(device)))
+            .map(|device| (like(field, kind, first, device), of(device)))
             .collect();
         key.sort_unstable();
-        let first = like_home(field, kind, home);
         let known = self.by_counts.entry((first, key));
-        known.or_insert_with(|| times(field, kind, home, dealt)).clone()
+        known.or_insert_with(|| times(field, kind, first, &deal(kind, &counts))).clone()
     }
 }
 

@@ -15,6 +15,7 @@ mod mend;
 mod menu;
 mod named;
 mod prices;
+mod quick;
 mod tries;
 
 use rayon::prelude::*;
@@ -42,6 +43,9 @@ const WIDTHS: [Width; 4] = [
 /// Steps of a search, each a layer put on top of a label, that count as much as a node of a program: at the
 /// usual limit they add up to about a second.
 const STEPS_PER_NODE: u64 = 100;
+
+/// Nodes of programs to find something that fits.
+const NODES_FITTING: u64 = 2_000;
 
 /// Times that weights of sets of statistics are shifted.
 const ROUNDS: usize = 6;
@@ -76,7 +80,10 @@ impl<B: Backend> Search<'_, B> {
         let begun = self.begin(Method::Layers, 0);
         let sets = timing.draws.len();
         let mut weights = equal(sets);
-        let mut answer = answer;
+        let mut answer = self.begun(caps, answer)?;
+        if answer.infeasible {
+            return Ok(answer);
+        }
         for round in 0..if sets > 1 { ROUNDS } else { 1 } {
             answer = self.weighed(kind, caps, timing, &weights, answer, None);
             if answer.infeasible || self.closed(kind, &answer) {
@@ -86,6 +93,21 @@ impl<B: Backend> Search<'_, B> {
         }
         answer = self.settled(kind, answer);
         self.note(begun, kind, &answer);
+        Ok(answer)
+    }
+
+    /// With something that fits to begin with, where nothing is known: whether there is anything is a matter of
+    /// bytes alone.
+    fn begun(&mut self, caps: &Caps, mut answer: StageAnswer) -> Result<StageAnswer, Error> {
+        if answer.best.is_none() {
+            let trace = std::mem::take(&mut self.trace);
+            let peak = ObjectiveKind::PeakUtilization;
+            let fitting = self.attempt(peak, caps, None, self.node_limit.min(NODES_FITTING));
+            self.trace = trace;
+            let fitting = fitting?;
+            answer.infeasible = fitting.infeasible;
+            answer.best = fitting.best;
+        }
         Ok(answer)
     }
 

@@ -2,13 +2,19 @@
 
 use super::field::{Field, Kind, Sort};
 use super::floors::{counted, visited};
-use super::menu::{Entry, entry, times};
+use super::menu::{Entry, Known, entry};
 
 /// Steps between none and all of a sort's items.
 const STEPS: usize = 16;
 
 /// Ways worth trying with this home, each once.
-pub(super) fn entries(field: &Field<'_>, kind: &Kind, home: usize, weights: &[f64]) -> Vec<Entry> {
+pub(super) fn entries(
+    field: &Field<'_>,
+    kind: &Kind,
+    home: usize,
+    weights: &[f64],
+    known: &mut Known,
+) -> Vec<Entry> {
     let mut ways = whole_sorts(field, kind);
     let largest = kind.sorts.iter().enumerate().max_by_key(|(_, sort)| sort.items.len());
     if let Some((place, sort)) = largest {
@@ -20,7 +26,7 @@ pub(super) fn entries(field: &Field<'_>, kind: &Kind, home: usize, weights: &[f6
     ways.sort_unstable();
     ways.dedup();
     let entry = |devices: Vec<usize>| {
-        let by_set = times(field, kind, home, &devices);
+        let by_set = known.of_ways(field, kind, home, &devices);
         entry(field, kind, devices, by_set, weights)
     };
     ways.into_iter().map(entry).collect()
