@@ -1,7 +1,7 @@
 //! A problem as a matter of time: layers of a few kinds, devices with room, ways between them.
 
 use super::float;
-use crate::model::ComponentId;
+use crate::model::{ComponentId, ComponentKind};
 use crate::objective::{LayerParts, Pieces, feed_forward_ps, layer_parts};
 use crate::plan::caps::Caps;
 use crate::plan::classes::{Classes, Profile, Unit};
@@ -148,8 +148,16 @@ impl Kind {
         let memory = |profile: &Profile| {
             (profile.weights_bytes, profile.kv_cache_bytes, profile.presence, profile.allowed)
         };
+        // A shared expert is no expert, though it may be as large as one.
+        let routed = |unit: &Unit| {
+            let kind = |&index: &usize| problem.components[index].demand.id.kind();
+            unit.components.iter().all(|index| kind(index) == ComponentKind::Expert)
+        };
         for (item, unit) in items.iter().enumerate() {
-            let same = |sort: &&mut Sort| memory(&sort.profile) == memory(&unit.profile);
+            let same = |sort: &&mut Sort| {
+                memory(&sort.profile) == memory(&unit.profile)
+                    && routed(&items[sort.items[0]]) == routed(unit)
+            };
             if let Some(sort) = sorts.iter_mut().find(same) {
                 sort.items.push(item);
             } else {
@@ -165,8 +173,7 @@ impl Kind {
             sort.items.iter().all(|&item| {
                 let components = &items[item].components;
                 let expert = |&index: &usize| {
-                    problem.components[index].demand.id.kind()
-                        == crate::model::ComponentKind::Expert
+                    problem.components[index].demand.id.kind() == ComponentKind::Expert
                 };
                 components.len() == 1 && components.iter().all(expert)
             })
