@@ -5,3 +5,6 @@ pub mod formulation {}
 
 #[doc = include_str!("memory.md")]
 pub mod memory {}
+
+#[doc = include_str!("time.md")]
+pub mod time {}

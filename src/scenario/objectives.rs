@@ -4,7 +4,7 @@
 //! placement that the user excluded.
 
 use crate::error::Error;
-use crate::objective::{ALL, law};
+use crate::objective::{ALL, Unit, law};
 use crate::problem::{Objective, ObjectiveKind};
 use crate::units::{Ratio, greatest_common_divisor, parse_decimal};
 
@@ -19,10 +19,13 @@ fn with_default_tolerance(kind: ObjectiveKind) -> Objective {
 }
 
 /// GPUs before CPU: where there is a CPU, bytes on it are minimised first unless the user placed
-/// `spill_bytes` elsewhere, so that a low peak is never bought with host memory.
+/// `spill_bytes` elsewhere, so that a low peak is never bought with host memory. Where a time comes first it says
+/// itself what host memory costs.
 pub fn with_spill_first(objectives: &[Objective], has_cpu: bool) -> Vec<Objective> {
     let named = objectives.iter().any(|o| o.kind == ObjectiveKind::SpillBytes);
-    let spill = (has_cpu && !named).then(|| with_default_tolerance(ObjectiveKind::SpillBytes));
+    let timed = objectives.first().is_some_and(|first| law(first.kind).unit() == Unit::Time);
+    let spill =
+        (has_cpu && !named && !timed).then(|| with_default_tolerance(ObjectiveKind::SpillBytes));
     spill.into_iter().chain(objectives.iter().copied()).collect()
 }
 

@@ -1,4 +1,4 @@
-//! The README shows real output: every `$ apportion ...` block is run and compared.
+//! The README and the page on time show real output: every `$ apportion ...` block is run and compared.
 //!
 //! `APPORTION_BLESS=1 cargo test readme` writes the blocks anew.
 
@@ -12,7 +12,16 @@ const RUN: &str = "cargo run --release -- ";
 
 #[test]
 fn every_block_of_the_readme_is_what_the_program_prints() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md");
+    check("README.md");
+}
+
+#[test]
+fn every_block_of_the_page_on_time_is_what_the_program_prints() {
+    check("src/documentation/time.md");
+}
+
+fn check(page: &str) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(page);
     let readme = std::fs::read_to_string(&path).unwrap();
     let mut fresh = String::new();
     let mut parts = readme.split(OPEN);

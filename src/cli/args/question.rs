@@ -125,9 +125,9 @@ pub struct WishArgs {
     #[arg(long, value_name = "PLACEMENT")]
     pub migrate_from: Option<PathBuf>,
     /// What to minimise and how much of it later objectives may give up, most important first:
-    /// spill_bytes, peak_utilization, traffic, devices_used, migration, crossings (replicated attention);
-    /// repeatable or separated by commas [default: peak_utilization:1%,traffic:0, after spill_bytes:0 when
-    /// there is a CPU; with replicated attention crossings:0 where pairs were counted, then
+    /// spill_bytes, peak_utilization, traffic, devices_used, migration; decode_latency and prefill_time where
+    /// speeds and links are known; crossings (replicated attention); repeatable or separated by commas
+    /// [default: peak_utilization:1%,traffic:0, after spill_bytes:0 when there is a CPU and no time first; with replicated attention crossings:0 where pairs were counted, then
     /// peak_utilization:1%]
     #[arg(long, value_name = "NAME[:TOLERANCE]")]
     pub objective: Vec<String>,

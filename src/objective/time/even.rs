@@ -34,17 +34,18 @@ pub(super) fn expected_ps(
     if total == 0 || experts == 0 {
         return together(devices, busy.iter().map(|(busy, _)| busy.with_experts([].into_iter())));
     }
-    let mut sum = 0_u128;
-    for &(size, weight) in sizes {
-        let size = usize::try_from(size).unwrap_or(usize::MAX).min(experts);
-        let counts = counts(busy, size);
-        let scaled = match devices {
-            LayerDevices::Sequential => expected_sum(&counts, experts, size),
-            LayerDevices::Concurrent => expected_maximum(&counts, experts, size),
-        };
-        // Scaled by 2^62; weights below 2^32 leave room for a minute, and beyond that it saturates.
-        sum = sum.saturating_add(scaled.saturating_mul(u128::from(weight)));
-    }
+    let within = |size: u32| usize::try_from(size).unwrap_or(usize::MAX).min(experts);
+    let largest = sizes.iter().map(|&(size, _)| within(size)).max().unwrap_or(0);
+    let counts = counts(busy, largest);
+    let by_size = match devices {
+        LayerDevices::Sequential => expected_sums(&counts, experts, largest),
+        LayerDevices::Concurrent => expected_maxima(&counts, experts, largest),
+    };
+    // Scaled by 2^62; weights below 2^32 leave room for a minute, and beyond that it saturates.
+    let weighted = sizes
+        .iter()
+        .map(|&(size, weight)| by_size[within(size)].saturating_mul(u128::from(weight)));
+    let sum = weighted.fold(0, u128::saturating_add);
     let whole = total.saturating_mul(u128::from(ONE));
     let mean = sum.saturating_add(whole / 2) / whole;
     u64::try_from(mean).unwrap_or(u64::MAX)
@@ -70,22 +71,27 @@ fn counts(busy: &[(Busy<'_>, &Piece)], size: usize) -> Vec<Count> {
     busy.iter().map(count).collect()
 }
 
-/// Scaled by [`ONE`].
-fn expected_sum(counts: &[Count], experts: usize, size: usize) -> u128 {
-    let of_device = |count: &Count| -> u128 {
-        let drawn = falls(experts, count.experts, size);
-        let last = drawn.last().map_or(&[][..], Vec::as_slice);
-        weigh(last.iter().zip(&count.busy_ps).map(|(&chance, &ps)| (ps, chance)))
-    };
-    counts.iter().map(of_device).fold(0, u128::saturating_add)
+/// For every number of draws up to the largest, scaled by [`ONE`].
+fn expected_sums(counts: &[Count], experts: usize, largest: usize) -> Vec<u128> {
+    let mut sums = vec![0_u128; largest + 1];
+    for count in counts {
+        for (sum, chances) in sums.iter_mut().zip(falls(experts, count.experts, largest)) {
+            let mut mean = Mean::default();
+            for (&chance, &ps) in chances.iter().zip(&count.busy_ps) {
+                mean.add(ps, chance);
+            }
+            *sum = sum.saturating_add(mean.scaled());
+        }
+    }
+    sums
 }
 
-/// Scaled by [`ONE`].
-fn expected_maximum(counts: &[Count], experts: usize, size: usize) -> u128 {
+/// For every number of draws up to the largest, scaled by [`ONE`].
+fn expected_maxima(counts: &[Count], experts: usize, largest: usize) -> Vec<u128> {
     let mut left = experts;
     let mut tables = Vec::new();
     for count in counts {
-        tables.push(falls(left, count.experts, size));
+        tables.push(falls(left, count.experts, largest));
         left -= count.experts;
     }
     let mut ends: Vec<u64> =
@@ -95,31 +101,44 @@ fn expected_maximum(counts: &[Count], experts: usize, size: usize) -> u128 {
     // Nobody is done before what is there in any case.
     let least = counts.iter().filter_map(|count| count.busy_ps.first()).max().copied().unwrap_or(0);
     ends.retain(|&end| end >= least);
-    let mut before = 0;
-    let steps = ends.iter().map(|&end| {
-        let by_then = done_by(counts, &tables, size, end).max(before);
-        let step = by_then - before;
-        before = by_then;
-        (end, step)
-    });
-    weigh(steps)
-}
-
-/// The sum of times and their chances, with what is missing to one given to the longest.
-fn weigh(steps: impl Iterator<Item = (u64, u64)>) -> u128 {
-    let (mut sum, mut all, mut longest) = (0_u128, 0_u64, 0_u64);
-    for (ps, chance) in steps {
-        sum = sum.saturating_add(u128::from(ps) * u128::from(chance));
-        all = all.saturating_add(chance);
-        longest = if chance > 0 { longest.max(ps) } else { longest };
+    let mut means = vec![Mean::default(); largest + 1];
+    let mut before = vec![0; largest + 1];
+    for end in ends {
+        let by_then = done_by(counts, &tables, largest, end);
+        for ((mean, before), by_then) in means.iter_mut().zip(&mut before).zip(by_then) {
+            mean.add(end, by_then.saturating_sub(*before));
+            *before = by_then.max(*before);
+        }
     }
-    sum.saturating_add(u128::from(longest) * u128::from(ONE.saturating_sub(all)))
+    means.into_iter().map(Mean::scaled).collect()
 }
 
-/// The probability that every device is done by `end` when `size` experts are drawn.
-fn done_by(counts: &[Count], tables: &[Vec<Vec<u64>>], size: usize, end: u64) -> u64 {
+/// A sum of times and their chances.
+#[derive(Clone, Copy, Default)]
+struct Mean {
+    sum: u128,
+    all: u64,
+    longest: u64,
+}
+
+impl Mean {
+    fn add(&mut self, ps: u64, chance: u64) {
+        self.sum = self.sum.saturating_add(u128::from(ps) * u128::from(chance));
+        self.all = self.all.saturating_add(chance);
+        self.longest = if chance > 0 { self.longest.max(ps) } else { self.longest };
+    }
+
+    /// With what is missing to one given to the longest.
+    fn scaled(self) -> u128 {
+        let missing = u128::from(ONE.saturating_sub(self.all));
+        self.sum.saturating_add(u128::from(self.longest) * missing)
+    }
+}
+
+/// The probability that every device is done by `end`, for every number of draws up to the largest.
+fn done_by(counts: &[Count], tables: &[Vec<Vec<u64>>], largest: usize, end: u64) -> Vec<u64> {
     // By how many draws are left after the devices so far, from the last one backwards.
-    let mut rest: Vec<u64> = vec![0; size + 1];
+    let mut rest: Vec<u64> = vec![0; largest + 1];
     rest[0] = ONE;
     for (count, table) in counts.iter().zip(tables).rev() {
         let within = count.busy_ps.iter().take_while(|&&ps| ps <= end).count();
@@ -128,9 +147,9 @@ fn done_by(counts: &[Count], tables: &[Vec<Vec<u64>>], size: usize, end: u64) ->
             let ways = here.iter().take(within).enumerate();
             ways.map(|(j, &chance)| times(chance, rest[draws - j])).fold(0, u64::saturating_add)
         };
-        rest = (0..=size).map(chance).collect();
+        rest = (0..=largest).map(chance).collect();
     }
-    rest[size].min(ONE)
+    rest.into_iter().map(|chance| chance.min(ONE)).collect()
 }
 
 /// Per number of draws up to `size` from `all` experts of which `here` are here: the probabilities that
@@ -180,8 +199,8 @@ mod tests {
     #[test]
     fn two_equal_devices_by_hand() {
         let both = [count(4, &[0, 28, 56]), count(4, &[0, 28, 56])];
-        assert_eq!(rounded(expected_maximum(&both, 8, 2)), 16 + 24);
-        assert_eq!(rounded(expected_sum(&both, 8, 2)), 56);
+        assert_eq!(rounded(expected_maxima(&both, 8, 2)[2]), 16 + 24);
+        assert_eq!(rounded(expected_sums(&both, 8, 2)[2]), 56);
     }
 
     /// Three and five: 15 pairs have one on each, 3 are on the three, 10 on the five; the first device takes
@@ -189,7 +208,7 @@ mod tests {
     #[test]
     fn uneven_devices_by_hand() {
         let both = [count(3, &[0, 56, 112]), count(5, &[0, 28, 56])];
-        assert_eq!(rounded(expected_maximum(&both, 8, 2)), (15 * 56 + 3 * 112 + 10 * 56) / 28);
+        assert_eq!(rounded(expected_maxima(&both, 8, 2)[2]), (15 * 56 + 3 * 112 + 10 * 56) / 28);
     }
 
     #[test]
