@@ -128,7 +128,7 @@ impl Ask {
             model: Model::from_catalogue(self.model)?,
             scheme: Scheme::parse(self.scheme)?,
             load: Load::default(),
-            hardware: hardware.with_default_link(Link::parse(self.link)?),
+            hardware: hardware.with_default_link(Link::parse(self.link)?)?,
             constraints: Vec::new(),
             default_pins: true,
             limits: Limits {

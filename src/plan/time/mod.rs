@@ -33,16 +33,17 @@ use labels::{Ask, Width};
 use prices::{Menus, Priced};
 
 /// Widths of the search, each tried where the one before left a gap and the budget allows.
-const WIDTHS: [Width; 4] = [
+const WIDTHS: [Width; 5] = [
     Width { labels: 24, entries: 10 },
     Width { labels: 200, entries: 30 },
     Width { labels: 1_000, entries: 60 },
     Width { labels: 6_000, entries: 200 },
+    Width { labels: 60_000, entries: 1_000 },
 ];
 
 /// Steps of a search, each a layer put on top of a label, that count as much as a node of a program: at the
 /// usual limit they add up to about a second.
-const STEPS_PER_NODE: u64 = 100;
+const STEPS_PER_NODE: u64 = 150;
 
 /// Nodes of programs to find something that fits.
 const NODES_FITTING: u64 = 2_000;

@@ -23,8 +23,6 @@ pub struct Costs {
 
 /// `None` when it breaks a constraint.
 pub fn costs(problem: &Problem, device_of: &[usize]) -> Option<Costs> {
-    let index =
-        |id: ComponentId| problem.components.iter().position(|c| c.demand.id == id).unwrap();
     let mut peak = Ratio::ZERO;
     let mut spill = 0;
     let mut devices = 0;
@@ -60,6 +58,25 @@ pub fn costs(problem: &Problem, device_of: &[usize]) -> Option<Costs> {
     if problem.devices_max.is_some_and(|most| devices > most as u64) {
         return None;
     }
+    let moved = problem.current.as_ref().map_or(0, |current| {
+        let all = problem.components.iter().zip(device_of.iter().zip(&current.device_of));
+        all.filter(|(_, (a, b))| a != b).map(|(c, _)| c.demand.weights_bytes).sum()
+    });
+    Some(Costs {
+        spill,
+        peak,
+        traffic: traffic(problem, device_of),
+        devices,
+        migration: moved,
+        decode: time(problem, ObjectiveKind::DecodeLatency, device_of),
+        prefill: time(problem, ObjectiveKind::PrefillTime, device_of),
+    })
+}
+
+/// Hand-overs and sends, in units of one over the traffic denominator.
+fn traffic(problem: &Problem, device_of: &[usize]) -> u64 {
+    let index =
+        |id: ComponentId| problem.components.iter().position(|c| c.demand.id == id).unwrap();
     let home = |l| device_of[index(ComponentId::Attention(l))];
     let embedding = problem.components[0].demand.id == ComponentId::Embedding;
     let mut chain: Vec<usize> = embedding.then(|| device_of[0]).into_iter().collect();
@@ -80,19 +97,7 @@ pub fn costs(problem: &Problem, device_of: &[usize]) -> Option<Costs> {
             traffic += 2 * sends(problem, here.map(|(component, _)| component));
         }
     }
-    let moved = problem.current.as_ref().map_or(0, |current| {
-        let all = problem.components.iter().zip(device_of.iter().zip(&current.device_of));
-        all.filter(|(_, (a, b))| a != b).map(|(c, _)| c.demand.weights_bytes).sum()
-    });
-    Some(Costs {
-        spill,
-        peak,
-        traffic,
-        devices,
-        migration: moved,
-        decode: time(problem, ObjectiveKind::DecodeLatency, device_of),
-        prefill: time(problem, ObjectiveKind::PrefillTime, device_of),
-    })
+    traffic
 }
 
 /// The time of an objective; 0 where nothing asks for it.
