@@ -56,11 +56,41 @@ pub(super) struct Menu {
 /// set of statistics counts; they sum to one.
 pub(super) fn menus(field: &Field<'_>, kind: &Kind, weights: &[f64]) -> Vec<Option<Menu>> {
     let mut known = Known::default();
-    let of = |home: usize| {
+    let mut menus: Vec<Option<Menu>> = Vec::new();
+    for home in field.devices() {
         let allowed = kind.home.profile.allowed.contains(home);
-        allowed.then(|| menu(field, kind, home, weights, &mut known))
-    };
-    field.devices().map(of).collect()
+        let menu = allowed.then(|| {
+            let first = like_home(field, kind, home);
+            let same = |sort: &Sort| {
+                sort.profile.allowed.contains(first) == sort.profile.allowed.contains(home)
+            };
+            let like = menus.get(first).and_then(Option::as_ref);
+            match like.filter(|menu| menu.complete && kind.sorts.iter().all(same)) {
+                Some(menu) => menu.swapped(first, home),
+                None => menu(field, kind, home, weights, &mut known),
+            }
+        });
+        menus.push(menu);
+    }
+    menus
+}
+
+impl Menu {
+    /// The same where two devices change places.
+    fn swapped(&self, a: usize, b: usize) -> Self {
+        let mut menu = self.clone();
+        for entry in &mut menu.entries {
+            entry.held.swap(a, b);
+            for device in &mut entry.devices {
+                *device = match *device {
+                    device if device == a => b,
+                    device if device == b => a,
+                    device => device,
+                };
+            }
+        }
+        menu
+    }
 }
 
 fn menu(field: &Field<'_>, kind: &Kind, home: usize, weights: &[f64], known: &mut Known) -> Menu {
@@ -73,8 +103,9 @@ fn menu(field: &Field<'_>, kind: &Kind, home: usize, weights: &[f64], known: &mu
             });
             return Menu { entries: entries.collect(), complete: true, ..Menu::default() };
         }
-    } else if named::assignments(kind) <= ASSIGNMENTS_MAX {
-        let entries = named::quickest(field, kind, home, weights);
+    } else if named::assignments(kind) <= ASSIGNMENTS_MAX
+        && let Some(entries) = named::quickest(field, kind, home, weights)
+    {
         return Menu { entries, complete: true, ..Menu::default() };
     }
     floors::menu(field, kind, home, weights, known)

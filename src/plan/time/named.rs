@@ -34,24 +34,33 @@ struct Table {
 type Timed = (Vec<f64>, Vec<usize>);
 
 /// Of every count of items per sort and device, the quickest assignment; with several sets of statistics,
-/// all that are quickest under some of them.
-pub(super) fn quickest(field: &Field<'_>, kind: &Kind, home: usize, weights: &[f64]) -> Vec<Entry> {
+/// all that are quickest under some of them. `None` where counts cannot be told by one number.
+pub(super) fn quickest(
+    field: &Field<'_>,
+    kind: &Kind,
+    home: usize,
+    weights: &[f64],
+) -> Option<Vec<Entry>> {
     let sets = 0..field.timing.draws.len();
     let tables: Option<Vec<Vec<Table>>> = sets.map(|set| tables(field, kind, home, set)).collect();
     let places: Vec<Vec<usize>> = places(field, kind);
-    let mut best: BTreeMap<Vec<usize>, Vec<Timed>> = BTreeMap::new();
+    let keys = keys(field, kind)?;
+    let mut best: BTreeMap<u128, Vec<Timed>> = BTreeMap::new();
     let mut digits = vec![0_usize; kind.items];
+    let mut devices: Vec<usize> = places.iter().map(|places| places[0]).collect();
+    let mut by_set = vec![0.0; field.timing.draws.len()];
     loop {
-        let devices: Vec<usize> = digits.iter().zip(&places).map(|(&d, p)| p[d]).collect();
-        let by_set = match &tables {
+        match &tables {
             Some(tables) => {
-                let sum = |tables: &Vec<Table>| tables.iter().map(|table| table.at(&devices)).sum();
-                tables.iter().map(sum).collect()
+                for (sum, tables) in by_set.iter_mut().zip(tables) {
+                    *sum = tables.iter().map(|table| table.at(&devices)).sum();
+                }
             }
-            None => times(field, kind, home, &devices),
-        };
-        keep(best.entry(counts(field, kind, &devices)).or_default(), (by_set, devices));
-        if !next(&mut digits, &places) {
+            None => by_set = times(field, kind, home, &devices),
+        }
+        let key = keys.iter().zip(&devices).map(|(keys, &device)| keys[device]).sum();
+        keep(best.entry(key).or_default(), &by_set, &devices);
+        if !next(&mut digits, &places, &mut devices) {
             break;
         }
     }
@@ -60,18 +69,18 @@ pub(super) fn quickest(field: &Field<'_>, kind: &Kind, home: usize, weights: &[f
         let by_set = times(field, kind, home, &devices);
         entry(field, kind, devices, by_set, weights)
     };
-    best.into_values().flatten().map(exact).collect()
+    Some(best.into_values().flatten().map(exact).collect())
 }
 
 /// Keeps an assignment unless one that is known is at least as quick under every set; drops those to which
 /// that then applies.
-fn keep(known: &mut Vec<Timed>, new: Timed) {
-    let at_most = |a: &Timed, b: &Timed| a.0.iter().zip(&b.0).all(|(a, b)| a <= b);
-    if known.iter().any(|old| at_most(old, &new)) {
+fn keep(known: &mut Vec<Timed>, by_set: &[f64], devices: &[usize]) {
+    let at_most = |a: &[f64], b: &[f64]| a.iter().zip(b).all(|(a, b)| a <= b);
+    if known.iter().any(|old| at_most(&old.0, by_set)) {
         return;
     }
-    known.retain(|old| !at_most(&new, old));
-    known.push(new);
+    known.retain(|old| !at_most(by_set, &old.0));
+    known.push((by_set.to_vec(), devices.to_vec()));
 }
 
 impl Table {
@@ -91,25 +100,33 @@ fn places(field: &Field<'_>, kind: &Kind) -> Vec<Vec<usize>> {
     places
 }
 
-fn counts(field: &Field<'_>, kind: &Kind, devices: &[usize]) -> Vec<usize> {
-    let all = field.problem.devices.len();
-    let mut counts = vec![0; kind.sorts.len() * all];
-    for (number, sort) in kind.sorts.iter().enumerate() {
-        for &item in &sort.items {
-            counts[number * all + devices[item]] += 1;
+/// Per item and device, a number of which sums tell how many items of each sort are on each device: digits, one
+/// for each sort and device, to a base that no count reaches. `None` where that takes too many digits.
+fn keys(field: &Field<'_>, kind: &Kind) -> Option<Vec<Vec<u128>>> {
+    let base = u128::try_from(kind.items + 1).ok()?;
+    let mut keys = vec![vec![0; field.problem.devices.len()]; kind.items];
+    let mut digit = 1_u128;
+    for sort in &kind.sorts {
+        for device in field.devices().filter(|&device| sort.profile.allowed.contains(device)) {
+            for &item in &sort.items {
+                keys[item][device] = digit;
+            }
+            digit = digit.checked_mul(base)?;
         }
     }
-    counts
+    Some(keys)
 }
 
 /// The next assignment; `false` after the last.
-fn next(digits: &mut [usize], places: &[Vec<usize>]) -> bool {
-    for (digit, places) in digits.iter_mut().zip(places) {
+fn next(digits: &mut [usize], places: &[Vec<usize>], devices: &mut [usize]) -> bool {
+    for ((digit, places), device) in digits.iter_mut().zip(places).zip(devices) {
         *digit += 1;
         if *digit < places.len() {
+            *device = places[*digit];
             return true;
         }
         *digit = 0;
+        *device = places[0];
     }
     false
 }
