@@ -3,6 +3,8 @@
 //! Values stay text here where the library reads them, so that a mistake is answered by the one who
 //! knows what was expected. [`super::flow`] turns them into a scenario.
 
+#[cfg(feature = "candle")]
+mod calibrate;
 mod frontier;
 mod question;
 #[cfg(feature = "candle")]
@@ -12,6 +14,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+#[cfg(feature = "candle")]
+pub use calibrate::CalibrateArgs;
 pub use frontier::FrontierArgs;
 pub use question::{
     EffortArgs, FormulationArg, MachineArgs, ModelArgs, OutputArgs, QuestionArgs, SendsArg,
@@ -66,6 +70,9 @@ pub enum Command {
     /// Count how often each expert is chosen on a text
     #[cfg(feature = "candle")]
     Profile(ProfileArgs),
+    /// Measure how fast the devices at hand are and write it as a hardware file
+    #[cfg(feature = "candle")]
+    Calibrate(CalibrateArgs),
 }
 
 #[derive(Args, Debug)]

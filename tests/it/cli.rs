@@ -30,7 +30,7 @@ fn help_has_an_example_everywhere() {
         vec!["models", "inspect", "solve", "check", "compare", "fit", "sweep", "frontier"];
     if cfg!(feature = "candle") {
         golden("help.txt", &top.stdout);
-        commands.extend(["load", "generate", "profile"]);
+        commands.extend(["load", "generate", "profile", "calibrate"]);
     }
     for command in commands {
         let help = bench.run(&[command, "--help"]);
