@@ -65,7 +65,7 @@ fn main() -> Result<(), Failure> {
 fn child(part: &str) -> Result<(), Failure> {
     match part {
         "large" => held_to_the_runtime("4 layers of real sizes in Q4_K", real(4), 2, 8),
-        "small" => held_to_the_runtime("16 layers of an eighth in Q4_K", small(), 3, 32),
+        "small" => held_to_the_runtime("16 layers of an eighth in Q4_K", small(), 6, 32),
         _ => solved::run("16 layers of an eighth in Q4_K", small(), 9, 32),
     }
 }
@@ -86,7 +86,9 @@ fn held_to_the_runtime(
     let maps = maps::all(&case.scenario.model)?;
     let measured = rounds::measure(&mut case, &maps, rounds)?;
     println!("\n### {what}\n\n{}", case.figures()?);
-    println!("| placement | turns: predicted | measured | error | at once: predicted | measured | error | gain | ceiling |");
+    println!(
+        "| placement | turns: predicted | measured | error | at once: predicted | measured | error | gain | ceiling |"
+    );
     println!("|---|---|---|---|---|---|---|---|---|");
     let mut pairs: [Vec<(f64, f64)>; 2] = Default::default();
     for (map, measured) in maps.iter().zip(&measured) {
@@ -118,7 +120,9 @@ fn ceiling(case: &Case, map: &Map) -> Result<f64, Failure> {
 
 fn summary(pairs: &[Vec<(f64, f64)>; 2], measured: &[Measured]) {
     let all: Vec<(f64, f64)> = pairs.concat();
-    println!("\n| | placements | rank correlation | median error | largest |\n|---|---|---|---|---|");
+    println!(
+        "\n| | placements | rank correlation | median error | largest |\n|---|---|---|---|---|"
+    );
     for (name, pairs) in [("turns", &pairs[0]), ("at once", &pairs[1]), ("both", &all)] {
         let errors: Vec<f64> = pairs.iter().map(|(p, m)| 100.0 * (p / m - 1.0).abs()).collect();
         let largest = errors.iter().copied().fold(0.0, f64::max);
@@ -133,7 +137,7 @@ fn summary(pairs: &[Vec<(f64, f64)>; 2], measured: &[Measured]) {
     let others = measured.iter().map(|measured| measured.others);
     let disturbed = others.clone().filter(|others| *others > rounds::OTHERS_MAX).count();
     println!(
-        "\nNoise: the rounds of one placement differ by {:.1} % (median over placements of largest \
+        "\nNoise: the runs that count of one placement differ by {:.1} % (median over placements of largest \
          beside smallest); others used at most {:.2} cores meanwhile (median over placements), and in \
          {disturbed} of {} more than {}.",
         100.0 * median(noise),

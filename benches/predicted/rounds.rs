@@ -15,42 +15,25 @@ use super::{Failure, MODES};
 
 /// What one placement took, taking turns and at once.
 pub struct Measured {
-    /// Seconds for a token: the mean over tokens, each the median of its rounds.
+    /// Seconds for a token: the mean over tokens, each the median of the runs that count.
     pub seconds: [f64; 2],
-    /// The slowest round beside the fastest one, less one.
+    /// The slowest run that counts beside the fastest one, less one.
     pub spreads: [f64; 2],
-    /// Cores that others used meanwhile, the most of any round.
+    /// Cores that others used meanwhile, the most of any run that counts.
     pub others: f64,
 }
 
-/// A run is done again while others use more of a core than this, ...
+/// A run meanwhile others used more of a core than this counts only where there is no better one.
 pub const OTHERS_MAX: f64 = 0.12;
 
-/// ... so often at most; then the least disturbed one counts.
-const TRIES_MAX: usize = 12;
+/// One run of all tokens: how many cores others used meanwhile, and seconds of each.
+type Run = (f64, Vec<f64>);
 
-/// Does it when the machine is quiet, as far as it ever is; how many cores others used meanwhile.
-pub fn undisturbed<T>(
-    mut work: impl FnMut() -> Result<T, Failure>,
-) -> Result<(f64, T), Failure> {
-    let mut best: Option<(f64, T)> = None;
-    for _ in 0..TRIES_MAX {
-        let watch = Watch::begin();
-        let result = work()?;
-        let others = watch.others().unwrap_or(0.0);
-        if best.as_ref().is_none_or(|best| others < best.0) {
-            best = Some((others, result));
-        }
-        if others <= OTHERS_MAX {
-            break;
-        }
-        std::thread::sleep(PAUSE);
-    }
-    best.ok_or_else(|| "it is done at least once".into())
+/// The runs that nobody disturbed; without any the one that was disturbed least.
+fn quiet(runs: &[Run]) -> Vec<&Run> {
+    let least = runs.iter().map(|run| run.0).fold(f64::INFINITY, f64::min).max(OTHERS_MAX);
+    runs.iter().filter(|run| run.0 <= least).collect()
 }
-
-/// Whoever disturbs may be done after it.
-const PAUSE: Duration = Duration::from_millis(700);
 
 /// The sets of experts that were chosen, by layer, in the order of tokens.
 #[derive(Default)]
@@ -72,20 +55,18 @@ impl Observer for Chosen {
 /// # Errors
 /// Placements that choose other experts than the first one: then one count could not stand for all.
 pub fn measure(case: &mut Case, maps: &[Map], rounds: usize) -> Result<Vec<Measured>, Failure> {
-    // By placement, by way of working, by round: a time per token.
+    // By placement, by way of working, by round.
     let mut times = vec![[vec![], vec![]]; maps.len()];
-    let mut others = vec![0.0_f64; maps.len()];
     let mut chosen: Option<Sets> = None;
     for _ in 0..rounds {
         case.calibrate()?;
-        for ((map, times), others) in maps.iter().zip(&mut times).zip(&mut others) {
+        for (map, times) in maps.iter().zip(&mut times) {
             let mut decoder = Decoder::new(case.load(map)?, Mode::Sequential)?;
             for (mode, times) in MODES.into_iter().zip(times) {
                 decoder.set_mode(mode);
-                let (disturbed, (seconds, sets)) =
-                    undisturbed(|| tokens(&mut decoder, case.tokens))?;
-                times.push(seconds);
-                *others = others.max(disturbed);
+                let watch = Watch::begin();
+                let (seconds, sets) = tokens(&mut decoder, case.tokens)?;
+                times.push((watch.others().unwrap_or(0.0), seconds));
                 if *chosen.get_or_insert_with(|| sets.clone()) != sets {
                     return Err(format!("`{}` chooses other experts", map.name).into());
                 }
@@ -94,7 +75,7 @@ pub fn measure(case: &mut Case, maps: &[Map], rounds: usize) -> Result<Vec<Measu
     }
     let sets = chosen.unwrap_or_default().into_values();
     case.draws = sets.map(|sets| Draw::Sets(counted(&sets[WARM..]))).collect();
-    Ok(times.iter().zip(others).map(|(times, others)| summed_up(times, others)).collect())
+    Ok(times.iter().map(summed_up).collect())
 }
 
 /// Every set once, with how often it was chosen.
@@ -131,17 +112,21 @@ fn tokens(decoder: &mut Decoder, count: usize) -> Result<(Vec<f64>, Sets), Failu
     Ok((times, sets))
 }
 
-fn summed_up(times: &[Vec<Vec<f64>>; 2], others: f64) -> Measured {
-    let mean = |times: &[f64]| times.iter().sum::<f64>() / f64::from(u32::try_from(times.len()).unwrap_or(1));
-    let seconds = times.each_ref().map(|rounds| {
-        let tokens = rounds.first().map_or(0, Vec::len);
-        let of = |token: usize| median(rounds.iter().map(|round| round[token]).collect());
+fn summed_up(times: &[Vec<Run>; 2]) -> Measured {
+    let mean = |times: &[f64]| {
+        times.iter().sum::<f64>() / f64::from(u32::try_from(times.len()).unwrap_or(1))
+    };
+    let chosen = times.each_ref().map(|runs| quiet(runs));
+    let seconds = chosen.each_ref().map(|runs| {
+        let tokens = runs.first().map_or(0, |run| run.1.len());
+        let of = |token: usize| median(runs.iter().map(|run| run.1[token]).collect());
         mean(&(0..tokens).map(of).collect::<Vec<_>>())
     });
-    let spreads = times.each_ref().map(|rounds| {
-        let rounds: Vec<f64> = rounds.iter().map(|round| mean(round)).collect();
-        let largest = rounds.iter().copied().fold(0.0, f64::max);
-        largest / rounds.iter().copied().fold(f64::INFINITY, f64::min) - 1.0
+    let spreads = chosen.each_ref().map(|runs| {
+        let runs: Vec<f64> = runs.iter().map(|run| mean(&run.1)).collect();
+        let largest = runs.iter().copied().fold(0.0, f64::max);
+        largest / runs.iter().copied().fold(f64::INFINITY, f64::min) - 1.0
     });
+    let others = chosen.iter().flatten().map(|run| run.0).fold(0.0, f64::max);
     Measured { seconds, spreads, others }
 }

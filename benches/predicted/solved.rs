@@ -31,7 +31,9 @@ pub fn run(what: &str, shape: Shape, rounds: usize, tokens: usize) -> Result<(),
     }
     let measured = rounds::measure(&mut case, &solved, rounds)?;
     println!("\n### Two equal devices, {what}\n\n{}", case.figures()?);
-    println!("| placement | experts away | turns: predicted | measured | at once: predicted | measured | rounds differ by |");
+    println!(
+        "| placement | experts away | turns: predicted | measured | at once: predicted | measured | rounds differ by |"
+    );
     println!("|---|---|---|---|---|---|---|");
     for (map, measured) in solved.iter().zip(&measured) {
         let [turns, at_once] = case.predict(map)?.map(shown);

@@ -107,11 +107,7 @@ impl Fabric {
 
     /// The activations on another device, in its type: always a copy, also between devices that share a
     /// memory. Where they are already there nothing happens and nothing is counted.
-    pub(in crate::load) fn send(
-        &self,
-        what: &Activation,
-        to: usize,
-    ) -> Result<Activation, Error> {
+    pub(in crate::load) fn send(&self, what: &Activation, to: usize) -> Result<Activation, Error> {
         if what.at == to {
             return Ok(what.clone());
         }

@@ -11,8 +11,9 @@ use crate::load::devices::{Backing, Device};
 use crate::load::failed;
 
 /// Every byte of it. As f32, f16, bf16 and as the scale of a block that is a small ordinary number, so that
-/// nothing is slower or faster than with weights of a model; and no page is the system's one page of zeros.
-const BYTE: u8 = 0x2e;
+/// nothing is slower or faster than with weights of a model; and no page is the system's one page of zeros. Its
+/// two halves are not opposite numbers of 4 bits.
+const BYTE: u8 = 0x2d;
 
 impl Weight {
     /// A matrix on the device, in memory of its own, as a load would leave it there.
