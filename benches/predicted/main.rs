@@ -17,6 +17,7 @@ mod solved;
 mod statistics;
 
 use std::error::Error;
+use std::fmt::Write as _;
 use std::process::Command;
 
 use apportion::load::decoder::Mode;
@@ -98,7 +99,7 @@ fn held_to_the_runtime(
             predicted.into_iter().zip(measured.seconds).zip(&mut pairs)
         {
             let error = 100.0 * (predicted / measured - 1.0);
-            line += &format!(" {} | {} | {error:+.1} % |", shown(predicted), shown(measured));
+            write!(line, " {} | {} | {error:+.1} % |", shown(predicted), shown(measured))?;
             pairs.push((predicted, measured));
         }
         let gain = measured.seconds[0] / measured.seconds[1];

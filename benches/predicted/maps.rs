@@ -64,7 +64,7 @@ const MAPS: [(&str, Home, Away); 16] = [
 
 /// All of them for a model.
 pub fn all(model: &Model) -> Result<Vec<Map>, Failure> {
-    let layers = u32::try_from(model.geometry.layers)?;
+    let layers = model.geometry.layers;
     let experts = model.geometry.experts;
     let map = |(name, home, away): (&str, Home, Away)| {
         let mut homes = vec![

@@ -47,7 +47,10 @@ pub fn run(args: &CalibrateArgs) -> Result<Answer, Error> {
     }
     if args.output.json {
         let file = args.output_file.as_ref().map(|path| path.display().to_string());
-        return Ok(Answer::json(&report::calibration_json(&calibration, file, &text), true));
+        return Ok(Answer::json(
+            &report::calibration_json(&calibration, file.as_deref(), &text),
+            true,
+        ));
     }
     let figures = report::calibration(&calibration);
     if args.output_file.is_some() {

@@ -43,7 +43,7 @@ fn giga(rate: u64, unit: &str) -> String {
 
 /// The same for programs: whole bytes and operations per second, whole picoseconds. `file` is where the
 /// hardware file was written, `text` what is in it.
-pub fn calibration_json(calibration: &Calibration, file: Option<String>, text: &str) -> Value {
+pub fn calibration_json(calibration: &Calibration, file: Option<&str>, text: &str) -> Value {
     let device = |device: &MeasuredDevice| {
         let rates = device.reading.iter().map(|(name, rate)| ((*name).to_owned(), quartiles(rate)));
         json!({
