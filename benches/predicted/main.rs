@@ -84,7 +84,7 @@ fn held_to_the_runtime(
     tokens: usize,
 ) -> Result<(), Failure> {
     let mut case = Case::new(shape, tokens)?;
-    let maps = maps::all(&case.scenario.model)?;
+    let maps = maps::all(&case.scenario.model);
     let measured = rounds::measure(&mut case, &maps, rounds)?;
     println!("\n### {what}\n\n{}", case.figures()?);
     println!(

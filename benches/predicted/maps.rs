@@ -63,7 +63,7 @@ const MAPS: [(&str, Home, Away); 16] = [
 ];
 
 /// All of them for a model.
-pub fn all(model: &Model) -> Result<Vec<Map>, Failure> {
+pub fn all(model: &Model) -> Vec<Map> {
     let layers = model.geometry.layers;
     let experts = model.geometry.experts;
     let map = |(name, home, away): (&str, Home, Away)| {
@@ -81,5 +81,5 @@ pub fn all(model: &Model) -> Result<Vec<Map>, Failure> {
         }
         Map { name: name.to_owned(), homes }
     };
-    Ok(MAPS.map(map).into())
+    MAPS.map(map).into()
 }
