@@ -10,5 +10,6 @@ pub mod mixtral;
 #[cfg(feature = "candle")]
 pub mod placed;
 pub mod plot;
+pub mod quiet;
 pub mod sparse;
 pub mod table;

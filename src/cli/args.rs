@@ -3,6 +3,8 @@
 //! Values stay text here where the library reads them, so that a mistake is answered by the one who
 //! knows what was expected. [`super::flow`] turns them into a scenario.
 
+#[cfg(feature = "candle")]
+mod calibrate;
 mod evaluate;
 mod frontier;
 mod question;
@@ -13,6 +15,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+#[cfg(feature = "candle")]
+pub use calibrate::CalibrateArgs;
 pub use evaluate::EvaluateArgs;
 pub use frontier::FrontierArgs;
 pub use question::{
@@ -70,6 +74,9 @@ pub enum Command {
     /// Count how often each expert is chosen on a text
     #[cfg(feature = "candle")]
     Profile(ProfileArgs),
+    /// Measure how fast the devices at hand are and write it as a hardware file
+    #[cfg(feature = "candle")]
+    Calibrate(CalibrateArgs),
 }
 
 #[derive(Args, Debug)]

@@ -146,7 +146,8 @@ pub fn scenario_under(
     })
 }
 
-fn hardware(args: &MachineArgs) -> Result<Hardware, Error> {
+/// Reads the machine.
+pub fn hardware(args: &MachineArgs) -> Result<Hardware, Error> {
     if let Some(path) = &args.hardware {
         return hardware_file(path);
     }

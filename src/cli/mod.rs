@@ -7,6 +7,8 @@
 mod args;
 #[cfg(feature = "candle")]
 mod bars;
+#[cfg(feature = "candle")]
+mod calibrate;
 mod check;
 mod compare;
 mod evaluate;
@@ -91,6 +93,8 @@ pub fn run() -> ExitCode {
         Command::Generate(args) => generate::run(&args),
         #[cfg(feature = "candle")]
         Command::Profile(args) => profile::run(&args),
+        #[cfg(feature = "candle")]
+        Command::Calibrate(args) => calibrate::run(&args),
     };
     match answer.and_then(|answer| print(&answer.text).map(|()| answer.status)) {
         Ok(status) => ExitCode::from(status),

@@ -195,7 +195,8 @@ fn beside(weights: &Path) -> PathBuf {
     if is_folder(weights) { weights.join(NAME) } else { weights.with_file_name(NAME) }
 }
 
-fn cores() -> usize {
+/// Threads this machine has cores for.
+pub fn cores() -> usize {
     thread::available_parallelism().map_or(1, usize::from)
 }
 

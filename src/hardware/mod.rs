@@ -38,6 +38,7 @@
 //! before what the name stands for. Speeds and links are needed only where time is asked for. Links have no
 //! traffic of others on them; replicas of experts and tensors split over devices are out of scope for now.
 
+mod calibration;
 mod catalogue;
 mod file;
 mod network;
@@ -46,6 +47,7 @@ mod spec;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+pub use calibration::{Calibration, Figure, MeasuredDevice, MeasuredLink};
 pub use catalogue::{HardwareCatalogue, KnownDevice, KnownLink};
 pub use network::{Link, Network, Speed};
 pub use spec::Spec;

@@ -85,6 +85,7 @@
 //! # }
 //! ```
 
+pub mod calibrate;
 pub mod decoder;
 pub mod devices;
 pub mod generate;

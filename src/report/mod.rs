@@ -4,6 +4,7 @@
 //! escapes every name that came from a file, and rounds only for the eye; JSON holds bytes as integers.
 
 mod bars;
+mod calibration;
 mod certified;
 mod comparison;
 mod conflict;
@@ -29,6 +30,7 @@ pub mod sweep;
 mod table;
 
 pub use bars::bars;
+pub use calibration::{calibration, calibration_json};
 pub use certified::certified;
 pub use comparison::comparison;
 pub use evaluation::{Evaluation, Sample, evaluation, evaluation_json};

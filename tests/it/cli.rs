@@ -31,7 +31,7 @@ fn help_has_an_example_everywhere() {
     ];
     if cfg!(feature = "candle") {
         golden("help.txt", &top.stdout);
-        commands.extend(["load", "generate", "profile"]);
+        commands.extend(["load", "generate", "profile", "calibrate"]);
     }
     for command in commands {
         let help = bench.run(&[command, "--help"]);

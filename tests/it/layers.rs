@@ -16,7 +16,10 @@ const HOMES: [(&[&str], &[&str]); 8] = [
     (&["crate::cli", "apportion::"], &["src/cli/", "src/main.rs"]),
     (&["std::fs", "std::env", "env::var("], &["src/files.rs", "src/build.rs", "src/cli/"]),
     (&["std::process"], &["src/files.rs", "src/cli/", "src/main.rs"]),
-    (&["Instant", "SystemTime"], &["src/plan/search.rs", "src/plan/solver/", "src/cli/"]),
+    (
+        &["Instant", "SystemTime"],
+        &["src/plan/search.rs", "src/plan/solver/", "src/cli/", "src/load/calibrate/"],
+    ),
     (&["HashMap", "HashSet"], &[]),
 ];
 

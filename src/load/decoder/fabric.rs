@@ -16,13 +16,13 @@ use crate::load::weights::activation_type;
 ///
 /// candle knows whether memory is a GPU's; it cannot tell two devices apart that share one, so this does.
 #[derive(Clone, Debug)]
-pub(super) struct Activation {
+pub(in crate::load) struct Activation {
     tensor: Tensor,
     at: usize,
 }
 
 impl Activation {
-    pub(super) fn new(tensor: Tensor, at: usize) -> Self {
+    pub(in crate::load) fn new(tensor: Tensor, at: usize) -> Self {
         Self { tensor, at }
     }
 
@@ -71,7 +71,7 @@ impl Transfers {
 
 /// The devices and the wires between them.
 #[derive(Debug)]
-pub(super) struct Fabric {
+pub(in crate::load) struct Fabric {
     pub(super) devices: Arc<[Device]>,
     direct: BTreeSet<(usize, usize)>,
     copies: AtomicU64,
@@ -80,7 +80,7 @@ pub(super) struct Fabric {
 }
 
 impl Fabric {
-    pub(super) fn new(devices: Arc<[Device]>) -> Self {
+    pub(in crate::load) fn new(devices: Arc<[Device]>) -> Self {
         Self {
             direct: direct_pairs(&devices),
             devices,
@@ -107,7 +107,7 @@ impl Fabric {
 
     /// The activations on another device, in its type: always a copy, also between devices that share a
     /// memory. Where they are already there nothing happens and nothing is counted.
-    pub(super) fn send(&self, what: &Activation, to: usize) -> Result<Activation, Error> {
+    pub(in crate::load) fn send(&self, what: &Activation, to: usize) -> Result<Activation, Error> {
         if what.at == to {
             return Ok(what.clone());
         }

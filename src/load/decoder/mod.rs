@@ -24,7 +24,7 @@ use super::{Placed, failed};
 use crate::error::Error;
 use crate::model::ComponentId;
 use cache::{Cache, CacheShape};
-use fabric::{Activation, Fabric};
+pub(in crate::load) use fabric::{Activation, Fabric};
 use layer::LayerPlan;
 use parts::Part;
 use rope::Angles;
@@ -113,6 +113,11 @@ impl Decoder {
     /// Activations sent between devices so far.
     pub fn transfers(&self) -> Transfers {
         self.fabric.transfers()
+    }
+
+    /// How the devices of a layer work together from now on.
+    pub fn set_mode(&mut self, mode: Mode) {
+        self.mode = mode;
     }
 
     /// Lets somebody hear which experts are chosen from now on.

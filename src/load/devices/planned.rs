@@ -1,7 +1,7 @@
 //! What a placement says is on each device, checked anew.
 
 use crate::error::Error;
-use crate::hardware::DeviceKind;
+use crate::hardware::{DeviceKind, Hardware};
 use crate::placement::{Record, differences};
 use crate::scenario::Attention;
 use crate::verify::{DeviceUse, verify};
@@ -49,6 +49,18 @@ impl Planned {
             on_it: *on_it,
         });
         Ok(planned.collect())
+    }
+
+    /// Every device of a machine, with nothing on it.
+    pub fn empty(hardware: &Hardware) -> Vec<Self> {
+        let planned = hardware.devices.iter().map(|device| Self {
+            id: device.id.clone(),
+            kind: device.kind,
+            capacity_bytes: device.capacity_bytes,
+            reserve_bytes: device.reserve_bytes,
+            on_it: DeviceUse::default(),
+        });
+        planned.collect()
     }
 
     /// What may be put on it unless told otherwise: its capacity without what stays free.

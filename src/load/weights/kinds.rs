@@ -136,7 +136,7 @@ fn check_piece(item: &Item, piece: &Piece, files: &[u64]) -> Result<(), Error> {
 }
 
 /// Bytes of rows of whole blocks; `None` when rows are not, or there are more than can be counted.
-fn bytes(kind: GgmlType, rows: usize, columns: usize) -> Option<u64> {
+pub(super) fn bytes(kind: GgmlType, rows: usize, columns: usize) -> Option<u64> {
     let row = kind.bytes(u64::try_from(columns).ok()?)?;
     row.checked_mul(u64::try_from(rows).ok()?)
 }

@@ -16,6 +16,7 @@ mod held;
 mod kernel;
 mod kinds;
 mod progress;
+mod sample;
 
 use std::fmt;
 

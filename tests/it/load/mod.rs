@@ -1,5 +1,7 @@
 //! Placements made real: what is loaded from which bytes, on which memory; tokens out.
 
+/// The devices at hand become a hardware file.
+mod calibrates;
 /// What `load`, `generate` and `profile` refuse before any work.
 mod commands;
 /// Names of a placement become memory with budgets.
