@@ -44,7 +44,7 @@ fn output(command: &str) -> String {
     // Files of the repository, wherever it is.
     let root = env!("CARGO_MANIFEST_DIR");
     let arguments = arguments.replace(" tests/data/", &format!(" {root}/tests/data/"));
-    let printed = Bench::new().line(&arguments).stdout;
+    let printed = Bench::new().line(&arguments).stdout.replace(&format!("{root}/"), "");
     let lines = printed.lines().map(|line| match line.split_once(" by microlp in ") {
         Some((before, _)) => format!("{before} by microlp in 0.01 s)"),
         None => line.trim_end().to_owned(),
