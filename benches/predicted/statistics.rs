@@ -24,6 +24,27 @@ pub fn spearman(pairs: &[(f64, f64)]) -> f64 {
     both / (product(&x, mean_x, &x, mean_x) * product(&y, mean_y, &y, mean_y)).sqrt()
 }
 
+/// The same where numbers that are no further apart than this share of the least of them count as equal.
+pub fn spearman_tied(pairs: &[(f64, f64)], apart: f64) -> f64 {
+    let x = tied(pairs.iter().map(|pair| pair.0).collect(), apart);
+    let y = tied(pairs.iter().map(|pair| pair.1).collect(), apart);
+    spearman(&x.into_iter().zip(y).collect::<Vec<_>>())
+}
+
+/// Every number as the least of its class; a class ends where a number is further from its least.
+fn tied(numbers: Vec<f64>, apart: f64) -> Vec<f64> {
+    let mut sorted = numbers.clone();
+    sorted.sort_by(f64::total_cmp);
+    let mut least = Vec::new();
+    for number in sorted {
+        if least.last().is_none_or(|&last: &f64| number > last * (1.0 + apart)) {
+            least.push(number);
+        }
+    }
+    let class = |number: f64| least.iter().copied().rev().find(|&l| l <= number).unwrap_or(number);
+    numbers.into_iter().map(class).collect()
+}
+
 fn ranks(numbers: &[f64]) -> Vec<f64> {
     let rank = |number: &f64| {
         let less = numbers.iter().filter(|other| *other < number).count();
