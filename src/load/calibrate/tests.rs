@@ -62,7 +62,7 @@ fn what_cannot_be_measured_is_refused() {
         (BUDGET_BYTES, &[][..], "expected one at least"),
         (BUDGET_BYTES, &twice[..], "it twice"),
         (BUDGET_BYTES, &[GgmlType::Iq4Nl][..], "measure the type `iq4_nl`"),
-        (64 << 20, &[GgmlType::Q4K][..], "matrices to measure with"),
+        (16 << 20, &[GgmlType::Q4K][..], "matrices to measure with"),
     ] {
         let refused = calibrate(&devices(budget_bytes), &options(types, &stop)).unwrap_err();
         assert!(refused.to_string().contains(words), "{refused}");
