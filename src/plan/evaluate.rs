@@ -70,10 +70,16 @@ impl Assignment {
         timing.map_or(0, placement)
     }
 
-    /// Evaluates all objectives.
-    pub(super) fn cost(&self, problem: &Problem, classes: &Classes) -> Cost {
+    /// What every device holds.
+    pub(super) fn loads(&self, problem: &Problem, classes: &Classes) -> Vec<Load> {
         let mut loads = vec![Load::default(); problem.devices.len()];
         self.each_unit(classes, |unit, device| loads[device].add(unit));
+        loads
+    }
+
+    /// Evaluates all objectives.
+    pub(super) fn cost(&self, problem: &Problem, classes: &Classes) -> Cost {
+        let loads = self.loads(problem, classes);
         let required_bytes: Vec<u64> =
             (0..loads.len()).map(|d| loads[d].required_bytes(problem, d)).collect();
         let ratio = |d: usize| Ratio::new(required_bytes[d], problem.devices[d].capacity_bytes);

@@ -3,6 +3,7 @@
 
 use super::Stage;
 use super::field::Field;
+use crate::plan::classes::Classes;
 use crate::plan::evaluate::{Assignment, Load};
 use crate::plan::search::{Search, StageAnswer};
 use crate::plan::solver::Backend;
@@ -13,6 +14,7 @@ const TRIES_MAX: usize = 30_000;
 /// A placement under repair: what devices hold and how long each layer takes.
 struct Draft<'a> {
     field: &'a Field<'a>,
+    classes: &'a Classes,
     assignment: Assignment,
     loads: Vec<Load>,
     tries: usize,
@@ -22,7 +24,7 @@ impl<B: Backend> Search<'_, B> {
     /// Improves the best placement by small changes.
     pub(super) fn mend(&mut self, stage: &Stage<'_>, answer: &mut StageAnswer) {
         let Some(best) = &answer.best else { return };
-        let mut draft = Draft::of(&stage.field, best.assignment.clone());
+        let mut draft = Draft::of(&stage.field, self.classes, best.assignment.clone());
         while draft.tries < TRIES_MAX && draft.improve() {}
         let assignment = draft.assignment;
         self.keep(stage.kind, stage.caps, assignment, &mut answer.best);
@@ -30,9 +32,9 @@ impl<B: Backend> Search<'_, B> {
 }
 
 impl<'a> Draft<'a> {
-    fn of(field: &'a Field<'a>, assignment: Assignment) -> Self {
-        let loads = loads(field, &assignment);
-        Self { field, assignment, loads, tries: 0 }
+    fn of(field: &'a Field<'a>, classes: &'a Classes, assignment: Assignment) -> Self {
+        let loads = assignment.loads(field.problem, classes);
+        Self { field, classes, assignment, loads, tries: 0 }
     }
 
     /// One pass over the layers: whether anything changed.
@@ -44,8 +46,7 @@ impl<'a> Draft<'a> {
         changed
     }
 
-    /// The expected time of a layer's feed-forward part under the statistics that make it longest on
-    /// average: all of them count the same.
+    /// The expected time of a layer's feed-forward part, added up over the sets of statistics.
     fn ps(&mut self, layer: usize, devices: &[usize]) -> u64 {
         self.tries += 1;
         let kind = &self.field.kinds[self.field.layers[layer]];
@@ -103,8 +104,12 @@ impl<'a> Draft<'a> {
             devices[item] = to;
         }
         let before = std::mem::replace(&mut self.assignment.items[layer], devices.clone());
-        let loads =
-            if moves.len() == 1 { loads(self.field, &self.assignment) } else { self.loads.clone() };
+        // An exchange within a sort changes no byte.
+        let loads = if moves.len() == 1 {
+            self.assignment.loads(self.field.problem, self.classes)
+        } else {
+            self.loads.clone()
+        };
         let fits = loads.iter().enumerate().all(|(device, load)| {
             load.required_bytes(self.field.problem, device) <= self.field.limits[device]
         });
@@ -119,25 +124,4 @@ impl<'a> Draft<'a> {
         self.assignment.items[layer] = before;
         false
     }
-}
-
-/// What devices hold.
-fn loads(field: &Field<'_>, assignment: &Assignment) -> Vec<Load> {
-    let mut loads = vec![Load::default(); field.problem.devices.len()];
-    if let Some(embedding) = &field.embedding {
-        loads[assignment.embedding].hold(&embedding.profile, 1);
-    }
-    if let Some(head) = &field.head {
-        loads[assignment.head].hold(&head.profile, 1);
-    }
-    for (layer, &kind) in field.layers.iter().enumerate() {
-        let kind = &field.kinds[kind];
-        loads[assignment.homes[layer]].hold(&kind.home.profile, 1);
-        for sort in &kind.sorts {
-            for &item in &sort.items {
-                loads[assignment.items[layer][item]].hold(&sort.profile, 1);
-            }
-        }
-    }
-    loads
 }

@@ -168,8 +168,7 @@ pub(super) fn stops(
     costs.into_iter()
 }
 
-/// Every beginning of the chain: the embedding's device, if there is one, the first home, the cost of both
-/// and the way between.
+/// Every beginning of the chain: the embedding's device, if there is one, and what the embedding costs there.
 pub(super) fn beginnings(field: &Field<'_>, prices: &[f64]) -> Vec<(Option<usize>, f64)> {
     match &field.embedding {
         Some(stop) => stops(field, stop, prices).map(|(d, cost)| (Some(d), cost)).collect(),
