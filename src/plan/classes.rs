@@ -248,7 +248,8 @@ fn units(
         profile.weights_bytes += component.demand.weights_bytes + component.demand.rounding_bytes;
         profile.kv_cache_bytes += component.demand.kv_cache_bytes;
         let presence = &mut profile.presence;
-        presence.workspace_bytes = presence.workspace_bytes.max(workspace_bytes(problem, id));
+        presence.workspace_bytes =
+            presence.workspace_bytes.max(workspace_bytes(problem, id.kind()));
         presence.staging_bytes = presence.staging_bytes.max(component.demand.staging_bytes);
         profile.allowed = profile.allowed.and(component.allowed);
         profile.visits = profile.visits.saturating_add(visits);
@@ -260,9 +261,10 @@ fn units(
     Ok(located.collect())
 }
 
-fn workspace_bytes(problem: &Problem, id: ComponentId) -> u64 {
+/// The workspace of the kind of work a component is.
+pub(super) fn workspace_bytes(problem: &Problem, kind: ComponentKind) -> u64 {
     let workspace = &problem.workspace;
-    match id.kind() {
+    match kind {
         ComponentKind::Embedding if problem.tied_head => {
             workspace.embedding_bytes.max(workspace.head_bytes)
         }

@@ -4,7 +4,7 @@
 //! is reserve and weights of what is everywhere. The checker computes the same from its own rule.
 
 use super::chain::{Arrangement, Chain};
-use crate::model::ComponentKind;
+use crate::plan::classes::workspace_bytes;
 use crate::problem::Problem;
 
 /// One expert.
@@ -32,7 +32,7 @@ impl Rooms {
         let everywhere = &problem.everywhere;
         let resident: u64 = everywhere.iter().map(|d| d.weights_bytes + d.rounding_bytes).sum();
         let cache: u64 = everywhere.iter().map(|d| d.kv_cache_bytes).sum();
-        let workspaces = everywhere.iter().map(|d| workspace(problem, d.id.kind()));
+        let workspaces = everywhere.iter().map(|d| workspace_bytes(problem, d.id.kind()));
         let workspace_bytes = workspaces.max().unwrap_or(0);
         let staged = everywhere.iter().map(|d| d.staging_bytes).max().unwrap_or(0);
         let with_experts = workspace_bytes.max(problem.workspace.feed_forward_bytes);
@@ -109,20 +109,4 @@ impl Rooms {
 /// The same without their weights.
 fn weightless(items: &[Item]) -> Vec<Item> {
     items.iter().map(|item| Item { bytes: 0, ..*item }).collect()
-}
-
-fn workspace(problem: &Problem, kind: ComponentKind) -> u64 {
-    let workspace = &problem.workspace;
-    match kind {
-        ComponentKind::Embedding if problem.tied_head => {
-            workspace.embedding_bytes.max(workspace.head_bytes)
-        }
-        ComponentKind::Embedding => workspace.embedding_bytes,
-        ComponentKind::Attention | ComponentKind::Router => workspace.attention_bytes,
-        ComponentKind::Mlp | ComponentKind::SharedExpert | ComponentKind::Expert => {
-            workspace.feed_forward_bytes
-        }
-        ComponentKind::FinalNorm => 0,
-        ComponentKind::OutputHead => workspace.head_bytes,
-    }
 }
