@@ -76,7 +76,8 @@ pub struct Component {
     pub lives_with: ComponentId,
     /// How often a token visits it, in units of 1 / [`Problem::traffic_denominator`]: the denominator
     /// itself for what every token passes, `experts_per_token` of as many units as there are experts for an
-    /// expert, rounded up, or by routing statistics the tokens that chose it; 0 for what is on the chain of hand-overs (embedding, attention, router, final
+    /// expert, rounded up, or by routing statistics the tokens that chose it; for a matrix of experts how many
+    /// activations what it gives is worth; 0 for what is on the chain of hand-overs (embedding, attention, router, final
     /// norm, head). Where sends are per device, traffic is priced by [`Sends`] and not by this.
     pub visits: u64,
 }
@@ -225,6 +226,11 @@ pub struct Placement {
 }
 
 impl Problem {
+    /// Whether experts are placed matrix by matrix.
+    pub fn is_by_matrix(&self) -> bool {
+        self.components.iter().any(|c| c.demand.id.kind() == ComponentKind::ExpertMatrix)
+    }
+
     /// The index of a component.
     pub fn index_of(&self, id: ComponentId) -> Option<usize> {
         self.components.binary_search_by(|c| c.demand.id.cmp(&id)).ok()

@@ -34,12 +34,15 @@ impl Baseline for Alternating {
 /// Even experts stay with their layer's attention on GPU 0 and go to GPU 1 with those of its layers.
 fn on_second(id: ComponentId, half: u32) -> bool {
     match id {
-        ComponentId::Embedding | ComponentId::Expert(0, _) => false,
+        ComponentId::Embedding | ComponentId::Expert(0, _) | ComponentId::ExpertMatrix(0, _) => {
+            false
+        }
         ComponentId::FinalNorm | ComponentId::OutputHead => true,
         ComponentId::Expert(layer, expert) => (layer >= half) == (expert % 2 == 0),
         ComponentId::Attention(layer)
         | ComponentId::Router(layer)
         | ComponentId::Mlp(layer)
-        | ComponentId::SharedExpert(layer) => layer >= half,
+        | ComponentId::SharedExpert(layer)
+        | ComponentId::ExpertMatrix(layer, _) => layer >= half,
     }
 }

@@ -36,13 +36,16 @@ impl Baseline for HandWritten {
 
 fn on_first(id: ComponentId) -> bool {
     match id {
-        ComponentId::Embedding | ComponentId::Expert(0, _) => true,
+        ComponentId::Embedding | ComponentId::Expert(0, _) | ComponentId::ExpertMatrix(0, _) => {
+            true
+        }
         ComponentId::Expert(layer, expert) if layer < LAYERS_ON_FIRST => expert < 2,
         ComponentId::Expert(_, expert) => expert == 0,
         ComponentId::Attention(layer)
         | ComponentId::Router(layer)
         | ComponentId::Mlp(layer)
-        | ComponentId::SharedExpert(layer) => layer < LAYERS_ON_FIRST,
+        | ComponentId::SharedExpert(layer)
+        | ComponentId::ExpertMatrix(layer, _) => layer < LAYERS_ON_FIRST,
         ComponentId::FinalNorm | ComponentId::OutputHead => false,
     }
 }

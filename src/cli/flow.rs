@@ -200,6 +200,7 @@ pub fn limits(args: &WishArgs, model: &Model) -> Result<Limits, Error> {
         granularity: match args.granularity {
             GranularityArg::Layer => Granularity::Layer,
             GranularityArg::Experts => Granularity::Experts,
+            GranularityArg::FusedMatrix => Granularity::FusedMatrix,
             GranularityArg::Expert => Granularity::Expert,
         },
         current: args.migrate_from.as_deref().map(|path| current(path, model)).transpose()?,

@@ -27,7 +27,10 @@ pub fn run(args: &SolveArgs) -> Result<Answer, Error> {
     let options = flow::options(&args.question.effort)?;
     args.output_file.as_deref().map(check_target).transpose()?;
     args.certificate.as_deref().map(check_target).transpose()?;
-    args.write_lp.as_deref().map(make_folder).transpose()?;
+    if let Some(folder) = &args.write_lp {
+        lp::check(&scenario)?;
+        make_folder(folder)?;
+    }
     let extra = args.sensitivity.as_deref().map(sensitivity::read).transpose()?;
     flow::on_threads(args.question.effort.threads, || solve(args, &scenario, &options, extra))
 }

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use crate::error::Error;
 
 /// The identity of a component. The derived order is the canonical one: embedding, the layers front to
-/// back (attention, router, mlp, shared expert, experts), final norm, output head.
+/// back (attention, router, mlp, shared expert, experts or their matrices), final norm, output head.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ComponentId {
     /// `embedding`: the token embedding; a tied head lives here too.
@@ -21,10 +21,44 @@ pub enum ComponentId {
     SharedExpert(u32),
     /// `layers.3.experts.5`: one routed expert.
     Expert(u32, u32),
+    /// `layers.3.experts.down`: one matrix of all routed experts, where a runtime holds them so.
+    ExpertMatrix(u32, Matrix),
     /// `final_norm`.
     FinalNorm,
     /// `output_head`; absent when tied.
     OutputHead,
+}
+
+/// One of an expert's matrices, in the order in which a token passes them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Matrix {
+    /// From the width of the model to that of the expert.
+    Up,
+    /// The same; what it gives is the weight of what `Up` gives, element by element.
+    Gate,
+    /// Both of them in one.
+    GateUp,
+    /// Back to the width of the model.
+    Down,
+}
+
+impl Matrix {
+    const ALL: [Self; 4] = [Self::Up, Self::Gate, Self::GateUp, Self::Down];
+
+    /// The word in names of components.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Up => "up",
+            Self::Gate => "gate",
+            Self::GateUp => "gate_up",
+            Self::Down => "down",
+        }
+    }
+
+    /// The matrix of that name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|matrix| matrix.name() == name)
+    }
 }
 
 /// A component's kind, without its indices.
@@ -37,6 +71,7 @@ pub enum ComponentKind {
     Mlp,
     SharedExpert,
     Expert,
+    ExpertMatrix,
     FinalNorm,
     OutputHead,
 }
@@ -51,14 +86,16 @@ impl ComponentKind {
             Self::Mlp => "mlp",
             Self::SharedExpert => "shared_expert",
             Self::Expert => "expert",
+            Self::ExpertMatrix => "expert_matrix",
             Self::FinalNorm => "final_norm",
             Self::OutputHead => "output_head",
         }
     }
 
-    /// Mlp, shared expert or expert: the part of a layer that may live away from its attention.
+    /// Mlp, shared expert, expert or a matrix of experts: the part of a layer that may live away from its
+    /// attention.
     pub fn is_feed_forward(self) -> bool {
-        matches!(self, Self::Mlp | Self::SharedExpert | Self::Expert)
+        matches!(self, Self::Mlp | Self::SharedExpert | Self::Expert | Self::ExpertMatrix)
     }
 }
 
@@ -72,6 +109,7 @@ impl ComponentId {
             Self::Mlp(_) => ComponentKind::Mlp,
             Self::SharedExpert(_) => ComponentKind::SharedExpert,
             Self::Expert(..) => ComponentKind::Expert,
+            Self::ExpertMatrix(..) => ComponentKind::ExpertMatrix,
             Self::FinalNorm => ComponentKind::FinalNorm,
             Self::OutputHead => ComponentKind::OutputHead,
         }
@@ -85,7 +123,8 @@ impl ComponentId {
             | Self::Router(l)
             | Self::Mlp(l)
             | Self::SharedExpert(l)
-            | Self::Expert(l, _) => Some(l),
+            | Self::Expert(l, _)
+            | Self::ExpertMatrix(l, _) => Some(l),
         }
     }
 
@@ -93,6 +132,14 @@ impl ComponentId {
     pub fn expert(self) -> Option<u32> {
         match self {
             Self::Expert(_, e) => Some(e),
+            _ => None,
+        }
+    }
+
+    /// Which matrix of its layer's experts it is, if it is one.
+    pub fn matrix(self) -> Option<Matrix> {
+        match self {
+            Self::ExpertMatrix(_, matrix) => Some(matrix),
             _ => None,
         }
     }
@@ -105,6 +152,7 @@ impl ComponentId {
             Self::Mlp(l) => (1, l, 2, 0),
             Self::SharedExpert(l) => (1, l, 3, 0),
             Self::Expert(l, e) => (1, l, 4, e),
+            Self::ExpertMatrix(l, matrix) => (1, l, 5, matrix as u32),
             Self::FinalNorm => (2, 0, 0, 0),
             Self::OutputHead => (3, 0, 0, 0),
         }
@@ -132,6 +180,7 @@ impl fmt::Display for ComponentId {
             Self::Mlp(l) => write!(f, "layers.{l}.mlp"),
             Self::SharedExpert(l) => write!(f, "layers.{l}.shared_expert"),
             Self::Expert(l, e) => write!(f, "layers.{l}.experts.{e}"),
+            Self::ExpertMatrix(l, matrix) => write!(f, "layers.{l}.experts.{}", matrix.name()),
             Self::FinalNorm => f.write_str("final_norm"),
             Self::OutputHead => f.write_str("output_head"),
         }
@@ -156,9 +205,10 @@ impl FromStr for ComponentId {
             ["layers", l, "router"] => index(l).map(Self::Router),
             ["layers", l, "mlp"] => index(l).map(Self::Mlp),
             ["layers", l, "shared_expert"] => index(l).map(Self::SharedExpert),
-            ["layers", l, "experts", e] => {
-                index(l).zip(index(e)).map(|(layer, expert)| Self::Expert(layer, expert))
-            }
+            ["layers", l, "experts", part] => index(l).and_then(|layer| {
+                let matrix = || Some(Self::ExpertMatrix(layer, Matrix::named(part)?));
+                index(part).map(|expert| Self::Expert(layer, expert)).or_else(matrix)
+            }),
             _ => None,
         };
         id.ok_or_else(|| {
@@ -182,6 +232,8 @@ mod tests {
             ComponentId::Mlp(2),
             ComponentId::SharedExpert(9),
             ComponentId::Expert(10, 7),
+            ComponentId::ExpertMatrix(3, Matrix::GateUp),
+            ComponentId::ExpertMatrix(0, Matrix::Down),
             ComponentId::FinalNorm,
             ComponentId::OutputHead,
         ] {

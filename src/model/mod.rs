@@ -24,7 +24,7 @@ use crate::checkpoint::Format;
 use crate::error::Error;
 
 pub use catalogue::{CatalogueEntry, catalogue};
-pub use component::{ComponentId, ComponentKind};
+pub use component::{ComponentId, ComponentKind, Matrix};
 pub use family::{Family, families, family};
 pub use found::{Found, LeftOut};
 pub(crate) use naming::{unwrapped, weights_of};

@@ -15,10 +15,15 @@
 //! ```
 //!
 //! which is concave in `n`: remote experts like company.
+//!
+//! Experts that are placed matrix by matrix are passed in order. The home sends to those before the last one, there
+//! only: once for each that is away, or once to each device. What a matrix gives crosses to the next if that
+//! is elsewhere, and what the last one gives crosses home; each as often as [`Component::visits`] says, which
+//! for the inner width of all chosen experts is more than once.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Facts, Law, Linear, Terms, Unit, chance, saturate};
+use super::{Facts, Law, LayerParts, Linear, Terms, Unit, chance, layer_parts, saturate};
 use crate::model::ComponentKind;
 use crate::problem::{Component, ObjectiveValue, Placement, Problem, Sends};
 use crate::units::{Ratio, greatest_common_divisor};
@@ -63,7 +68,11 @@ impl Law for TrafficLaw {
         ObjectiveValue::Ratio(traffic.expected_transfers_per_token())
     }
 
+    /// None where experts are placed by matrix: what one costs depends on where the next one is.
     fn linear(&self, terms: &mut dyn Terms) -> Option<Linear> {
+        if terms.problem().is_by_matrix() {
+            return None;
+        }
         let per_hand_over = i64::try_from(terms.problem().traffic_denominator).unwrap_or(i64::MAX);
         let mut traffic = Linear::default();
         traffic.add_form(&terms.hand_overs(), per_hand_over);
@@ -72,7 +81,13 @@ impl Law for TrafficLaw {
     }
 
     fn step(&self, problem: &Problem, sends_step: u64) -> u64 {
-        greatest_common_divisor(problem.traffic_denominator, sends_step).max(1)
+        let step = if problem.is_by_matrix() {
+            let visits = problem.components.iter().map(|component| component.visits);
+            visits.fold(0, greatest_common_divisor)
+        } else {
+            sends_step
+        };
+        greatest_common_divisor(problem.traffic_denominator, step).max(1)
     }
 }
 
@@ -123,6 +138,9 @@ pub(crate) fn traffic(problem: &Problem, placement: &Placement) -> Traffic {
         }
         let kind = component.demand.id.kind();
         remote_experts += u64::from(kind.is_feed_forward());
+        if kind == ComponentKind::ExpertMatrix {
+            continue;
+        }
         let here = away.entry((layer, device)).or_default();
         here.visits += u128::from(component.visits);
         here.experts += u64::from(kind == ComponentKind::Expert);
@@ -130,7 +148,9 @@ pub(crate) fn traffic(problem: &Problem, placement: &Placement) -> Traffic {
     }
     let sends: u128 = away.values().map(|away| sends(problem, away)).sum();
     let denominator = problem.traffic_denominator;
-    let units = u128::from(hand_overs) * u128::from(denominator) + sends;
+    let matrices: u128 =
+        layer_parts(problem).iter().map(|parts| matrix_sends(problem, placement, parts)).sum();
+    let units = u128::from(hand_overs) * u128::from(denominator) + sends + matrices;
     Traffic { hand_overs, remote_experts, units: saturate(units), denominator }
 }
 
@@ -144,6 +164,26 @@ fn sends(problem: &Problem, away: &Away) -> u128 {
             u128::from(chance::any_visited(denominator, experts, experts_per_token, away.experts))
         }
     }
+}
+
+/// From home through the matrices of a layer's experts and back.
+fn matrix_sends(problem: &Problem, placement: &Placement, parts: &LayerParts) -> u128 {
+    let device = |part: usize| placement.device_of[part];
+    let home = device(parts.attention);
+    let Some((&(_, last), before)) = parts.matrices.split_last() else { return 0 };
+    let away: Vec<usize> =
+        before.iter().map(|&(_, part)| device(part)).filter(|&d| d != home).collect();
+    let there = match problem.sends {
+        Sends::PerExpert => away.len(),
+        Sends::PerDevice { .. } => away.iter().collect::<BTreeSet<_>>().len(),
+    };
+    let there = u128::try_from(there).unwrap_or(u128::MAX);
+    let crossing = |part: usize, to: usize| {
+        let elsewhere = device(part) != to;
+        if elsewhere { u128::from(problem.components[part].visits) } else { 0 }
+    };
+    let passed = parts.matrices.windows(2).map(|pair| crossing(pair[0].1, device(pair[1].1)));
+    there * u128::from(problem.traffic_denominator) + passed.sum::<u128>() + crossing(last, home)
 }
 
 /// Each component with its device index, in the problem's order.

@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 
 use crate::error::Error;
-use crate::model::{ComponentId, ComponentKind};
+use crate::model::{ComponentId, ComponentKind, Matrix};
 
 /// One line of a map: a name with ranges, and the device all of it lives on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -83,14 +83,17 @@ fn parse_number(text: &str) -> Option<u32> {
 /// `homes` holds each component's device, in canonical order. Consecutive layers whose components of
 /// one kind are divided alike share their lines.
 pub fn lines(homes: &[(ComponentId, usize)]) -> Vec<Line> {
-    let mut by_kind: BTreeMap<ComponentKind, Vec<(ComponentId, usize)>> = BTreeMap::new();
+    let mut by_kind: BTreeMap<Kind, Vec<(ComponentId, usize)>> = BTreeMap::new();
     for &home in homes {
-        by_kind.entry(home.0.kind()).or_default().push(home);
+        by_kind.entry((home.0.kind(), home.0.matrix())).or_default().push(home);
     }
     by_kind.into_iter().flat_map(|(kind, homes)| lines_of_kind(kind, &homes)).collect()
 }
 
-fn lines_of_kind(kind: ComponentKind, homes: &[(ComponentId, usize)]) -> Vec<Line> {
+/// A kind; the matrices of experts apart.
+type Kind = (ComponentKind, Option<Matrix>);
+
+fn lines_of_kind(kind: Kind, homes: &[(ComponentId, usize)]) -> Vec<Line> {
     let mut layers: BTreeMap<u32, BTreeMap<usize, Vec<u32>>> = BTreeMap::new();
     let mut lines = Vec::new();
     for &(id, device) in homes {
@@ -115,17 +118,15 @@ fn lines_of_kind(kind: ComponentKind, homes: &[(ComponentId, usize)]) -> Vec<Lin
     lines
 }
 
-fn lines_of_run(
-    kind: ComponentKind,
-    layers: &Numbers,
-    division: BTreeMap<usize, Vec<u32>>,
-) -> Vec<Line> {
+fn lines_of_run(kind: Kind, layers: &Numbers, division: BTreeMap<usize, Vec<u32>>) -> Vec<Line> {
     let mut lines: Vec<(Vec<u32>, Line)> = Vec::new();
     for (device, experts) in division {
-        let name = if kind == ComponentKind::Expert {
-            format!("layers.{layers}.experts.{}", Numbers::of(experts.iter().copied()))
-        } else {
-            format!("layers.{layers}.{}", kind.name())
+        let name = match kind {
+            (ComponentKind::Expert, _) => {
+                format!("layers.{layers}.experts.{}", Numbers::of(experts.iter().copied()))
+            }
+            (_, Some(matrix)) => format!("layers.{layers}.experts.{}", matrix.name()),
+            (kind, None) => format!("layers.{layers}.{}", kind.name()),
         };
         lines.push((experts, Line { name, device }));
     }
@@ -174,6 +175,7 @@ enum Selection {
     One(ComponentId),
     Layers(Numbers, fn(u32) -> ComponentId),
     Experts(Numbers, Numbers),
+    Matrices(Numbers, Matrix),
 }
 
 impl Selection {
@@ -188,8 +190,12 @@ impl Selection {
             ["layers", l, "router"] => layers(l, ComponentId::Router),
             ["layers", l, "mlp"] => layers(l, ComponentId::Mlp),
             ["layers", l, "shared_expert"] => layers(l, ComponentId::SharedExpert),
-            ["layers", l, "experts", e] => {
-                Some(Self::Experts(Numbers::parse(l)?, Numbers::parse(e)?))
+            ["layers", l, "experts", part] => {
+                let layers = Numbers::parse(l)?;
+                Some(match Matrix::named(part) {
+                    Some(matrix) => Self::Matrices(layers, matrix),
+                    None => Self::Experts(layers, Numbers::parse(part)?),
+                })
             }
             _ => None,
         }
@@ -198,7 +204,7 @@ impl Selection {
     fn count(&self) -> u64 {
         match self {
             Self::One(_) => 1,
-            Self::Layers(layers, _) => layers.count(),
+            Self::Layers(layers, _) | Self::Matrices(layers, _) => layers.count(),
             Self::Experts(layers, experts) => layers.count().saturating_mul(experts.count()),
         }
     }
@@ -207,6 +213,9 @@ impl Selection {
         match self {
             Self::One(id) => Box::new(std::iter::once(*id)),
             Self::Layers(layers, make) => Box::new(layers.iter().map(make)),
+            Self::Matrices(layers, matrix) => {
+                Box::new(layers.iter().map(|layer| ComponentId::ExpertMatrix(layer, *matrix)))
+            }
             Self::Experts(layers, experts) => Box::new(
                 layers
                     .iter()
@@ -251,6 +260,24 @@ mod tests {
             ("output_head", 0),
         ];
         assert_eq!(names, expected.map(|(name, device)| (name.to_owned(), device)));
+    }
+
+    #[test]
+    fn matrices_of_experts_are_apart() {
+        let matrices = [Matrix::Up, Matrix::Gate, Matrix::Down];
+        let ids = (0..3).flat_map(|layer| matrices.map(|m| ComponentId::ExpertMatrix(layer, m)));
+        let homes: Vec<_> =
+            ids.map(|id| (id, usize::from(id.matrix() == Some(Matrix::Down)))).collect();
+        let written = lines(&homes);
+        let names: Vec<_> = written.iter().map(|line| (line.name.as_str(), line.device)).collect();
+        let expected = [
+            ("layers.0-2.experts.up", 0),
+            ("layers.0-2.experts.gate", 0),
+            ("layers.0-2.experts.down", 1),
+        ];
+        assert_eq!(names, expected);
+        let (ids, devices): (Vec<_>, Vec<_>) = homes.into_iter().unzip();
+        assert_eq!(expand(&written, &ids).unwrap(), devices);
     }
 
     #[test]

@@ -63,6 +63,7 @@ enum LayerDevicesEntry {
 enum GranularityEntry {
     Layer,
     Experts,
+    FusedMatrix,
     Expert,
 }
 
@@ -89,6 +90,7 @@ pub(super) fn read_limits(entry: &ConstraintsEntry) -> Result<Limits, Error> {
         granularity: match entry.granularity {
             Some(GranularityEntry::Layer) => Granularity::Layer,
             Some(GranularityEntry::Experts) => Granularity::Experts,
+            Some(GranularityEntry::FusedMatrix) => Granularity::FusedMatrix,
             Some(GranularityEntry::Expert) | None => Granularity::Expert,
         },
         attention: match entry.attention {

@@ -74,7 +74,9 @@ impl Attempt<'_> {
         }
         match stage.kind {
             ObjectiveKind::PeakUtilization => return self.peak(stage, caps, options),
-            ObjectiveKind::Traffic if self.problem.sends == Sends::PerExpert => {
+            ObjectiveKind::Traffic
+                if self.problem.sends == Sends::PerExpert && !self.problem.is_by_matrix() =>
+            {
                 return self.traffic(stage, caps, options);
             }
             ObjectiveKind::SpillBytes => return self.spill(stage.bound, caps, options),

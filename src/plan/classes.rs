@@ -270,9 +270,10 @@ pub(super) fn workspace_bytes(problem: &Problem, kind: ComponentKind) -> u64 {
         }
         ComponentKind::Embedding => workspace.embedding_bytes,
         ComponentKind::Attention | ComponentKind::Router => workspace.attention_bytes,
-        ComponentKind::Mlp | ComponentKind::SharedExpert | ComponentKind::Expert => {
-            workspace.feed_forward_bytes
-        }
+        ComponentKind::Mlp
+        | ComponentKind::SharedExpert
+        | ComponentKind::Expert
+        | ComponentKind::ExpertMatrix => workspace.feed_forward_bytes,
         ComponentKind::FinalNorm => 0,
         ComponentKind::OutputHead => workspace.head_bytes,
     }

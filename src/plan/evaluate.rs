@@ -88,6 +88,9 @@ impl Assignment {
         let units = ALL.map(|kind| match law(kind).unit() {
             Unit::Share => 0,
             Unit::Time => self.time_ps(problem, classes, kind),
+            Unit::Transfers if kind == ObjectiveKind::Traffic && problem.is_by_matrix() => {
+                objective::traffic(problem, &self.placement(problem, classes)).units
+            }
             _ => law(kind)
                 .linear(&mut placed)
                 .map_or(0, |form| u64::try_from(form.constant).unwrap_or(u64::MAX)),

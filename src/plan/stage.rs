@@ -40,7 +40,7 @@ impl<B: Backend> Search<'_, B> {
     ) -> Result<StageAnswer, Error> {
         self.open(kind, caps, false);
         let incumbent = self.known(kind, caps, incumbent);
-        if time::is_time(kind) {
+        if time::is_by_layer(self.problem, kind) {
             let answer = self.unsearched(kind, incumbent);
             return self.minimise_time(kind, caps, answer);
         }
@@ -114,7 +114,7 @@ impl<B: Backend> Search<'_, B> {
         answer: StageAnswer,
     ) -> Result<StageAnswer, Error> {
         let binaries = self.classes.units().count().saturating_mul(self.problem.devices.len());
-        let matters = kind == ObjectiveKind::Traffic || caps.most(ObjectiveKind::Traffic).is_some();
+        let matters = self.chain_matters(kind, caps);
         let counted = !matters || self.classes.sends.is_none() || self.closed(kind, &answer);
         if counted || binaries > BINARIES_MAX {
             return Ok(answer);
@@ -134,7 +134,7 @@ impl<B: Backend> Search<'_, B> {
     ) -> Result<Candidate, Error> {
         self.open(kind, caps, true);
         let incumbent = self.known(kind, caps, Some(incumbent.clone())).unwrap_or(incumbent);
-        if time::is_time(kind) {
+        if time::is_by_layer(self.problem, kind) {
             let answer = self.unsearched(kind, Some(incumbent.clone()));
             let answer = self.minimise_time(kind, caps, answer)?;
             return Ok(answer.best.unwrap_or(incumbent));
@@ -147,6 +147,13 @@ impl<B: Backend> Search<'_, B> {
         let nodes = self.node_limit.min(if many { NODES_POLISH_MANY } else { NODES_FIRST });
         let answer = self.attempt(kind, caps, Some(incumbent.clone()), nodes)?;
         Ok(answer.best.unwrap_or(incumbent))
+    }
+
+    /// Whether transfers of single parts are minimised or capped.
+    fn chain_matters(&self, kind: ObjectiveKind, caps: &Caps) -> bool {
+        let traffic = ObjectiveKind::Traffic;
+        (kind == traffic || caps.most(traffic).is_some())
+            && !time::is_by_layer(self.problem, traffic)
     }
 
     /// Whether prices are asked before programs: on many devices, where there is something to improve.
@@ -190,8 +197,7 @@ impl<B: Backend> Search<'_, B> {
         incumbent: Option<Candidate>,
         nodes: u64,
     ) -> Result<StageAnswer, Error> {
-        let chain_matters =
-            kind == ObjectiveKind::Traffic || caps.most(ObjectiveKind::Traffic).is_some();
+        let chain_matters = self.chain_matters(kind, caps);
         let mut answer = self.unsearched(kind, incumbent);
         let by_prices = self.prices_first(kind, answer.best.as_ref());
         if by_prices {
@@ -230,7 +236,7 @@ impl<B: Backend> Search<'_, B> {
             self.note(begun, kind, &answer);
         }
         if kind == ObjectiveKind::PeakUtilization
-            && time::capped(caps).is_some()
+            && time::capped(self.problem, caps).is_some()
             && !self.closed(kind, &answer)
         {
             let begun = self.begin(Method::Layers, 0);

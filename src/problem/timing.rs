@@ -44,7 +44,8 @@ pub struct Timing {
     /// Tokens of a step, in thousandths: what a hand-over sends, and what is sent for a part that every
     /// token visits.
     pub tokens_milli: u64,
-    /// Per component: tokens that are sent to an expert which a step visits, in thousandths; 0 for others.
+    /// Per component, in thousandths of a token: what is sent to an expert which a step visits; what a matrix
+    /// of experts gives to the next, or home, in tokens as wide as the model; 0 for others.
     pub expert_tokens_milli: Vec<u64>,
     /// Whether a device is sent to once for each visited expert, or once.
     pub sends: SendRule,

@@ -33,6 +33,9 @@ impl Problem {
         self.validate_limits()?;
         self.validate_sends()?;
         self.validate_affinity()?;
+        if layer_parts(self).iter().any(|p| !p.experts.is_empty() && !p.matrices.is_empty()) {
+            return refuse("a layer of single experts and of matrices of all of them".to_owned());
+        }
         for timing in [&self.decode, &self.prefill].into_iter().flatten() {
             self.validate_timing(timing)?;
         }
@@ -160,7 +163,7 @@ impl Problem {
             // A visit there and back, at most certain, and a hand-over.
             let visits = match self.sends {
                 Sends::PerExpert => c.visits,
-                Sends::PerDevice { .. } => self.traffic_denominator,
+                Sends::PerDevice { .. } => c.visits.max(self.traffic_denominator),
             };
             let traffic = u128::from(visits) * 2 + u128::from(self.traffic_denominator);
             bytes_of(&c.demand) + traffic

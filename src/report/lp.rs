@@ -8,6 +8,7 @@ use std::fmt::Write;
 use crate::error::Error;
 use crate::plan::{Formulation, StageReport, stage_program};
 use crate::problem::{ObjectiveKind, ObjectiveValue, Problem};
+use crate::scenario::{Granularity, Scenario};
 
 /// A file to write.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,6 +17,34 @@ pub struct LpFile {
     pub name: String,
     /// The whole file.
     pub text: String,
+}
+
+/// Whether every objective is a sum of terms, which programs are made of.
+///
+/// # Errors
+/// One that is not.
+pub fn check(scenario: &Scenario) -> Result<(), Error> {
+    let by_matrix = scenario.limits.granularity == Granularity::FusedMatrix;
+    let refuse = |kind: ObjectiveKind, found: &str| {
+        Err(Error::new("write the programs")
+            .object(kind.name())
+            .expected("objectives that are sums over what is placed")
+            .found(found)
+            .hint("leave it out of --objective, or leave out --write-lp"))
+    };
+    for objective in &scenario.objectives {
+        match objective.kind {
+            ObjectiveKind::DecodeLatency | ObjectiveKind::PrefillTime => {
+                return refuse(objective.kind, "an expected time, which is none");
+            }
+            ObjectiveKind::Traffic if by_matrix => {
+                let found = "transfers between matrices of experts, which depend on where both are";
+                return refuse(objective.kind, found);
+            }
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 /// How many stages have a program: all of a plan, and the first of a problem that has none.

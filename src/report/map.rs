@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use crate::error::printable;
 use crate::hardware::{Device, DeviceKind};
-use crate::model::{ComponentId, ComponentKind};
+use crate::model::{ComponentId, ComponentKind, Matrix};
 use crate::placement::Placement;
 use crate::problem::Problem;
 
@@ -19,6 +19,7 @@ struct Row {
     mlp: String,
     shared_expert: String,
     experts: Vec<char>,
+    matrices: String,
 }
 
 /// Who lives where, over at most `width` columns (a single very scattered layer may take more).
@@ -75,6 +76,11 @@ fn put(row: &mut Row, id: ComponentId, symbol: char) {
         ComponentKind::Mlp => row.mlp = symbol.to_string(),
         ComponentKind::SharedExpert => row.shared_expert = symbol.to_string(),
         ComponentKind::Expert => row.experts.push(symbol),
+        ComponentKind::ExpertMatrix => {
+            let name = id.matrix().map_or("", Matrix::name);
+            row.matrices.extend(["  ", name, " "]);
+            row.matrices.push(symbol);
+        }
         // The router lives with its attention, and the rest is no part of a layer.
         ComponentKind::Router
         | ComponentKind::Embedding
@@ -114,7 +120,7 @@ fn row_text(row: &Row, compact: bool) -> String {
     ];
     let present = parts.into_iter().filter(|(_, homes)| !homes.is_empty());
     let texts: Vec<String> = present.map(|(name, homes)| format!("  {name} {homes}")).collect();
-    texts.concat()
+    texts.concat() + &row.matrices
 }
 
 /// `0x64 1x64`: how many experts in a row live on which device.

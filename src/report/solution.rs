@@ -115,7 +115,7 @@ fn limits(scenario: &Scenario) -> String {
     said.extend(sends.map(|sends| format!("sends {}", sends.name().replace('_', " "))));
     said.extend(layer_devices.map(|devices| format!("devices of a layer {}", devices.name())));
     if *granularity != Granularity::default() {
-        said.push(format!("granularity {}", granularity.name()));
+        said.push(format!("granularity {}", granularity.name().replace('_', "-")));
     }
     if *attention == Attention::Replicated {
         said.push("attention on every device, experts divided evenly".to_owned());

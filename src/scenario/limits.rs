@@ -51,7 +51,7 @@ pub enum Attention {
 }
 
 impl Attention {
-    /// The word in files and on the command line.
+    /// The word in files; on the command line with a hyphen.
     pub fn name(self) -> &'static str {
         match self {
             Self::Single => "single",
@@ -67,6 +67,8 @@ pub enum Granularity {
     Layer,
     /// A layer's attention and router, and all its experts.
     Experts,
+    /// One matrix of all experts of a layer: gate, up, down.
+    FusedMatrix,
     /// Single experts.
     #[default]
     Expert,
@@ -74,13 +76,14 @@ pub enum Granularity {
 
 impl Granularity {
     /// Every one, coarsest first.
-    pub const ALL: [Self; 3] = [Self::Layer, Self::Experts, Self::Expert];
+    pub const ALL: [Self; 4] = [Self::Layer, Self::Experts, Self::FusedMatrix, Self::Expert];
 
     /// The word in files and on the command line.
     pub fn name(self) -> &'static str {
         match self {
             Self::Layer => "layer",
             Self::Experts => "experts",
+            Self::FusedMatrix => "fused_matrix",
             Self::Expert => "expert",
         }
     }

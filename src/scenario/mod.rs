@@ -8,6 +8,7 @@
 mod case;
 mod fingerprint;
 mod limits;
+mod matrices;
 mod objectives;
 mod replicated;
 mod routing;
@@ -59,11 +60,12 @@ pub struct Scenario {
 impl Scenario {
     /// What each component needs under this quantization and load.
     pub fn demand(&self) -> Result<Demand, Error> {
-        checked(Demand::of(&self.model, &self.scheme, &self.load)?)
+        self.demand_of_stored(self.scheme.store(&self.model)?)
     }
 
     /// As [`Self::demand`], from what its scheme stores of its model.
     pub fn demand_of_stored(&self, storage: Storage) -> Result<Demand, Error> {
+        let storage = self.grouped(storage);
         checked(Demand::of_stored(&self.model, &self.scheme, storage, &self.load)?)
     }
 
@@ -80,6 +82,7 @@ impl Scenario {
         }
         replicated::refuse_crossings(&self.objectives)?;
         self.check_routing()?;
+        self.check_matrices()?;
         let everywhere = DeviceSet::first(self.hardware.devices.len());
         let outside = demand.embedding_on_host && !self.hardware.has_cpu();
         let tied_head = demand.tied_head;
@@ -130,7 +133,11 @@ impl Scenario {
         let on_host = self.load.runtime.rules().embedding_on_host;
         let found = self.model.found.as_ref().filter(|_| self.scheme.is_stored());
         let tensors = found.map_or(&self.model.tensors, |found| &found.tensors);
-        let mut ids: Vec<_> = tensors.iter().map(|tensor| tensor.component).collect();
+        let mut ids: Vec<_> = if self.by_matrix() {
+            matrices::by_matrix(tensors)
+        } else {
+            tensors.iter().map(|tensor| tensor.component).collect()
+        };
         if on_host && self.model.geometry.tied_head {
             ids.push(ComponentId::OutputHead);
         }
@@ -145,10 +152,13 @@ impl Scenario {
 
     fn component(&self, demand: ComponentDemand, allowed: DeviceSet, tied: bool) -> Component {
         let lives_with = lives_with(demand.id, tied, self.limits.granularity);
-        let visits = match demand.id.kind() {
-            ComponentKind::Mlp | ComponentKind::SharedExpert => self.traffic_denominator(),
-            ComponentKind::Expert => {
+        let visits = match demand.id {
+            ComponentId::Mlp(_) | ComponentId::SharedExpert(_) => self.traffic_denominator(),
+            ComponentId::Expert(..) => {
                 self.counted_visits(demand.id).unwrap_or_else(|| self.expert_visits())
+            }
+            ComponentId::ExpertMatrix(_, matrix) => {
+                self.handed_on(matrix, self.traffic_denominator())
             }
             _ => 0,
         };

@@ -206,7 +206,9 @@ fn default_pattern(id: ComponentId) -> Option<(usize, &'static str)> {
         ComponentId::Embedding => Some((0, "embedding")),
         ComponentId::Mlp(0) => Some((1, "layers.0.mlp")),
         ComponentId::SharedExpert(0) => Some((2, "layers.0.shared_expert")),
-        ComponentId::Expert(0, _) => Some((3, "layers.0.experts.*")),
+        ComponentId::Expert(0, _) | ComponentId::ExpertMatrix(0, _) => {
+            Some((3, "layers.0.experts.*"))
+        }
         _ => None,
     }
 }

@@ -15,6 +15,11 @@
 //! `2 x heads x (key + value width)` for each earlier token in sight, half the context on average. Every chunk
 //! is taken to visit every expert, and devices that work at the same time to meet at their expected times: with
 //! many tokens per expert there is little left to chance.
+//!
+//! # Matrices of all experts
+//!
+//! Of a matrix that holds its part of every expert a step of decoding reads the parts of the experts that it
+//! visits, in expectation; experts of a layer are taken to be as large as each other.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -150,6 +155,9 @@ impl<'a> Step<'a> {
             _ if self.prefill => Draw::Sets(vec![((0..experts).collect(), 1)]),
             _ => draws::uniform(experts, geometry.experts_per_token, load.batch),
         };
+        if self.scenario.by_matrix() {
+            return Ok(vec![vec![Draw::Even(Vec::new()); model.experts_by_layer().len()]]);
+        }
         if self.prefill || limits.routing.is_empty() {
             // Layers have the same experts or none.
             let layers = model.experts_by_layer();
@@ -162,6 +170,9 @@ impl<'a> Step<'a> {
 
     /// Tokens brought to an expert that is visited.
     fn expert_tokens_milli(&self, id: ComponentId, chances: &Chances) -> u64 {
+        if let ComponentId::ExpertMatrix(_, matrix) = id {
+            return self.scenario.handed_on(matrix, self.tokens.saturating_mul(1000));
+        }
         let ComponentId::Expert(layer, expert) = id else { return 0 };
         let (chosen, of) = chances.of(layer, expert);
         let tokens = u128::from(self.tokens) * 1000;
@@ -181,7 +192,8 @@ impl<'a> Step<'a> {
         for (tensor, stored) in demand.storage.tensors.iter().zip(&demand.storage.stored) {
             let mut add = |id: ComponentId, bytes: u64| {
                 let Some(index) = at(id) else { return };
-                works[index].bytes.push((stored.type_name, bytes));
+                let read = self.read(id, bytes, chances);
+                works[index].bytes.push((stored.type_name, read));
                 works[index].flops +=
                     2 * u128::from(tensor.elements()) * self.computed(id, chances);
             };
@@ -207,12 +219,33 @@ impl<'a> Step<'a> {
         works
     }
 
+    /// Bytes of a tensor that a visit of its component reads.
+    fn read(&self, id: ComponentId, bytes: u64, chances: &Chances) -> u64 {
+        let ComponentId::ExpertMatrix(layer, _) = id else { return bytes };
+        if self.prefill {
+            return bytes;
+        }
+        let experts = self.scenario.model.geometry.experts;
+        let touched = (0..experts).map(|expert| {
+            let (chosen, of) = chances.of(layer, expert);
+            u128::from(visited(chosen, of, self.tokens))
+        });
+        let all = u128::from(CHANCE_ONE) * u128::from(experts.max(1));
+        let read = (u128::from(bytes) * touched.sum::<u128>()).div_ceil(all);
+        u64::try_from(read).unwrap_or(bytes).min(bytes)
+    }
+
     /// Tokens that a component's matrices are multiplied with.
     fn computed(&self, id: ComponentId, chances: &Chances) -> u128 {
         let tokens = u128::from(self.tokens);
         match id {
             ComponentId::Expert(layer, expert) => {
                 let (chosen, of) = chances.of(layer, expert);
+                (tokens * u128::from(chosen)).div_ceil(u128::from(of.max(1)))
+            }
+            // Of all its experts' parts each token passes those it chooses.
+            ComponentId::ExpertMatrix(..) => {
+                let (chosen, of) = chances.even;
                 (tokens * u128::from(chosen)).div_ceil(u128::from(of.max(1)))
             }
             ComponentId::OutputHead | ComponentId::Embedding => {

@@ -86,7 +86,7 @@ fn what_statistics_cannot_price_is_refused_with_a_way_out() {
     assert!(dense.problem().unwrap_err().to_string().contains("which is dense"));
 }
 
-fn timed(model: &str, scheme: &str) -> Scenario {
+pub fn timed(model: &str, scheme: &str) -> Scenario {
     let speed = |bytes_per_second| Speed {
         bytes_per_second,
         by_type: std::collections::BTreeMap::new(),

@@ -91,6 +91,8 @@ mod routing;
 mod runtimes;
 /// From the words of the user to the problem: pins, forbidden places, what lives together.
 mod scenarios;
+/// The law of times beside the mean of simulated steps.
+mod simulated;
 mod support;
 mod verify;
 mod verify_properties;

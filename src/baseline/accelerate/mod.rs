@@ -153,7 +153,8 @@ fn module_name(id: ComponentId) -> String {
         | ComponentId::Router(layer)
         | ComponentId::Mlp(layer)
         | ComponentId::SharedExpert(layer)
-        | ComponentId::Expert(layer, _) => format!("model.layers.{layer}"),
+        | ComponentId::Expert(layer, _)
+        | ComponentId::ExpertMatrix(layer, _) => format!("model.layers.{layer}"),
     }
 }
 

@@ -158,6 +158,8 @@ pub enum GranularityArg {
     Layer,
     /// A layer's attention, and all its experts together
     Experts,
+    /// A layer's attention, and one matrix (gate, up or down) of all its experts
+    FusedMatrix,
     /// Every expert
     Expert,
 }

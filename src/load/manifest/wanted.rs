@@ -8,7 +8,7 @@ use crate::error::Error;
 use crate::hardware::Hardware;
 use crate::model::ComponentId;
 use crate::quant::Storage;
-use crate::scenario::Scenario;
+use crate::scenario::{Granularity, Scenario};
 
 /// The types weights can be held in: those candle multiplies with on every device.
 pub const HELD_TYPES: [GgmlType; 13] = [
@@ -43,6 +43,13 @@ pub(super) struct Wanted {
 
 /// What the plan's scheme makes of the plan's model, all of which can be held.
 pub(super) fn storage(scenario: &Scenario) -> Result<Storage, Error> {
+    if scenario.limits.granularity == Granularity::FusedMatrix {
+        return Err(Error::new("load weights as planned")
+            .object("granularity fused-matrix")
+            .expected("whole experts, which the decoder works with")
+            .found("a placement of matrices that hold a part of every expert")
+            .hint("solve again with --granularity expert, experts or layer"));
+    }
     let storage = scenario.scheme.store(&scenario.model)?;
     let mut refused: BTreeMap<&str, (&str, u64)> = BTreeMap::new();
     for (tensor, stored) in storage.tensors.iter().zip(&storage.stored) {

@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{even, sets};
-use crate::model::{ComponentId, ComponentKind};
+use super::{even, matrices, sets};
+use crate::model::{ComponentId, ComponentKind, Matrix};
 use crate::problem::{Draw, Problem, Timing};
 use crate::runtime::{LayerDevices, SendRule};
 
@@ -16,6 +16,8 @@ pub(crate) struct LayerParts {
     pub(crate) always: Vec<usize>,
     /// Experts by their number within the layer, and where they are among the components; ascending.
     pub(crate) experts: Vec<(u32, usize)>,
+    /// Matrices of all experts in their place, in the order in which a token passes them.
+    pub(crate) matrices: Vec<(Matrix, usize)>,
 }
 
 /// The layers of a problem in order.
@@ -27,6 +29,7 @@ pub(crate) fn layer_parts(problem: &Problem) -> Vec<LayerParts> {
         let parts = layers.entry(layer).or_default();
         match (id, id.kind()) {
             (ComponentId::Expert(_, expert), _) => parts.experts.push((expert, index)),
+            (ComponentId::ExpertMatrix(_, matrix), _) => parts.matrices.push((matrix, index)),
             (_, ComponentKind::Attention) => parts.attention = index,
             (_, kind) if kind.is_feed_forward() => parts.always.push(index),
             _ => {}
@@ -45,9 +48,14 @@ pub(crate) struct Piece {
     pub(crate) experts: Vec<(u32, usize)>,
 }
 
-/// A layer's feed-forward part, device by device, in ascending order of devices.
+/// A layer's feed-forward part.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Pieces(pub(crate) Vec<Piece>);
+pub(crate) struct Pieces {
+    /// Whole experts and what every token visits, in ascending order of devices.
+    pub(crate) devices: Vec<Piece>,
+    /// Matrices of experts: component index and device, in the order in which a token passes them.
+    pub(crate) matrices: Vec<(usize, usize)>,
+}
 
 impl Pieces {
     /// Where the parts are.
@@ -62,7 +70,8 @@ impl Pieces {
             let here = |part: &&(u32, usize)| device_of(part.1) == piece.device;
             piece.experts = parts.experts.iter().filter(here).copied().collect();
         }
-        Self(pieces)
+        let matrices = parts.matrices.iter().map(|&(_, part)| (part, device_of(part))).collect();
+        Self { devices: pieces, matrices }
     }
 }
 
@@ -136,8 +145,11 @@ impl<'a> Busy<'a> {
 
 /// The expected time of a layer's feed-forward part, with its devices as `pieces` say.
 pub(crate) fn feed_forward_ps(timing: &Timing, draw: &Draw, home: usize, pieces: &Pieces) -> u64 {
+    if !pieces.matrices.is_empty() {
+        return matrices::feed_forward_ps(timing, home, pieces);
+    }
     let busy: Vec<(Busy<'_>, &Piece)> =
-        pieces.0.iter().map(|piece| (Busy::of(timing, home, piece), piece)).collect();
+        pieces.devices.iter().map(|piece| (Busy::of(timing, home, piece), piece)).collect();
     match draw {
         Draw::Even(sizes) => even::expected_ps(sizes, timing.devices, &busy),
         Draw::Sets(listed) => sets::expected_ps(listed, timing.devices, &busy),

@@ -19,12 +19,14 @@
 //! they work at the same time, the maximum. Parts that every token visits (mlp, shared expert) are in
 //! every `V`; which experts are is drawn as [`Draw`] says, and the expectation is taken over the draw:
 //! exactly over listed sets, and by the hypergeometric law where every set of a size is as likely as any
-//! other (see `even`). Every layer is rounded to the nearest picosecond.
+//! other (see `even`). Every layer is rounded to the nearest picosecond. Experts that are placed matrix by
+//! matrix are passed as `matrices` says.
 //!
 //! With several sets of routing statistics the value is the largest of theirs.
 
 mod even;
 mod layer;
+mod matrices;
 mod sets;
 
 pub(crate) use layer::{LayerParts, Piece, Pieces, feed_forward_ps, layer_parts};

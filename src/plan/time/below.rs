@@ -3,8 +3,7 @@
 //! Every level that is asked about either yields a placement or is proven to admit none; the interval
 //! between them is halved until it is within the gap of the peak.
 
-use super::{capped, equal};
-use crate::objective::timing;
+use super::{capped, equal, timing_of};
 use crate::plan::caps::Caps;
 use crate::plan::search::{Search, StageAnswer};
 use crate::plan::solver::Backend;
@@ -22,7 +21,7 @@ impl<B: Backend> Search<'_, B> {
     /// Narrows the gap of a peak under caps of which one is a time.
     pub(in crate::plan) fn peak_within_time(&mut self, caps: &Caps, answer: &mut StageAnswer) {
         let peak = ObjectiveKind::PeakUtilization;
-        let Some((kind, most)) = capped(caps) else { return };
+        let Some((kind, most)) = capped(self.problem, caps) else { return };
         for _ in 0..LEVELS_MAX {
             if self.closed(peak, answer) || self.out_of_time() {
                 break;
@@ -47,14 +46,14 @@ impl<B: Backend> Search<'_, B> {
 
     /// Whether something within these caps takes at most so long.
     fn reached(&mut self, kind: ObjectiveKind, most: u64, caps: &Caps) -> Reached {
-        let Some(timing) = timing(self.problem, kind) else { return Reached::Unknown };
+        let Some(timing) = timing_of(self.problem, kind) else { return Reached::Unknown };
         let nothing = value::bound(self.problem, kind, None);
         let answer = StageAnswer { best: None, bound: nothing, infeasible: false };
         let weights = equal(timing.draws.len());
-        let answer = self.weighed(kind, caps, timing, &weights, answer, Some(most));
+        let answer = self.weighed(kind, caps, &timing, &weights, answer, Some(most));
         match answer.best {
             Some(found) if found.cost.within(caps) => Reached::Yes(found),
-            _ if answer.infeasible || answer.bound > ObjectiveValue::Time(most) => Reached::No,
+            _ if answer.infeasible || answer.bound > self.amount(kind, most) => Reached::No,
             _ => Reached::Unknown,
         }
     }

@@ -148,14 +148,21 @@ impl Kind {
         let memory = |profile: &Profile| {
             (profile.weights_bytes, profile.kv_cache_bytes, profile.presence, profile.allowed)
         };
-        // A shared expert is no expert, though it may be as large as one.
+        let matrix = |unit: &Unit| {
+            unit.components
+                .iter()
+                .any(|&index| problem.components[index].demand.id.matrix().is_some())
+        };
+        // A shared expert is no expert, though it may be as large as one, and no matrix is like another.
         let routed = |unit: &Unit| {
             let kind = |&index: &usize| problem.components[index].demand.id.kind();
             unit.components.iter().all(|index| kind(index) == ComponentKind::Expert)
         };
         for (item, unit) in items.iter().enumerate() {
             let same = |sort: &&mut Sort| {
-                memory(&sort.profile) == memory(&unit.profile)
+                !matrix(unit)
+                    && !matrix(&items[sort.items[0]])
+                    && memory(&sort.profile) == memory(&unit.profile)
                     && routed(&items[sort.items[0]]) == routed(unit)
             };
             if let Some(sort) = sorts.iter_mut().find(same) {

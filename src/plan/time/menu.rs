@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use super::field::{Field, Kind, Sort};
-use super::{float, floors, named};
+use super::{float, floors, matrices, named};
 use crate::problem::DeviceSet;
 
 /// The most entries of a menu that holds every way.
@@ -95,6 +95,18 @@ impl Menu {
 
 fn menu(field: &Field<'_>, kind: &Kind, home: usize, weights: &[f64], known: &mut Known) -> Menu {
     let devices = field.problem.devices.len();
+    if !kind.parts().matrices.is_empty() {
+        // What is sent between two devices matters whatever the home, so nothing is known from another one.
+        if counts_number(kind, devices) > ENTRIES_MAX {
+            return matrices::menu(field, kind, home, weights);
+        }
+        let entries = all_counts(kind, devices).into_iter().map(|counts| {
+            let devices = deal(kind, &counts);
+            let by_set = times(field, kind, home, &devices);
+            entry(field, kind, devices, by_set, weights)
+        });
+        return Menu { entries: entries.collect(), complete: true, ..Menu::default() };
+    }
     if kind.sorts.iter().all(|sort| sort.alike) {
         if counts_number(kind, devices) <= ENTRIES_MAX {
             let entries = all_counts(kind, devices).into_iter().map(|counts| {
@@ -297,7 +309,9 @@ fn ways(timing: &crate::problem::Timing, a: usize, b: usize) -> [u64; 4] {
 
 fn same_speed(field: &Field<'_>, kind: &Kind, a: usize, b: usize) -> bool {
     let parts = kind.parts();
-    let all = parts.always.iter().copied().chain(parts.experts.iter().map(|part| part.1));
+    let matrices = parts.matrices.iter().map(|part| part.1);
+    let experts = parts.experts.iter().map(|part| part.1);
+    let all = parts.always.iter().copied().chain(experts).chain(matrices);
     let visits = &field.timing.visit_ps;
     all.into_iter().all(|part| visits[part][a] == visits[part][b])
 }

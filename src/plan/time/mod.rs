@@ -11,11 +11,13 @@ mod below;
 mod field;
 mod floors;
 mod labels;
+mod matrices;
 mod mend;
 mod menu;
 mod named;
 mod prices;
 mod quick;
+mod transfers;
 mod tries;
 
 use rayon::prelude::*;
@@ -26,11 +28,14 @@ use super::solver::Backend;
 use super::trace::Method;
 use super::value;
 use crate::error::Error;
-use crate::objective::{law, times_ps, timing};
-use crate::problem::{ObjectiveKind, ObjectiveValue, Timing};
+use crate::objective::{law, times_ps};
+use crate::problem::{ObjectiveKind, ObjectiveValue, Problem, Timing};
 use field::Field;
 use labels::{Ask, Width};
 use prices::{Menus, Priced};
+use transfers::timing_of;
+
+pub(super) use transfers::is_by_layer;
 
 /// Widths of the search, each tried where the one before left a gap and the budget allows.
 const WIDTHS: [Width; 5] = [
@@ -71,7 +76,7 @@ impl<B: Backend> Search<'_, B> {
         caps: &Caps,
         answer: StageAnswer,
     ) -> Result<StageAnswer, Error> {
-        let Some(timing) = timing(self.problem, kind) else {
+        let Some(timing) = timing_of(self.problem, kind) else {
             return Err(Error::new("minimise the time")
                 .object(kind.name())
                 .expected("speeds of devices and links")
@@ -86,11 +91,11 @@ impl<B: Backend> Search<'_, B> {
             return Ok(answer);
         }
         for round in 0..if sets > 1 { ROUNDS } else { 1 } {
-            answer = self.weighed(kind, caps, timing, &weights, answer, None);
+            answer = self.weighed(kind, caps, &timing, &weights, answer, None);
             if answer.infeasible || self.closed(kind, &answer) {
                 break;
             }
-            self.shift(timing, &answer, &mut weights, round);
+            self.shift(&timing, &answer, &mut weights, round);
         }
         answer = self.settled(kind, answer);
         self.note(begun, kind, &answer);
@@ -145,12 +150,12 @@ impl<B: Backend> Search<'_, B> {
         let menus = field.kinds.par_iter().map(|kind| menu::menus(&field, kind, weights));
         let stage = Stage { menus: menus.collect(), weights, field, kind, caps, reach };
         let Some(mut priced) =
-            prices::ascend(&stage.field, &stage.menus, self.target_ps(&stage, &answer))
+            prices::ascend(&stage.field, &stage.menus, target_units(&stage, &answer))
         else {
             answer.infeasible = answer.best.is_none();
             return answer;
         };
-        lift(&mut answer, priced.bound);
+        self.lift(&stage, &mut answer, priced.bound);
         let mut budget = self.node_limit.saturating_mul(STEPS_PER_NODE);
         for width in WIDTHS {
             if self.settled_for(&stage, &answer) || budget == 0 || self.out_of_time() {
@@ -163,11 +168,11 @@ impl<B: Backend> Search<'_, B> {
                 break;
             }
             // A better target makes for better prices.
-            let target = self.target_ps(&stage, &answer);
+            let target = target_units(&stage, &answer);
             let better = prices::ascend(&stage.field, &stage.menus, target);
             if let Some(better) = better.filter(|better| better.bound > priced.bound) {
                 priced = better;
-                lift(&mut answer, priced.bound);
+                self.lift(&stage, &mut answer, priced.bound);
             }
         }
         answer
@@ -182,10 +187,9 @@ impl<B: Backend> Search<'_, B> {
         budget: u64,
         answer: &mut StageAnswer,
     ) -> u64 {
-        let gap = law(stage.kind).gap(self.problem).as_f64();
-        let known = self.known_ps(stage.kind, answer);
-        let most = known.map_or(f64::INFINITY, |known| known * (1.0 - gap / 2.0));
-        let most = stage.reach.map_or(most, beyond);
+        let known = known_units(stage.kind, answer);
+        let most = known.map_or(f64::INFINITY, |known| self.better_than(stage.kind, known));
+        let most = stage.reach.map_or(most, |reach| self.beyond(stage.kind, reach));
         let Stage { field, menus, weights, .. } = stage;
         let ask = Ask { prices: &priced.prices, weights, most, width, budget };
         let found = labels::search(field, menus, &ask);
@@ -194,7 +198,7 @@ impl<B: Backend> Search<'_, B> {
             self.keep(stage.kind, stage.caps, assignment, &mut answer.best);
         }
         if stage.complete() {
-            lift(answer, found.dropped.min(most).min(found.least));
+            self.lift(stage, answer, found.dropped.min(most).min(found.least));
         }
         let nothing = stage.complete() && most.is_infinite() && found.dropped.is_infinite();
         answer.infeasible |= nothing && found.least.is_infinite() && answer.best.is_none();
@@ -204,17 +208,40 @@ impl<B: Backend> Search<'_, B> {
     /// Whether the stage need not go on.
     fn settled_for(&self, stage: &Stage<'_>, answer: &StageAnswer) -> bool {
         let Some(reach) = stage.reach else { return self.closed(stage.kind, answer) };
-        answer.best.is_some() || answer.bound > ObjectiveValue::Time(reach)
+        answer.best.is_some() || answer.bound > self.amount(stage.kind, reach)
     }
 
-    fn target_ps(&self, stage: &Stage<'_>, answer: &StageAnswer) -> Option<f64> {
-        stage.reach.map(|reach| float(reach) * 1.001).or(self.known_ps(stage.kind, answer))
+    /// So many units of an objective.
+    fn amount(&self, kind: ObjectiveKind, units: u64) -> ObjectiveValue {
+        law(kind).unit().value(self.problem, units)
     }
 
-    /// The best known time.
-    fn known_ps(&self, kind: ObjectiveKind, answer: &StageAnswer) -> Option<f64> {
-        let best: &Candidate = answer.best.as_ref()?;
-        Some(value::of(self.problem, &best.cost, kind).as_f64())
+    /// Notes a bound, rounded against us: sums of numbers as large as these are exact to far less.
+    fn lift(&self, stage: &Stage<'_>, answer: &mut StageAnswer, bound: f64) {
+        if !bound.is_finite() {
+            return;
+        }
+        let proven = if is_time(stage.kind) {
+            self.amount(stage.kind, value::floor(bound - 1.0 - bound.abs() * 1e-9))
+        } else {
+            value::bound(self.problem, stage.kind, Some(bound))
+        };
+        answer.bound = answer.bound.max(proven);
+    }
+
+    /// Above what is to be reached, by more than a bound is rounded down.
+    fn beyond(&self, kind: ObjectiveKind, reach: u64) -> f64 {
+        if is_time(kind) {
+            return float(reach) * (1.0 + 3e-9) + 3.0;
+        }
+        float(reach) + float(value::step(self.problem, kind)) / 2.0
+    }
+
+    /// Below this much something is better than what is known by more than is asked for.
+    fn better_than(&self, kind: ObjectiveKind, known: f64) -> f64 {
+        let gap = law(kind).gap(self.problem).as_f64();
+        let step = if is_time(kind) { 0.0 } else { float(value::step(self.problem, kind)) };
+        known - (known * gap / 2.0).max(step / 2.0)
     }
 }
 
@@ -224,28 +251,27 @@ impl Stage<'_> {
     }
 }
 
-/// Notes a bound, rounded against us: sums of numbers as large as these are exact to far less.
-fn lift(answer: &mut StageAnswer, bound: f64) {
-    if bound.is_finite() {
-        let certain = value::floor(bound - 1.0 - bound.abs() * 1e-9);
-        answer.bound = answer.bound.max(ObjectiveValue::Time(certain));
-    }
+/// What prices are to bring the bound up to.
+fn target_units(stage: &Stage<'_>, answer: &StageAnswer) -> Option<f64> {
+    stage.reach.map(|reach| float(reach) * 1.001).or(known_units(stage.kind, answer))
 }
 
-/// A time above one that is to be reached, by more than a bound is rounded down.
-fn beyond(reach: u64) -> f64 {
-    float(reach) * (1.0 + 3e-9) + 3.0
+/// The best known value.
+fn known_units(kind: ObjectiveKind, answer: &StageAnswer) -> Option<f64> {
+    let best: &Candidate = answer.best.as_ref()?;
+    Some(float(best.cost.units(kind)))
 }
 
 /// Whether an objective is a time.
-pub(super) fn is_time(kind: ObjectiveKind) -> bool {
+fn is_time(kind: ObjectiveKind) -> bool {
     matches!(kind, ObjectiveKind::DecodeLatency | ObjectiveKind::PrefillTime)
 }
 
-/// The time that a later stage must keep to, if any: the first of them.
-pub(super) fn capped(caps: &Caps) -> Option<(ObjectiveKind, u64)> {
-    let kinds = [ObjectiveKind::DecodeLatency, ObjectiveKind::PrefillTime];
-    kinds.into_iter().find_map(|kind| Some((kind, caps.most(kind)?)))
+/// What is minimised layer by layer and a later stage must keep to, if anything: the first of them.
+pub(super) fn capped(problem: &Problem, caps: &Caps) -> Option<(ObjectiveKind, u64)> {
+    let kinds = [ObjectiveKind::DecodeLatency, ObjectiveKind::PrefillTime, ObjectiveKind::Traffic];
+    let mut kinds = kinds.into_iter().filter(|&kind| is_by_layer(problem, kind));
+    kinds.find_map(|kind| Some((kind, caps.most(kind)?)))
 }
 
 fn equal(sets: usize) -> Vec<f64> {

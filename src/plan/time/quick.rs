@@ -94,7 +94,7 @@ impl Quick {
                 pieces.push(Piece { device: *device, always: always.clone(), experts });
             }
         }
-        Pieces(pieces)
+        Pieces { devices: pieces, matrices: Vec::new() }
     }
 
     fn even(all: usize, to: &[usize]) -> Vec<(usize, usize, Vec<usize>)> {

@@ -166,7 +166,7 @@ impl Purpose {
             (_, ComponentKind::Router) => Self::Routers,
             (_, ComponentKind::Mlp) => Self::Mlp,
             (_, ComponentKind::SharedExpert) => Self::SharedExperts,
-            (_, ComponentKind::Expert) => Self::Experts,
+            (_, ComponentKind::Expert | ComponentKind::ExpertMatrix) => Self::Experts,
             (_, ComponentKind::OutputHead) => Self::Head,
         }
     }

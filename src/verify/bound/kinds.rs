@@ -107,6 +107,7 @@ impl Kinds {
             ComponentKind::Mlp,
             ComponentKind::SharedExpert,
             ComponentKind::Expert,
+            ComponentKind::ExpertMatrix,
         ];
         let (first, role) = match (has(ComponentKind::Embedding), has(ComponentKind::OutputHead)) {
             (true, head) => {

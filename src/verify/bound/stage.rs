@@ -114,6 +114,10 @@ impl<'a> Stage<'a> {
             if weight < 0 {
                 return refuse_weight("a negative weight", kind);
             }
+            // What a matrix of experts costs depends on where the next one is: no sum over classes.
+            if kind == ObjectiveKind::Traffic && self.problem.is_by_matrix() {
+                return refuse_weight("a weight on what matrices send to each other", kind);
+            }
             if weights[..index].iter().any(|(other, _)| *other == kind) {
                 return refuse_weight("two weights", kind);
             }

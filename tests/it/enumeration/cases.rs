@@ -178,7 +178,7 @@ fn random_objectives(random: &mut Random, has_cpu: bool) -> Vec<Objective> {
     objectives
 }
 
-fn random_rules(random: &mut Random, problem: &Problem) -> Vec<Rule> {
+pub fn random_rules(random: &mut Random, problem: &Problem) -> Vec<Rule> {
     let mut rules = Vec::new();
     let all = DeviceSet::first(problem.devices.len());
     let matching = |test: &dyn Fn(ComponentId) -> bool| {

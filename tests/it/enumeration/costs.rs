@@ -5,7 +5,7 @@ use apportion::model::{ComponentId, ComponentKind};
 use apportion::problem::{Component, ObjectiveKind, Problem, Sends};
 use apportion::units::Ratio;
 
-use super::times;
+use super::{matrices, times};
 
 const PLACEMENTS_MAX: u64 = 60_000;
 
@@ -92,10 +92,12 @@ fn traffic(problem: &Problem, device_of: &[usize]) -> u64 {
         for device in (0..problem.devices.len()).filter(|&d| d != home(layer)) {
             let here = problem.components.iter().zip(device_of).filter(|&(c, &on)| {
                 let id = c.demand.id;
-                on == device && id.kind().is_feed_forward() && id.layer() == Some(layer)
+                let whole = id.kind() != ComponentKind::ExpertMatrix;
+                on == device && whole && id.kind().is_feed_forward() && id.layer() == Some(layer)
             });
             traffic += 2 * sends(problem, here.map(|(component, _)| component));
         }
+        traffic += matrices::traffic(problem, layer, home(layer), device_of);
     }
     traffic
 }
@@ -141,9 +143,10 @@ fn workspace(problem: &Problem, component: &Component) -> u64 {
         ComponentKind::Embedding if problem.tied_head => w.embedding_bytes.max(w.head_bytes),
         ComponentKind::Embedding => w.embedding_bytes,
         ComponentKind::Attention | ComponentKind::Router => w.attention_bytes,
-        ComponentKind::Mlp | ComponentKind::SharedExpert | ComponentKind::Expert => {
-            w.feed_forward_bytes
-        }
+        ComponentKind::Mlp
+        | ComponentKind::SharedExpert
+        | ComponentKind::Expert
+        | ComponentKind::ExpertMatrix => w.feed_forward_bytes,
         ComponentKind::FinalNorm => 0,
         ComponentKind::OutputHead => w.head_bytes,
     }

@@ -5,6 +5,7 @@
 
 pub mod cases;
 mod costs;
+mod matrices;
 mod times;
 
 use apportion::plan::{self, Formulation, Options, Outcome, Solved};
@@ -292,4 +293,21 @@ fn times_among_other_objectives_agree_with_enumeration() {
     let open = (310_000..311_000).into_par_iter().filter(|&seed| !closed(seed)).count();
     // What is left are times together with caps on traffic or spilled bytes, which bound them from below only.
     assert!(open < 120, "{open} of 1000 are not solved to the end");
+}
+
+/// Where experts are placed by matrix, traffic and time are the best there are, and proven.
+#[test]
+fn matrices_agree_with_enumeration() {
+    let traffic = check_many(400_000..402_400, matrices::random_traffic, Formulation::Counts);
+    let timed = check_many(410_000..411_600, matrices::random_timed, Formulation::Counts);
+    println!("{traffic} cases of traffic, {timed} of time");
+    assert!(traffic >= 1_000, "only {traffic} cases were small enough to enumerate");
+    assert!(timed >= 1_000, "only {timed} cases were small enough to enumerate");
+}
+
+/// Among other objectives nothing is claimed of matrices that is not so.
+#[test]
+fn matrices_among_other_objectives_agree_with_enumeration() {
+    let checked = check_all(420_000..422_400, |seed| check_starved(seed, matrices::random_any));
+    assert!(checked >= 700, "only {checked} cases were small enough to enumerate");
 }

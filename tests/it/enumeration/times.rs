@@ -9,6 +9,7 @@ use apportion::runtime::{LayerDevices, SendRule};
 use apportion::units::Ratio;
 
 use super::cases::random_problem;
+use super::matrices;
 use crate::support::Random;
 
 /// The time under the statistics that make it longest.
@@ -58,6 +59,18 @@ fn layer_time(
             _ => None,
         })
         .collect();
+    let passed = matrices::matrices(problem, layer, device_of);
+    if !passed.is_empty() {
+        let whole = |part: &usize| passed.iter().all(|(matrix, _)| matrix != part);
+        let beside: Vec<u64> = (0..problem.devices.len())
+            .map(|device| {
+                let here =
+                    parts.iter().copied().filter(|part| whole(part) && device_of[*part] == device);
+                busy(problem, timing, home, device, &here.collect::<Vec<_>>())
+            })
+            .collect();
+        return matrices::time(timing, home, &passed, &beside);
+    }
     let draw = &timing.draws[set][layer as usize];
     let (mut sum, mut all) = (0_u128, 0_u128);
     for (visited, weight) in listed(draw, &experts) {
@@ -127,7 +140,7 @@ fn busy(problem: &Problem, timing: &Timing, home: usize, device: usize, here: &[
         }
 }
 
-fn way(timing: &Timing, from: usize, to: usize, tokens_milli: u64) -> u64 {
+pub fn way(timing: &Timing, from: usize, to: usize, tokens_milli: u64) -> u64 {
     if from == to {
         return 0;
     }
@@ -178,7 +191,7 @@ fn coarsen(random: &mut Random, problem: &mut Problem) {
     problem.apply_rules();
 }
 
-fn random_timing(random: &mut Random, problem: &Problem) -> Timing {
+pub fn random_timing(random: &mut Random, problem: &Problem) -> Timing {
     let devices = problem.devices.len();
     let slow: Vec<u64> = (0..devices).map(|_| random.within(1, 4)).collect();
     let even = random.coin();

@@ -261,7 +261,7 @@ impl Tiny {
             ComponentKind::Router => weights.router,
             ComponentKind::Mlp => weights.mlp,
             ComponentKind::SharedExpert => weights.shared_expert,
-            ComponentKind::Expert => weights.expert,
+            ComponentKind::Expert | ComponentKind::ExpertMatrix => weights.expert,
             ComponentKind::FinalNorm => weights.final_norm,
             ComponentKind::OutputHead => weights.output_head,
         };
