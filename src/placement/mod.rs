@@ -36,7 +36,7 @@
 //! line     = name ": " device
 //! name     = "embedding" | "final_norm" | "output_head"
 //!          | "layers." numbers "." ( "attention" | "router" | "mlp" | "shared_expert" )
-//!          | "layers." numbers ".experts." numbers
+//!          | "layers." numbers ".experts." ( numbers | "up" | "gate" | "gate_up" | "down" )
 //! numbers  = range { "," range }
 //! range    = number [ "-" number ]          both ends included
 //! ```

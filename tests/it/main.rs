@@ -29,6 +29,8 @@ mod formats;
 mod frontier;
 /// GGUF files: what they should contain by their own words, and what made them.
 mod gguf_models;
+/// Whole layers, all experts, their matrices, single experts.
+mod granularity;
 /// Grids and searches claim what `solve` says too.
 mod grids;
 /// Who may know whom, and how long things may be.

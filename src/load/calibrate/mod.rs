@@ -194,7 +194,8 @@ impl Meter<'_> {
         Ok(rate.map(link))
     }
 
-    /// Half of what it takes there and back with so many tokens' activations, in picoseconds.
+    /// Half of what it takes there and back with so many tokens' activations, in picoseconds; as the decoder
+    /// does it, whose home waits for what it has sent to.
     fn ways(
         &self,
         fabric: &Fabric,
@@ -203,13 +204,14 @@ impl Meter<'_> {
         tokens: usize,
     ) -> Result<Option<Vec<u64>>, Error> {
         let x = Activation::new(activations(from, tokens)?, from.index);
+        let host = from.backing == Backing::Cpu;
         let work = || {
-            let there = fabric.send(&x, to.index)?;
-            to.run(|| ());
+            let sent = if host { x.clone() } else { fabric.send(&x, to.index)? };
+            let there = to.run(|| fabric.send(&sent, to.index))?;
             fabric.send(&there, from.index).map(drop)
         };
         // Between two sends others read weights for long, and whoever waits sleeps.
-        let times = repeated(self.share, self.stop, || thread::sleep(NAP), work)?;
+        let times = from.run(|| repeated(self.share, self.stop, || thread::sleep(NAP), work))?;
         Ok(times.map(|times| times.iter().map(|ps| ps / 2).collect()))
     }
 }

@@ -8,7 +8,7 @@ use super::choose::Choice;
 use super::fabric::{Activation, Fabric};
 use super::parts::Part;
 use crate::error::Error;
-use crate::load::devices::Device;
+use crate::load::devices::{Backing, Device};
 use crate::load::{Placed, failed};
 use crate::model::ComponentId;
 
@@ -67,7 +67,7 @@ fn group(choices: &[Vec<Choice>], homes: &[usize], device: usize) -> Option<Grou
     (!work.is_empty()).then_some(Group { device, tokens, experts: work })
 }
 
-/// A group with what came to its device, and what it makes of it.
+/// A group with what is for its device, there or on the way, and what the device makes of it.
 struct Job<'a> {
     device: &'a Device,
     group: Group,
@@ -89,15 +89,18 @@ pub(super) fn experts(
     let mut jobs = groups
         .into_iter()
         .map(|group| {
-            let input = if group.device == x.at() {
-                select(fabric, x, &group.tokens)?
-            } else {
-                fabric.send(&select(fabric, x, &group.tokens)?, group.device)?
-            };
+            let mut input = select(fabric, x, &group.tokens)?;
+            // A GPU gives by its own thread, which may be busy with its own experts later.
+            if fabric.device(x.at())?.backing != Backing::Cpu {
+                input = fabric.send(&input, group.device)?;
+            }
             Ok(Job { device: fabric.device(group.device)?, group, input, output: None })
         })
         .collect::<Result<Vec<Job<'_>>, Error>>()?;
-    let work = |job: &mut Job<'_>| job.output = Some(answer(placed, layer, &job.group, &job.input));
+    let work = |job: &mut Job<'_>| {
+        let input = fabric.send(&job.input, job.group.device);
+        job.output = Some(input.and_then(|input| answer(placed, layer, &job.group, &input)));
+    };
     match mode {
         Mode::Sequential => {
             for job in &mut jobs {

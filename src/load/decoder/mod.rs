@@ -196,15 +196,23 @@ impl Decoder {
         let interleaved = self.placed.architecture.rope.interleaved;
         let angles = Angles::new(&self.frequencies, interleaved, first, tokens.len());
         let mut x = self.embed(tokens)?;
-        for (index, layer) in self.layers.iter().enumerate() {
-            x = self.fabric.send(&x, layer.home)?;
-            let cache = self.sequences.get_mut(sequence).and_then(|s| s.caches.get_mut(index));
-            let Some(cache) = cache else {
-                return Err(Error::new("run the model").found("a layer without a cache"));
-            };
-            let run = layer::Run { placed: &self.placed, fabric: &self.fabric, mode: self.mode };
-            let observer = self.observer.as_deref_mut();
-            x = run.layer(layer, &x, cache, &angles, first, observer)?;
+        let run = layer::Run { placed: &self.placed, fabric: &self.fabric, mode: self.mode };
+        let caches = self.sequences.get_mut(sequence).map(|s| s.caches.as_mut_slice());
+        let mut caches = caches.unwrap_or_default().iter_mut();
+        // Every change of threads costs a layer's worth of waking up, so a home keeps its layers in a row.
+        for stretch in self.layers.chunk_by(|a, b| a.home == b.home) {
+            let home = self.fabric.device(stretch[0].home)?;
+            x = home.run(|| {
+                let mut x = self.fabric.send(&x, home.index)?;
+                for layer in stretch {
+                    let Some(cache) = caches.next() else {
+                        return Err(Error::new("run the model").found("a layer without a cache"));
+                    };
+                    let observer = self.observer.as_deref_mut();
+                    x = run.layer(layer, &x, cache, &angles, first, observer)?;
+                }
+                Ok(x)
+            })?;
         }
         if wanted == Wanted::Last {
             x = self.last_row(&x)?;

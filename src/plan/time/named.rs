@@ -41,29 +41,22 @@ pub(super) fn quickest(
     home: usize,
     weights: &[f64],
 ) -> Option<Vec<Entry>> {
-    let sets = 0..field.timing.draws.len();
-    let tables: Option<Vec<Vec<Table>>> = sets.map(|set| tables(field, kind, home, set)).collect();
-    let places: Vec<Vec<usize>> = places(field, kind);
-    let keys = keys(field, kind)?;
-    let mut best: BTreeMap<u128, Vec<Timed>> = BTreeMap::new();
-    let mut digits = vec![0_usize; kind.items];
-    let mut devices: Vec<usize> = places.iter().map(|places| places[0]).collect();
-    let mut by_set = vec![0.0; field.timing.draws.len()];
-    loop {
-        match &tables {
-            Some(tables) => {
-                for (sum, tables) in by_set.iter_mut().zip(tables) {
-                    *sum = tables.iter().map(|table| table.at(&devices)).sum();
-                }
-            }
-            None => by_set = times(field, kind, home, &devices),
-        }
-        let key = keys.iter().zip(&devices).map(|(keys, &device)| keys[device]).sum();
-        keep(best.entry(key).or_default(), &by_set, &devices);
-        if !next(&mut digits, &places, &mut devices) {
-            break;
-        }
-    }
+    let sets = field.timing.draws.len();
+    let tables: Option<Vec<Vec<Table>>> =
+        (0..sets).map(|set| tables(field, kind, home, set)).collect();
+    let mut walk = Walk {
+        field,
+        kind,
+        home,
+        places: places(field, kind),
+        keys: keys(field, kind)?,
+        tables: tables.filter(|_| kind.items > 0).map(|tables| by_last_member(tables, kind.items)),
+        sums: vec![vec![0.0; sets]; kind.items + 1],
+        devices: vec![0; kind.items],
+        best: BTreeMap::new(),
+    };
+    walk.from(0, 0);
+    let best = walk.best;
     // Sums of parts differ from the law's rounding of the whole; what is kept is what the law says.
     let exact = |(_, devices): Timed| {
         let by_set = times(field, kind, home, &devices);
@@ -81,6 +74,66 @@ fn keep(known: &mut Vec<Timed>, by_set: &[f64], devices: &[usize]) {
     }
     known.retain(|old| !at_most(by_set, &old.0));
     known.push((by_set.to_vec(), devices.to_vec()));
+}
+
+/// All assignments, item by item; what the items so far take is added up once for all that follow.
+struct Walk<'a> {
+    field: &'a Field<'a>,
+    kind: &'a Kind,
+    home: usize,
+    /// Per item, where it may be.
+    places: Vec<Vec<usize>>,
+    keys: Vec<Vec<u128>>,
+    /// Per item and set of statistics, the tables of which it is the last member.
+    tables: Option<Vec<Vec<Vec<Table>>>>,
+    /// Per item and set, what tables of items before it say.
+    sums: Vec<Vec<f64>>,
+    devices: Vec<usize>,
+    best: BTreeMap<u128, Vec<Timed>>,
+}
+
+impl Walk<'_> {
+    /// Every assignment of the items from this one; those before it add up to `key`.
+    fn from(&mut self, item: usize, key: u128) {
+        if item == self.kind.items {
+            return self.reached(key);
+        }
+        for place in 0..self.places[item].len() {
+            let device = self.places[item][place];
+            self.devices[item] = device;
+            if let Some(tables) = &self.tables {
+                let (before, after) = self.sums.split_at_mut(item + 1);
+                let sums = after[0].iter_mut().zip(&before[item]);
+                for ((sum, before), tables) in sums.zip(&tables[item]) {
+                    *sum = before + tables.iter().map(|table| table.at(&self.devices)).sum::<f64>();
+                }
+            }
+            self.from(item + 1, key + self.keys[item][device]);
+        }
+    }
+
+    fn reached(&mut self, key: u128) {
+        if self.tables.is_none() {
+            let times = times(self.field, self.kind, self.home, &self.devices);
+            self.sums[self.kind.items] = times;
+        }
+        keep(self.best.entry(key).or_default(), &self.sums[self.kind.items], &self.devices);
+    }
+}
+
+/// The tables of each set of statistics by the item that is the last of their members.
+fn by_last_member(tables: Vec<Vec<Table>>, items: usize) -> Vec<Vec<Vec<Table>>> {
+    let sets = tables.len();
+    let mut levels: Vec<Vec<Vec<Table>>> =
+        (0..items).map(|_| (0..sets).map(|_| Vec::new()).collect()).collect();
+    for (set, tables) in tables.into_iter().enumerate() {
+        for table in tables {
+            // A step that visits nothing takes the same wherever everything is.
+            let last = table.members.last().map_or(0, |member| member.0);
+            levels[last][set].push(table);
+        }
+    }
+    levels
 }
 
 impl Table {
@@ -115,20 +168,6 @@ fn keys(field: &Field<'_>, kind: &Kind) -> Option<Vec<Vec<u128>>> {
         }
     }
     Some(keys)
-}
-
-/// The next assignment; `false` after the last.
-fn next(digits: &mut [usize], places: &[Vec<usize>], devices: &mut [usize]) -> bool {
-    for ((digit, places), device) in digits.iter_mut().zip(places).zip(devices) {
-        *digit += 1;
-        if *digit < places.len() {
-            *device = places[*digit];
-            return true;
-        }
-        *digit = 0;
-        *device = places[0];
-    }
-    false
 }
 
 /// A table per listed set; `None` where a draw lists none or a table would be too large.

@@ -4,6 +4,7 @@ use apportion::error::Error;
 use apportion::load::manifest::Manifest;
 use apportion::model::Model;
 use apportion::placement::Record;
+use apportion::scenario::Granularity;
 use serde_json::{Value, json};
 
 use super::super::files::{
@@ -48,6 +49,15 @@ fn planned_types_that_cannot_be_held_are_named_with_those_that_can() {
         let can = "f32, f16, bf16, q4_0, q4_1, q5_0, q5_1, q8_0, q2_k, q3_k, q4_k, q5_k, q6_k";
         says(&error, &["cannot load weights as planned", can, "--quant"]);
     }
+}
+
+#[test]
+fn matrices_of_all_experts_are_nothing_that_the_decoder_works_with() {
+    let model = Model::from_config_json(&mixtral().to_string(), "config.json").unwrap();
+    let mut asked = scenario(&model, "f16");
+    asked.limits.granularity = Granularity::FusedMatrix;
+    let error = refusal(&record(&asked), &Files::of(mixtral()));
+    says(&error, &["granularity fused-matrix", "expected whole experts", "--granularity expert"]);
 }
 
 #[test]
