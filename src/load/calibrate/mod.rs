@@ -12,7 +12,6 @@ mod clock;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::thread;
 use std::time::Duration;
 
 use candle_core::Tensor;
@@ -25,7 +24,7 @@ use super::weights::{Weight, activation_type, holdable};
 use crate::dtype::GgmlType;
 use crate::error::Error;
 use crate::hardware::{Calibration, Figure, MeasuredDevice, MeasuredLink};
-use clock::repeated;
+use clock::{busy, repeated};
 
 /// Of matrices to be read, as models have them: wide experts, several of them.
 const ROWS: usize = 14336;
@@ -41,8 +40,8 @@ const TOKENS: usize = 512;
 /// Rows of the matrix that a CPU multiplies with them; all of them take it seconds.
 const CPU_ROWS: usize = 2048;
 
-/// Threads without work go to sleep within less.
-const NAP: Duration = Duration::from_millis(1);
+/// Before a send and between two sends weights are read for long, and threads without work go to sleep within less.
+const WORK: Duration = Duration::from_millis(1);
 
 /// What to measure, and for how long.
 #[derive(Clone, Debug)]
@@ -171,7 +170,8 @@ impl Meter<'_> {
             device.real.synchronize()
         };
         let work = || device.run(multiply).map_err(&wrong);
-        let times = repeated(self.share, self.stop, || (), work)?;
+        let counted = || work().map(|()| Duration::ZERO);
+        let times = repeated(self.share, self.stop, || (), counted)?;
         Ok(times.and_then(|times| rates(&times, amount)))
     }
 
@@ -207,11 +207,13 @@ impl Meter<'_> {
         let host = from.backing == Backing::Cpu;
         let work = || {
             let sent = if host { x.clone() } else { fabric.send(&x, to.index)? };
-            let there = to.run(|| fabric.send(&sent, to.index))?;
-            fabric.send(&there, from.index).map(drop)
+            let (there, worked) = to.run(|| (fabric.send(&sent, to.index), busy(WORK)));
+            fabric.send(&there?, from.index).map(|_| worked)
         };
-        // Between two sends others read weights for long, and whoever waits sleeps.
-        let times = from.run(|| repeated(self.share, self.stop, || thread::sleep(NAP), work))?;
+        let prepare = || {
+            busy(WORK);
+        };
+        let times = from.run(|| repeated(self.share, self.stop, prepare, work))?;
         Ok(times.map(|times| times.iter().map(|ps| ps / 2).collect()))
     }
 }

@@ -186,7 +186,21 @@ impl Decoder {
         Ok(())
     }
 
+    /// All of it on the threads of the first layer's home, which wait where another device works: every change
+    /// of threads costs a wake-up.
     fn run(
+        &mut self,
+        sequence: usize,
+        tokens: &[u32],
+        wanted: Wanted,
+    ) -> Result<Vec<Vec<f32>>, Error> {
+        let devices = Arc::clone(&self.placed.devices);
+        let home = self.layers.first().and_then(|layer| devices.get(layer.home));
+        let home = home.ok_or_else(|| Error::new("run the model").found("no layers"))?;
+        home.run(|| self.step(sequence, tokens, wanted))
+    }
+
+    fn step(
         &mut self,
         sequence: usize,
         tokens: &[u32],
@@ -199,7 +213,7 @@ impl Decoder {
         let run = layer::Run { placed: &self.placed, fabric: &self.fabric, mode: self.mode };
         let caches = self.sequences.get_mut(sequence).map(|s| s.caches.as_mut_slice());
         let mut caches = caches.unwrap_or_default().iter_mut();
-        // Every change of threads costs a layer's worth of waking up, so a home keeps its layers in a row.
+        // A home keeps its layers in a row.
         for stretch in self.layers.chunk_by(|a, b| a.home == b.home) {
             let home = self.fabric.device(stretch[0].home)?;
             x = home.run(|| {
