@@ -64,22 +64,61 @@ const MAPS: [(&str, Home, Away); 16] = [
 
 /// All of them for a model.
 pub fn all(model: &Model) -> Vec<Map> {
+    let map = |(name, home, away): (&str, Home, Away)| placed(model, name, &home, &away);
+    MAPS.map(map).into()
+}
+
+/// Experts away in one layer: as bits, the first expert last.
+const TWO: u8 = 0b0000_0011;
+const FOUR: u8 = 0b0000_1111;
+const ODD: u8 = 0b1010_1010;
+
+/// Thirteen that differ in which experts of how many layers are away: working at once they take from a third less
+/// to as long as in turns, in steps that can be told apart. The masks are of four layers and repeat.
+const STEPS: [(&str, [u8; 4]); 13] = [
+    ("none", [0; 4]),
+    ("2 in a quarter", [TWO, 0, 0, 0]),
+    ("4 in a quarter", [FOUR, 0, 0, 0]),
+    ("odd in a quarter", [ODD, 0, 0, 0]),
+    ("4 in half", [FOUR, FOUR, 0, 0]),
+    ("odd, 4, none, none", [ODD, FOUR, 0, 0]),
+    ("odd in half", [ODD, ODD, 0, 0]),
+    ("odd, odd, 2, none", [ODD, ODD, TWO, 0]),
+    ("odd, odd, 4, none", [ODD, ODD, FOUR, 0]),
+    ("odd in three quarters", [ODD, ODD, ODD, 0]),
+    ("odd, odd, odd, 2", [ODD, ODD, ODD, TWO]),
+    ("odd, odd, odd, 4", [ODD, ODD, ODD, FOUR]),
+    ("odd everywhere", [ODD; 4]),
+];
+
+/// Those for a model, everything else on the first device.
+pub fn steps(model: &Model) -> Vec<Map> {
+    let map = |(name, masks): (&str, [u8; 4])| {
+        let away = |layer: u32, expert: u32, _| masks[layer as usize % 4] >> (expert % 8) & 1 == 1;
+        placed(model, name, &first, &away)
+    };
+    STEPS.map(map).into()
+}
+
+fn placed(
+    model: &Model,
+    name: &str,
+    home: &dyn Fn(u32, u32) -> usize,
+    away: &dyn Fn(u32, u32, u32) -> bool,
+) -> Map {
     let layers = model.geometry.layers;
     let experts = model.geometry.experts;
-    let map = |(name, home, away): (&str, Home, Away)| {
-        let mut homes = vec![
-            (ComponentId::Embedding, home(0, layers)),
-            (ComponentId::OutputHead, home(layers - 1, layers)),
-        ];
-        for layer in 0..layers {
-            let at = home(layer, layers);
-            homes.push((ComponentId::Attention(layer), at));
-            homes.extend((0..experts).map(|expert| {
-                let there = usize::from(away(layer, expert, layers));
-                (ComponentId::Expert(layer, expert), (at + there) % 2)
-            }));
-        }
-        Map { name: name.to_owned(), homes }
-    };
-    MAPS.map(map).into()
+    let mut homes = vec![
+        (ComponentId::Embedding, home(0, layers)),
+        (ComponentId::OutputHead, home(layers - 1, layers)),
+    ];
+    for layer in 0..layers {
+        let at = home(layer, layers);
+        homes.push((ComponentId::Attention(layer), at));
+        homes.extend((0..experts).map(|expert| {
+            let there = usize::from(away(layer, expert, layers));
+            (ComponentId::Expert(layer, expert), (at + there) % 2)
+        }));
+    }
+    Map { name: name.to_owned(), homes }
 }

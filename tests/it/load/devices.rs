@@ -3,8 +3,10 @@
 use apportion::hardware::DeviceKind;
 use apportion::load::devices::{Backing, Binding, Budget, Planned, Wishes, bind};
 use apportion::model::ComponentId;
+use apportion::placement::Record;
 use apportion::verify::DeviceUse;
 
+use super::super::binary::Bench;
 use super::files::{Files, llama, open, record, scenario};
 
 /// A GPU with a name that no machine has a GPU for, another, and a CPU.
@@ -29,6 +31,21 @@ fn wishes(bindings: &[&str], budgets: &[&str]) -> Wishes {
         budgets: budgets.iter().map(|text| text.parse::<Budget>().unwrap()).collect(),
         threads: 1,
     }
+}
+
+/// Every command that puts weights on devices asks here first what is planned for them.
+#[test]
+fn a_placement_of_replicated_attention_is_for_other_runtimes() {
+    let bench = Bench::new();
+    let run = bench.line(
+        "solve mixtral-8x7b --quant q4_k_m --gpu 24GiB --gpu 24GiB --attention replicated -o map.yaml",
+    );
+    assert_eq!(run.code, 0, "{run:?}");
+    let record = Record::from_yaml(&bench.read("map.yaml"), "map.yaml", None).unwrap();
+    let error = Planned::of(&record).unwrap_err();
+    assert!(error.to_string().contains("found replicated attention"), "{error}");
+    assert!(error.hint_text().unwrap().contains("--attention single"), "{error:?}");
+    bench.line("load map.yaml --weights none.gguf").refuses(&["none.gguf"]);
 }
 
 #[test]
