@@ -190,3 +190,27 @@ fn several_statistics_do_not_place_whole_matrices() {
     let error = asked.problem().unwrap_err().to_string();
     assert!(error.contains("at most one file of routing statistics"), "{error}");
 }
+
+/// The table of `documentation::time`, as `apportion solve` prints it.
+#[test]
+fn what_finer_parts_are_worth_is_as_documented() {
+    let text = include_str!("../../src/documentation/time.md");
+    let bench = Bench::new();
+    let machine =
+        |name: &str| format!("{}/tests/data/machines/{name}.yaml", env!("CARGO_MANIFEST_DIR"));
+    for granularity in ["layer", "experts", "fused-matrix", "expert"] {
+        let found = ["slow-second", "host"].map(|name| {
+            let hardware = machine(name);
+            let run = bench.line(&format!(
+                "solve mixtral-8x7b --quant q4_0 --hardware {hardware} --objective decode_latency \
+                 --granularity {granularity}"
+            ));
+            assert!(run.stdout.starts_with("optimal"), "{run:?}");
+            let line = run.stdout.lines().find(|line| line.starts_with("decode_latency")).unwrap();
+            let words: Vec<&str> = line.split_whitespace().collect();
+            format!("{} {}", words[1], words[2])
+        });
+        let row = format!("| `{granularity}` | {} | {} |\n", found[0], found[1]);
+        assert!(text.contains(&row), "{row}");
+    }
+}
