@@ -77,8 +77,8 @@ pub struct Component {
     /// How often a token visits it, in units of 1 / [`Problem::traffic_denominator`]: the denominator
     /// itself for what every token passes, `experts_per_token` of as many units as there are experts for an
     /// expert, rounded up, or by routing statistics the tokens that chose it; for a matrix of experts how many
-    /// activations what it gives is worth; 0 for what is on the chain of hand-overs (embedding, attention, router, final
-    /// norm, head). Where sends are per device, traffic is priced by [`Sends`] and not by this.
+    /// activations what it gives is worth; 0 for what is on the chain of hand-overs (embedding, attention,
+    /// router, final norm, head). Where sends are per device, whole experts are priced by [`Sends`] and not by this.
     pub visits: u64,
 }
 

@@ -148,9 +148,9 @@ pub(crate) fn traffic(problem: &Problem, placement: &Placement) -> Traffic {
     }
     let sends: u128 = away.values().map(|away| sends(problem, away)).sum();
     let denominator = problem.traffic_denominator;
-    let matrices: u128 =
-        layer_parts(problem).iter().map(|parts| matrix_sends(problem, placement, parts)).sum();
-    let units = u128::from(hand_overs) * u128::from(denominator) + sends + matrices;
+    let layers = if problem.is_by_matrix() { layer_parts(problem) } else { Vec::new() };
+    let matrices = layers.iter().map(|parts| matrix_sends(problem, placement, parts));
+    let units = u128::from(hand_overs) * u128::from(denominator) + sends + matrices.sum::<u128>();
     Traffic { hand_overs, remote_experts, units: saturate(units), denominator }
 }
 

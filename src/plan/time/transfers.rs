@@ -26,8 +26,8 @@ pub(super) fn timing_of(problem: &Problem, kind: ObjectiveKind) -> Option<Cow<'_
     }
 }
 
-/// A unit for a thousandth of a token between devices, of which a token of the step has as many as the traffic
-/// denominator.
+/// A picosecond for a token that is sent, and as many tokens a step as the traffic denominator: times are units of
+/// traffic.
 fn transfers(problem: &Problem) -> Timing {
     let devices = problem.devices.len();
     let milli = |units: u64| units.saturating_mul(1000);
