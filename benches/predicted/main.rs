@@ -70,7 +70,10 @@ fn child(part: &str) -> Result<(), Failure> {
             held_to_the_runtime("4 layers of real sizes in Q4_K", real(4), 3, 8, maps::steps)
         }
         "small" => held_to_the_runtime("96 layers of an eighth in Q4_K", small(), 4, 8, maps::all),
-        _ => solved::run("96 layers of an eighth in Q4_K", small(), 9, 8),
+        _ => {
+            solved::run("96 layers of an eighth in Q4_K", small(), 10, 8)?;
+            solved::run("96 layers with experts of 512 in Q4_K", short(), 10, 16)
+        }
     }
 }
 
@@ -80,6 +83,11 @@ const TIED: f64 = 0.03;
 /// The proportions of Mixtral at an eighth of its width, in as many layers as are beyond any cache.
 fn small() -> Shape {
     Shape { hidden: 512, width: 1792, ..real(96) }
+}
+
+/// The same with smaller experts, so that a way is a part of a layer that can be seen.
+fn short() -> Shape {
+    Shape { width: 512, ..small() }
 }
 
 /// Every map, predicted and measured.

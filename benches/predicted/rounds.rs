@@ -90,14 +90,18 @@ fn counted(sets: &[Vec<u32>]) -> Vec<(Vec<u32>, u64)> {
 /// What is chosen, by layer and token.
 type Sets = BTreeMap<u32, Vec<Vec<u32>>>;
 
+/// Always the same tokens.
+pub fn prompt() -> impl Iterator<Item = u32> {
+    (0..u32::MAX).map(|i| i.wrapping_mul(7919).wrapping_add(13) % 8192)
+}
+
 /// Seconds of each measured token, and what all tokens chose.
 fn tokens(decoder: &mut Decoder, count: usize) -> Result<(Vec<f64>, Sets), Failure> {
     let heard = Arc::new(Mutex::new(Chosen::default()));
     decoder.observe(Some(Box::new(Arc::clone(&heard))));
     decoder.reset(0);
     let mut times = Vec::with_capacity(count);
-    let prompt = (0..u32::MAX).map(|i| (i * 7919 + 13) % 8192);
-    for (step, token) in prompt.take(WARM + count).enumerate() {
+    for (step, token) in prompt().take(WARM + count).enumerate() {
         let started = Instant::now();
         let logits = decoder.forward(0, &[token], Wanted::Last)?;
         let took: Duration = started.elapsed();

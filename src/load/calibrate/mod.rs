@@ -40,8 +40,9 @@ const TOKENS: usize = 512;
 /// Rows of the matrix that a CPU multiplies with them; all of them take it seconds.
 const CPU_ROWS: usize = 2048;
 
-/// Before a send and between two sends weights are read for long, and threads without work go to sleep within less.
-const WORK: Duration = Duration::from_millis(1);
+/// Before a send and between two sends weights are read, for so long where ways matter: threads that wait sleep by
+/// then, though not deeply. Where layers take much longer a way takes more, and is nothing beside them.
+const WORK: Duration = Duration::from_micros(200);
 
 /// What to measure, and for how long.
 #[derive(Clone, Debug)]
