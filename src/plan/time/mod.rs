@@ -6,6 +6,9 @@
 //! to home, is found exactly ([`prices`]), which bounds every placement from below; and a search layer by
 //! layer, which the same prices guide, finds what fits and ends with a proof where nothing had to be
 //! dropped ([`labels`]).
+//!
+//! Traffic between matrices of experts is no sum of terms either, and is minimised in the same way
+//! ([`transfers`]).
 
 mod below;
 mod field;
