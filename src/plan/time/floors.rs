@@ -80,14 +80,7 @@ fn apart(field: &Field<'_>, kind: &Kind, home: usize, weights: &[f64]) -> Vec<Ve
         SendRule::PerDevice if always == 0 => [super::count(most.max(1)), 1.0],
         SendRule::PerDevice => [2.0 * super::count(most.max(1)), 2.0 * super::count(always)],
     };
-    let mut floors = vec![vec![f64::INFINITY; field.problem.devices.len()]; kind.items];
-    for sort in &kind.sorts {
-        for &item in &sort.items {
-            for device in field.devices().filter(|&d| sort.profile.allowed.contains(d)) {
-                floors[item][device] = 0.0;
-            }
-        }
-    }
+    let mut floors = nothing(field, kind);
     let mut add = |part: usize, likely: f64, tokens: u64, share: f64| {
         let Some(item) = kind.item_of(part) else { return };
         for (device, floor) in floors[item].iter_mut().enumerate() {
@@ -101,6 +94,19 @@ fn apart(field: &Field<'_>, kind: &Kind, home: usize, weights: &[f64]) -> Vec<Ve
     for &(number, part) in &parts.experts {
         let tokens = timing.expert_tokens_milli[part];
         add(part, visited.get(&number).copied().unwrap_or(0.0), tokens, share_expert);
+    }
+    floors
+}
+
+/// Per item and device nothing, or no way at all where the item may not be.
+pub(super) fn nothing(field: &Field<'_>, kind: &Kind) -> Vec<Vec<f64>> {
+    let mut floors = vec![vec![f64::INFINITY; field.problem.devices.len()]; kind.items];
+    for sort in &kind.sorts {
+        for &item in &sort.items {
+            for device in field.devices().filter(|&d| sort.profile.allowed.contains(d)) {
+                floors[item][device] = 0.0;
+            }
+        }
     }
     floors
 }

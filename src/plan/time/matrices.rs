@@ -2,12 +2,10 @@
 //! way over the home and one other device, and floors of visits alone.
 
 use super::field::{Field, Kind};
+use super::floors::nothing;
 use super::menu::{Menu, entry, times};
 use super::{count, float};
 use crate::runtime::LayerDevices;
-
-/// The most items of which every way over two devices is listed.
-const ITEMS_MAX: usize = 8;
 
 /// A menu that is not complete.
 pub(super) fn menu(field: &Field<'_>, kind: &Kind, home: usize, weights: &[f64]) -> Menu {
@@ -24,11 +22,11 @@ pub(super) fn menu(field: &Field<'_>, kind: &Kind, home: usize, weights: &[f64])
     Menu { entries, apart: Some(apart(field, kind)), ..Menu::default() }
 }
 
+/// A layer has a handful of items: its matrices and what every token visits.
 fn over_two(kind: &Kind, home: usize, other: usize) -> Vec<Vec<usize>> {
-    let items = kind.items.min(ITEMS_MAX);
     let device = |way: usize, item: usize| if way >> item & 1 == 1 { other } else { home };
-    let ways = 0..1_usize << items;
-    ways.map(|way| (0..kind.items).map(|item| device(way, item.min(items - 1))).collect()).collect()
+    let ways = 0..1_usize << kind.items;
+    ways.map(|way| (0..kind.items).map(|item| device(way, item)).collect()).collect()
 }
 
 fn is_allowed(kind: &Kind, devices: &[usize]) -> bool {
@@ -48,14 +46,7 @@ fn apart(field: &Field<'_>, kind: &Kind) -> Vec<Vec<f64>> {
         LayerDevices::Sequential => 1.0,
         LayerDevices::Concurrent => count(at_once.len().max(1)),
     };
-    let mut floors = vec![vec![f64::INFINITY; field.problem.devices.len()]; kind.items];
-    for sort in &kind.sorts {
-        for &item in &sort.items {
-            for device in field.devices().filter(|&d| sort.profile.allowed.contains(d)) {
-                floors[item][device] = 0.0;
-            }
-        }
-    }
+    let mut floors = nothing(field, kind);
     let parts = at_once.into_iter().map(|part| (part, scale)).chain(last.map(|part| (part, 1.0)));
     for (part, scale) in parts {
         let Some(item) = kind.item_of(part) else { continue };

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use apportion::hardware::{Device, DeviceKind};
 use apportion::model::{ComponentId, Matrix};
 use apportion::problem::{Component, Objective, ObjectiveKind, Problem, Sends, Timing};
 use apportion::runtime::{LayerDevices, SendRule};
@@ -142,4 +143,29 @@ pub fn random_any(seed: u64) -> Problem {
         problem.objectives.insert(at, Objective { kind, tolerance: Ratio::new(1, 20) });
     }
     problem
+}
+
+/// The same with more GPUs, on which nothing fits: too many for every way of a layer to be listed. `None` where there
+/// is a CPU, which comes last.
+pub fn beside_full_devices(mut problem: Problem, devices: usize) -> Option<Problem> {
+    if problem.cpus().next().is_some() {
+        return None;
+    }
+    for number in problem.devices.len()..devices {
+        let id = format!("gpu{number}");
+        let full = Device { id, kind: DeviceKind::Gpu, capacity_bytes: 1, reserve_bytes: 1 };
+        problem.devices.push(full);
+    }
+    if let Some(timing) = problem.decode.as_mut().map(Arc::make_mut) {
+        timing.visit_ps.iter_mut().for_each(|row| row.resize(devices, 1));
+        for table in [&mut timing.latency_ps, &mut timing.token_ps] {
+            table.resize(devices, Vec::new());
+            for (from, row) in table.iter_mut().enumerate() {
+                row.resize(devices, 1);
+                row[from] = 0;
+            }
+        }
+    }
+    problem.apply_rules();
+    Some(problem)
 }

@@ -311,3 +311,29 @@ fn matrices_among_other_objectives_agree_with_enumeration() {
     let checked = check_all(420_000..422_400, |seed| check_starved(seed, matrices::random_any));
     assert!(checked >= 700, "only {checked} cases were small enough to enumerate");
 }
+
+/// Beside devices that hold nothing the best stays what it is, and what is claimed is so though menus hold a part of
+/// all ways.
+#[test]
+fn matrices_on_many_devices_agree_with_enumeration() {
+    let check = |problem: Problem| -> Result<bool, String> {
+        let Some(all) = enumerate(&problem).filter(|all| !all.is_empty()) else { return Ok(false) };
+        let Some(many) = matrices::beside_full_devices(problem, 24) else { return Ok(false) };
+        let outcome = plan::solve(&many, &options()).map_err(|error| error.to_string())?;
+        let solved = match outcome {
+            Outcome::Solved(solved) => solved,
+            // Nothing is claimed.
+            Outcome::Unknown(_) => return Ok(false),
+            other => return Err(format!("{} placements, but {other:?}", all.len())),
+        };
+        let stage = &solved.stages[0];
+        let best = all.iter().map(|costs| value(&many, costs, stage.kind)).min();
+        let best = best.ok_or("nothing is left")?;
+        let sound = stage.bound <= best && stage.optimum >= best;
+        let proven = !stage.proven || same(stage.kind, stage.optimum, best);
+        if sound && proven { Ok(true) } else { Err(format!("{best:?} is best, but {stage:?}")) }
+    };
+    let checked = check_all(430_000..430_060, |seed| check(matrices::random_traffic(seed)))
+        + check_all(440_000..440_060, |seed| check(matrices::random_timed(seed)));
+    assert!(checked >= 30, "only {checked} cases were small enough to enumerate");
+}
