@@ -39,16 +39,16 @@ fn summary(plan: &Plan, replayed: &Replayed) -> String {
         grouped(replayed.moved_bytes)
     );
     if replayed.loaded_bytes > 0 {
-        text.push_str(&format!(", {} loaded from files", format_bytes(replayed.loaded_bytes)));
+        text.extend([format!(", {} loaded from files", format_bytes(replayed.loaded_bytes))]);
     }
     if let Some(ps) = plan.total_ps() {
-        text.push_str(&format!(", about {} by the links", format_time(ps)));
+        text.extend([format!(", about {} by the links", format_time(ps))]);
     }
     text.push_str(caches(plan.caches));
     text.push('\n');
     if replayed.host_bytes > 0 {
         let bytes = format_bytes(replayed.host_bytes);
-        text.push_str(&format!("up to {bytes} wait in host memory on the way\n"));
+        text.extend([format!("up to {bytes} wait in host memory on the way\n")]);
     }
     if !replayed.whole {
         text.push_str("the model cannot run until the last step: parts of it are in no memory\n");
@@ -102,7 +102,7 @@ fn steps(plan: &Plan) -> String {
     for run in plan.steps.chunk_by(|a, b| (a.from, a.to) == (b.from, b.to)) {
         if printed >= LINES_MAX {
             let left = u64::try_from(plan.steps.len() + 1 - first).unwrap_or(u64::MAX);
-            text.push_str(&format!("... and {}\n", plural(left, "more step")));
+            text.extend([format!("... and {}\n", plural(left, "more step"))]);
             break;
         }
         let bytes: u64 = run.iter().map(|step| step.weights_bytes + step.kv_cache_bytes).sum();
@@ -112,9 +112,9 @@ fn steps(plan: &Plan) -> String {
         };
         let way = format!("{} -> {}", plan.name(run[0].from), plan.name(run[0].to));
         let (way, bytes) = (printable(&way), format_bytes(bytes));
-        text.push_str(&format!("{numbers:>9}  {way}  {bytes}\n"));
+        text.extend([format!("{numbers:>9}  {way}  {bytes}\n")]);
         for name in names(run) {
-            text.push_str(&format!("{:11}{name}\n", ""));
+            text.extend([format!("{:11}{name}\n", "")]);
             printed += 1;
         }
         first += run.len();
