@@ -6,7 +6,7 @@ use crate::error::Error;
 use crate::placement::Record;
 use crate::plan::{Given, Options};
 use crate::problem::{Objective, ObjectiveKind, ObjectiveValue, Problem};
-use crate::scenario::{Attention, Current, Scenario};
+use crate::scenario::{Attention, Current, Scenario, with_spill_first};
 use crate::sweep::{Found, answer_given};
 use crate::units::Ratio;
 
@@ -57,7 +57,10 @@ pub fn rebalance(
     scenario.limits.current = None;
     scenario.objectives = match objectives {
         Some(objectives) => with_migration(objectives)?,
-        None => goal.objectives(&from.scenario.objectives),
+        None => {
+            let before = with_spill_first(&from.scenario.objectives, scenario.hardware.has_cpu());
+            goal.objectives(&before)
+        }
     };
     let homes = facts::current(from, &scenario)?;
     scenario.limits.current = Some(Current { homes });
