@@ -55,12 +55,11 @@ pub fn rebalance(
     }
     let mut scenario = changes.apply(&from.scenario)?;
     scenario.limits.current = None;
-    scenario.objectives = match objectives {
-        Some(objectives) => with_migration(objectives)?,
-        None => {
-            let before = with_spill_first(&from.scenario.objectives, scenario.hardware.has_cpu());
-            goal.objectives(&before)
-        }
+    scenario.objectives = if let Some(objectives) = objectives {
+        with_migration(objectives)?
+    } else {
+        let has_cpu = scenario.hardware.has_cpu();
+        goal.objectives(&with_spill_first(&from.scenario.objectives, has_cpu))
     };
     let homes = facts::current(from, &scenario)?;
     scenario.limits.current = Some(Current { homes });

@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use super::{Align, Table, plural};
+use super::{Align, Table, objective_value, percent, plural, wrap};
 use crate::error::printable;
-use crate::migrate::{Caches, Horizon, Place, Plan, Replayed, Step};
+use crate::migrate::{Caches, Horizon, Place, Plan, Replayed, Slack, Step};
 use crate::model::ComponentId;
 use crate::placement::lines;
-use crate::units::{format_bytes, format_time, grouped};
+use crate::problem::ObjectiveValue;
+use crate::units::{Ratio, format_bytes, format_time, grouped};
 
 /// More lines of moves are not printed.
 const LINES_MAX: usize = 40;
@@ -144,6 +145,42 @@ pub fn horizon(horizon: &Horizon) -> String {
         format_time(moving_ps),
         format_bytes(bytes_per_second)
     )
+}
+
+/// What moving a little more would buy, with the words that ask for it.
+pub fn slack(slack: &Slack, width: usize) -> String {
+    let Slack { objectives, moved_bytes, kind, values: [now, then] } = slack;
+    let words: Vec<String> = objectives
+        .iter()
+        .map(|objective| match objective.tolerance {
+            tolerance if tolerance == Ratio::ZERO => objective.kind.name().to_owned(),
+            tolerance => {
+                let tolerance = percent(tolerance).replace(' ', "");
+                format!("{}:{}", objective.kind.name(), tolerance.replace(".00", ""))
+            }
+        })
+        .collect();
+    let line = format!(
+        "moving {} instead makes {} {} rather than {}:",
+        format_bytes(*moved_bytes),
+        kind.name(),
+        objective_value(*kind, *then),
+        objective_value(*kind, *now)
+    );
+    format!("{}  --objective {}\n", wrap(&line, width), words.join(","))
+}
+
+/// As `slack`, for programs.
+pub fn slack_json(slack: &Slack) -> Value {
+    let [now, then] = slack.values.map(ObjectiveValue::as_f64);
+    let objectives = slack.objectives.iter().map(|o| o.kind.name());
+    json!({
+        "objectives": objectives.collect::<Vec<_>>(),
+        "moved_bytes": slack.moved_bytes,
+        "objective": slack.kind.name(),
+        "now": now,
+        "then": then,
+    })
 }
 
 /// The plan for programs.

@@ -1,6 +1,7 @@
 //! From one placement to the next: the fewest bytes there can be, an order of moves within every limit, plans that
 //! say what is so.
 
+mod commands;
 mod files;
 mod known;
 mod orders;
