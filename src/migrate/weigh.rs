@@ -59,12 +59,12 @@ pub(super) fn weigh(
     let first = answer_given(&problem, options, &Given::default())?;
     problem.objectives = time;
     let Found::Placed(solved, _) = &first else {
-        return Ok(Next { scenario, problem, found: first, horizon: None });
+        return Ok(Next { scenario, problem, found: first, horizon: None, least_bytes: None });
     };
     let least = point(solved);
     let unlimited = answer_given(&problem, options, &Given::default())?;
     let Found::Placed(fastest, _) = &unlimited else {
-        return Ok(Next { scenario, problem, found: unlimited, horizon: None });
+        return Ok(Next { scenario, problem, found: unlimited, horizon: None, least_bytes: None });
     };
     let mut points = vec![least, point(fastest)];
     let open = Stretch {
@@ -111,7 +111,7 @@ pub(super) fn weigh(
         moving_ps: small(law.total(0, moved)),
         bytes_per_second: rate,
     };
-    Ok(Next { scenario, problem, found: best, horizon: Some(horizon) })
+    Ok(Next { scenario, problem, found: best, horizon: Some(horizon), least_bytes: None })
 }
 
 /// A placement, as far as it is weighed.

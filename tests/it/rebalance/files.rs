@@ -75,8 +75,7 @@ fn what_is_not_so_is_named() {
     assert!(replays(&text.replacen(&format!("{first}\n"), "", 1)).contains("ends at"));
     let twice = text.replacen(second, first, 1);
     assert!(replays(&twice).contains(&format!("step 2 ({component}")), "{}", replays(&twice));
-    let parked =
-        first.replace("-> gpu", "-> (files) #").split(" #").next().unwrap().to_owned() + "\"";
+    let parked = format!("{} -> (files)\"", first.rsplit_once(" -> ").unwrap().0);
     assert!(replays(&text.replacen(first, &parked, 1)).contains("given up"));
 
     // Right, with other numbers beside it: the differences say so.

@@ -20,8 +20,9 @@ fn every_change_is_answered_by_a_plan_that_replays_within_the_limits() {
     // What the walks met, so that they cannot become empty unnoticed.
     assert!(walked.changes >= 2500, "{walked:?}");
     assert!(walked.placed >= 1500 && walked.infeasible >= 50, "{walked:?}");
-    assert!(walked.with_moves >= 600 && walked.with_loads >= 150, "{walked:?}");
-    assert!(walked.enumerated >= 100 && walked.over_at_start >= 50, "{walked:?}");
+    assert!(walked.with_moves >= 250 && walked.with_loads >= 70, "{walked:?}");
+    assert!(walked.with_detours >= 20 && walked.stuck <= 5, "{walked:?}");
+    assert!(walked.enumerated >= 500 && walked.over_at_start >= 150, "{walked:?}");
 }
 
 #[derive(Debug, Default)]
