@@ -101,6 +101,7 @@ pub mod reconcile;
 pub mod remedy;
 pub mod report;
 pub mod sensitivity;
+pub mod simulate;
 pub mod sweep;
 
 #[cfg(feature = "candle")]

@@ -30,6 +30,7 @@ mod reconcile;
 #[cfg(feature = "candle")]
 mod runtime;
 mod sensitivity;
+mod simulate;
 mod solve;
 #[cfg(feature = "candle")]
 mod stream;
@@ -87,6 +88,7 @@ pub fn run() -> ExitCode {
         Command::Fit(args) => fit::run(&args),
         Command::Sweep(args) => sweep::run(&args),
         Command::Frontier(args) => frontier::run(&args),
+        Command::Simulate(args) => simulate::run(&args),
         #[cfg(feature = "candle")]
         Command::Load(args) => load::run(&args),
         #[cfg(feature = "candle")]

@@ -25,6 +25,7 @@ mod profile;
 mod reconciliation;
 mod remedy;
 pub mod sensitivity;
+mod simulation;
 mod solution;
 pub mod sweep;
 mod table;
@@ -43,6 +44,7 @@ pub use loading::{DriverBytes, LoadedDevice, Loading, Planned, loading, loading_
 pub use map::map;
 pub use profile::{profile, profile_json};
 pub use reconciliation::reconciliation;
+pub use simulation::{Replayed, simulation, simulation_json, simulation_svg, trace, trace_json};
 pub use solution::{Solution, holdings, question, solution};
 pub use table::{Align, Table};
 
