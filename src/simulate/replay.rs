@@ -59,6 +59,8 @@ pub struct Failure {
     pub asked_bytes: u64,
     /// What there was on the device, after everything unused was given back.
     pub point: Point,
+    /// What of it was there only while loading: matrices that are quantized, and statistics on the way.
+    pub passing_bytes: u64,
     /// What the driver had left.
     pub free_bytes: u64,
     /// The largest piece that the allocator had and nobody used.
@@ -93,6 +95,7 @@ pub struct Simulation {
 struct Running {
     allocator: Box<dyn Allocator>,
     outside_bytes: u64,
+    passing_bytes: u64,
     requests: u64,
     peak: Option<(Point, usize)>,
     timeline: Timeline,
@@ -123,12 +126,13 @@ pub fn replay(script: &Script, machines: &[Machine], kind: AllocatorKind) -> Sim
     let fresh = |machine: &Machine| Running {
         allocator: kind.fresh(machine.kind, machine.usable_bytes),
         outside_bytes: 0,
+        passing_bytes: 0,
         requests: 0,
         peak: None,
         timeline: Timeline::new(),
     };
     let mut devices: Vec<Running> = machines.iter().map(fresh).collect();
-    let mut slots: Vec<Option<(usize, Handle)>> = Vec::new();
+    let mut slots: Vec<Option<Held>> = Vec::new();
     slots.resize_with(usize::try_from(script.slots).unwrap_or(0), || None);
     let mut failure = None;
     let mut steps = 0;
@@ -165,6 +169,14 @@ pub fn replay(script: &Script, machines: &[Machine], kind: AllocatorKind) -> Sim
     }
 }
 
+/// What a slot holds.
+struct Held {
+    device: usize,
+    handle: Handle,
+    /// Its bytes, where it is there only while loading.
+    passing_bytes: u64,
+}
+
 /// A request without room.
 struct Found {
     device: usize,
@@ -178,7 +190,7 @@ fn take(
     event: &Event,
     machines: &[Machine],
     devices: &mut [Running],
-    slots: &mut [Option<(usize, Handle)>],
+    slots: &mut [Option<Held>],
 ) -> Result<usize, Found> {
     match *event {
         Event::Alloc { device, bytes, slot, cause } => {
@@ -188,15 +200,20 @@ fn take(
             let handle =
                 running.allocator.alloc(bytes).map_err(|refused| found(refused.asked_bytes))?;
             if let Some(place) = usize::try_from(slot).ok().and_then(|at| slots.get_mut(at)) {
-                *place = Some((device, handle));
+                let passes = matches!(cause.purpose, Purpose::Staging | Purpose::Passing);
+                let passing_bytes = if passes { bytes } else { 0 };
+                running.passing_bytes = running.passing_bytes.saturating_add(passing_bytes);
+                *place = Some(Held { device, handle, passing_bytes });
             }
             Ok(device)
         }
         Event::Free { slot } => {
             let place = usize::try_from(slot).ok().and_then(|at| slots.get_mut(at));
             let held = place.and_then(Option::take);
-            Ok(held.map_or(0, |(device, handle)| {
-                devices[device].allocator.free(handle);
+            Ok(held.map_or(0, |Held { device, handle, passing_bytes }| {
+                let running = &mut devices[device];
+                running.allocator.free(handle);
+                running.passing_bytes = running.passing_bytes.saturating_sub(passing_bytes);
                 device
             }))
         }
@@ -229,6 +246,7 @@ fn failed(
         reason: reason(script, &cause, step),
         request_bytes,
         asked_bytes,
+        passing_bytes: device.passing_bytes,
         free_bytes: machines[index].usable_bytes.saturating_sub(point.filled_bytes()),
         largest_free_bytes: device.allocator.largest_free_bytes(),
         point,

@@ -28,6 +28,7 @@ fn help_has_an_example_everywhere() {
     assert!(top.stdout.contains("Example:"));
     let mut commands = vec![
         "models", "inspect", "solve", "check", "evaluate", "compare", "fit", "sweep", "frontier",
+        "simulate",
     ];
     if cfg!(feature = "candle") {
         golden("help.txt", &top.stdout);

@@ -74,14 +74,13 @@ fn asked(replayed: &Replayed<'_>) -> String {
     let prompt = scenario.load.context.saturating_sub(choices.decode);
     let warm_up = if choices.warm_up { ", warmed up" } else { "" };
     format!(
-        "{}allocator {}, order {}{warm_up}, a prompt of {} and {}\n",
+        "{}allocator {}, order {}{warm_up}, a prompt of {} and {} more\n",
         question(scenario),
         choices.allocator.name(),
         choices.order.name(),
         plural(prompt, "token"),
-        plural(choices.decode, "more"),
+        choices.decode,
     )
-    .replace("mores", "more")
 }
 
 /// `layers.3.experts.2, model.layers.3.w1.weight: the 16-bit matrix that is quantized`.
@@ -105,6 +104,7 @@ fn failed(simulation: &Simulation, failure: &Failure, width: usize) -> String {
         ("outside of the allocator".to_owned(), outside_bytes),
         ("reserved by the allocator".to_owned(), reserved_bytes),
         ("  allocated".to_owned(), allocated_bytes),
+        ("    only while loading".to_owned(), failure.passing_bytes),
         ("  fragmented".to_owned(), failure.point.fragmented_bytes()),
         ("  largest free block".to_owned(), failure.largest_free_bytes),
         ("free on the device".to_owned(), failure.free_bytes),
@@ -162,7 +162,7 @@ fn over(replayed: &Replayed<'_>, width: usize) -> String {
     let over = devices.filter(|(device, planned)| **planned > device.usable_bytes);
     let lines = over.map(|(device, &planned)| {
         let line = format!(
-            "by the plan's own bytes {} needs {}, {} more than may be used: no order of the load can help",
+            "by the plan's own bytes {} needs {}, {} more than may be used",
             device.id,
             format_bytes(planned),
             format_bytes(planned - device.usable_bytes),
