@@ -64,7 +64,7 @@ pub enum AllocatorKind {
     Torch,
     /// The same with `expandable_segments:True`.
     TorchExpandable,
-    /// candle on cudarc: every tensor an allocation of its own.
+    /// candle on cudarc: every tensor an allocation of its own, in whole granules of the driver at most.
     Candle,
     /// llama.cpp: one buffer for weights, one for the cache, one to compute in.
     LlamaCpp,

@@ -83,7 +83,7 @@ pub struct Simulation {
     pub devices: Vec<DeviceRun>,
     /// The request that found no room; `None` when the last token came.
     pub failure: Option<Failure>,
-    /// The phases that were reached.
+    /// The phases there are, those that were not reached too.
     pub phases: Vec<PhaseStart>,
     /// Steps that were taken.
     pub steps: usize,
@@ -162,7 +162,7 @@ pub fn replay(script: &Script, machines: &[Machine], kind: AllocatorKind) -> Sim
     });
     Simulation {
         devices: runs.collect(),
-        phases: phases(script, steps),
+        phases: phases(script),
         failure,
         steps,
         steps_in_all: script.events.len(),
@@ -276,7 +276,6 @@ fn phase_at(script: &Script, step: usize) -> Phase {
     begun.map_or(Phase::Load, |&(phase, _)| phase)
 }
 
-fn phases(script: &Script, steps: usize) -> Vec<PhaseStart> {
-    let reached = script.phases.iter().filter(|&&(_, begin)| begin == 0 || begin < steps);
-    reached.map(|&(phase, step)| PhaseStart { phase, step }).collect()
+fn phases(script: &Script) -> Vec<PhaseStart> {
+    script.phases.iter().map(|&(phase, step)| PhaseStart { phase, step }).collect()
 }

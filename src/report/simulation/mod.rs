@@ -2,6 +2,7 @@
 
 mod advice;
 mod json;
+mod stretch;
 mod svg;
 mod trace;
 
@@ -9,7 +10,9 @@ pub use json::simulation_json;
 pub use svg::simulation_svg;
 pub use trace::{trace, trace_json};
 
-use super::{Align, Table, percent, plural, question, wrap};
+use stretch::{Stretch, WHOLE};
+
+use super::{Align, Table, percent, plural, quantization, wrap};
 use crate::error::printable;
 use crate::hardware::DeviceKind;
 use crate::scenario::Scenario;
@@ -68,17 +71,32 @@ fn verdict(simulation: &Simulation) -> String {
     }
 }
 
-/// What was asked: the question of the placement, and how it is loaded.
+/// What was asked: the model and its use, and how it is loaded.
 fn asked(replayed: &Replayed<'_>) -> String {
     let Replayed { scenario, choices, .. } = replayed;
-    let prompt = scenario.load.context.saturating_sub(choices.decode);
+    let Scenario { model, scheme, load, .. } = scenario;
+    let corrected = match load.runtime.differences().len() {
+        0 => String::new(),
+        count => {
+            let count = u64::try_from(count).unwrap_or(u64::MAX);
+            format!(" with {} of yours", plural(count, "rule"))
+        }
+    };
     let warm_up = if choices.warm_up { ", warmed up" } else { "" };
     format!(
-        "{}allocator {}, order {}{warm_up}, a prompt of {} and {} more\n",
-        question(scenario),
+        "{} {}, context {}, batch {}, KV {}, staging {}\n\
+         runtime {}{corrected}, allocator {}, order {}{warm_up}\n\
+         a prompt of {} and {} more\n",
+        printable(&model.name),
+        quantization(scheme),
+        load.context,
+        load.batch,
+        load.kv_type.name(),
+        load.staging_of(scheme).name(),
+        printable(load.runtime.name()),
         choices.allocator.name(),
         choices.order.name(),
-        plural(prompt, "token"),
+        plural(load.context.saturating_sub(choices.decode), "token"),
         choices.decode,
     )
 }
@@ -177,15 +195,19 @@ fn filling(simulation: &Simulation, width: usize) -> String {
     let names = simulation.devices.iter().map(|device| device.id.chars().count());
     let name = names.max().unwrap_or(0).max("phase".len());
     let columns = width.saturating_sub(name + 4).clamp(10, 100);
-    let steps = simulation.steps.max(1);
-    let column = |step: usize| (step.saturating_mul(columns) / steps).min(columns - 1);
+    let stretch = Stretch::of(simulation);
+    let column = |step: usize| {
+        let at = usize::try_from(stretch.place(step)).unwrap_or(0).saturating_mul(columns);
+        (at / usize::try_from(WHOLE).unwrap_or(1)).min(columns - 1)
+    };
+    let end = column(simulation.steps.saturating_sub(1));
     let mut text = String::from("filled over the load, in tenths of what may be used (f: full)\n");
     for device in &simulation.devices {
-        let row: String = digits(device, columns, &column).into_iter().collect();
+        let row: String = digits(device, columns, end, &column).into_iter().collect();
         text.push_str(&format!("{:name$}  [{row}]\n", device.id));
     }
-    let row: String =
-        (0..columns).map(|at| letter(phase_of(&simulation.phases, at, &column))).collect();
+    let row = (0..columns).map(|at| letter(phase_of(&simulation.phases, at, &column)));
+    let row: String = row.collect();
     let phases = simulation.phases.iter().map(|start| start.phase);
     let words: Vec<String> =
         phases.map(|phase| format!("{} {}", letter(phase), phase.name())).collect();
@@ -193,21 +215,30 @@ fn filling(simulation: &Simulation, width: usize) -> String {
     text
 }
 
-/// The fullest of each column; a column without a step is as full as the one before.
-fn digits(device: &DeviceRun, columns: usize, column: &impl Fn(usize) -> usize) -> Vec<char> {
+/// The fullest of each column; a column without a step is as full as the one before. Nothing after the end.
+fn digits(
+    device: &DeviceRun,
+    columns: usize,
+    end: usize,
+    column: &impl Fn(usize) -> usize,
+) -> Vec<char> {
     let mut most = vec![None::<u64>; columns];
     for point in &device.timeline {
         let cell = &mut most[column(point.step)];
         *cell = (*cell).max(Some(point.filled_bytes()));
     }
     let mut last = 0;
-    let digit = |filled: Option<u64>| {
+    let digit = |(at, filled): (usize, Option<u64>)| {
         last = filled.unwrap_or(last);
         let tenths = Ratio::new(last, device.usable_bytes).floor_of(10);
         let digit = u32::try_from(tenths).ok().and_then(|tenths| char::from_digit(tenths, 10));
-        if last == 0 { '.' } else { digit.unwrap_or('f') }
+        match (at > end, last) {
+            (true, _) => ' ',
+            (false, 0) => '.',
+            (false, _) => digit.unwrap_or('f'),
+        }
     };
-    most.into_iter().map(digit).collect()
+    most.into_iter().enumerate().map(digit).collect()
 }
 
 fn phase_of(phases: &[PhaseStart], at: usize, column: &impl Fn(usize) -> usize) -> Phase {

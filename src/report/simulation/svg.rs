@@ -6,6 +6,7 @@
 use std::fmt::Write;
 
 use super::Replayed;
+use super::stretch::{Stretch, WHOLE};
 use crate::error::printable;
 use crate::report::frontier_svg::{escaped, short, ticks};
 use crate::report::{percent, quantization};
@@ -21,8 +22,6 @@ const TOP: f64 = 122.0;
 const PANEL: f64 = 178.0;
 /// What of that is the drawing.
 const HIGH: f64 = 126.0;
-/// Phases with less room than this have no label.
-const LABEL_MIN: f64 = 44.0;
 
 const STYLE: &str = "\
 .paper{fill:#fff}.ink{fill:#1f2328}.soft{fill:#59636e}.grid{stroke:#e3e6ea}.axis{stroke:#8b949e}
@@ -110,23 +109,18 @@ fn legend(out: &mut String) {
 /// Where things of a panel stand.
 struct Scale {
     top: f64,
-    steps: f64,
+    stretch: Stretch,
     most: f64,
 }
 
 impl Scale {
     fn across(&self, step: usize) -> f64 {
-        LEFT + (float(step) / self.steps).min(1.0) * (RIGHT - LEFT)
+        LEFT + Ratio::new(self.stretch.place(step), WHOLE).as_f64() * (RIGHT - LEFT)
     }
 
     fn up(&self, bytes: u64) -> f64 {
         self.top + HIGH - (Ratio::new(bytes, 1).as_f64() / self.most).min(1.0) * HIGH
     }
-}
-
-/// A number of steps, to draw.
-fn float(steps: usize) -> f64 {
-    Ratio::new(u64::try_from(steps).unwrap_or(u64::MAX), 1).as_f64()
 }
 
 fn panel(
@@ -137,7 +131,7 @@ fn panel(
     top: f64,
 ) {
     let usable = Ratio::new(device.usable_bytes, 1).as_f64();
-    let scale = Scale { top, steps: float(simulation.steps_in_all.max(1)), most: usable * 1.06 };
+    let scale = Scale { top, stretch: Stretch::of(simulation), most: usable * 1.06 };
     let peak = device.peak.point.filled_bytes();
     let share = percent(Ratio::new(peak, device.usable_bytes));
     let _ = writeln!(
@@ -159,7 +153,7 @@ fn panel(
          <path d=\"M{LEFT} {top}V{0}H{RIGHT}\" fill=\"none\" class=\"axis\"/>",
         top + HIGH
     );
-    phases(out, &scale, &simulation.phases, simulation.steps);
+    phases(out, &scale, &simulation.phases);
     if let Some(failure) = failure {
         cross(out, &scale, failure, simulation.steps);
     }
@@ -222,11 +216,10 @@ fn area(
     let _ = writeln!(out, "<path d=\"{path}Z\" {fill}/>");
 }
 
-/// A line where each begins and its name below, as far as there is room.
-fn phases(out: &mut String, scale: &Scale, phases: &[PhaseStart], steps: usize) {
+/// A line where each begins and its name below.
+fn phases(out: &mut String, scale: &Scale, phases: &[PhaseStart]) {
     for (index, start) in phases.iter().enumerate() {
         let x = scale.across(start.step);
-        let end = phases.get(index + 1).map_or(steps, |next| next.step);
         let bottom = scale.top + HIGH;
         if index > 0 {
             let _ = writeln!(
@@ -236,15 +229,13 @@ fn phases(out: &mut String, scale: &Scale, phases: &[PhaseStart], steps: usize) 
                 bottom + 16.0
             );
         }
-        if scale.across(end) - x >= LABEL_MIN {
-            let name = start.phase.name();
-            let _ = writeln!(
-                out,
-                "<text x=\"{:.1}\" y=\"{:.1}\" class=\"soft\">{name}</text>",
-                x + 4.0,
-                bottom + 15.0
-            );
-        }
+        let name = start.phase.name();
+        let _ = writeln!(
+            out,
+            "<text x=\"{:.1}\" y=\"{:.1}\" class=\"soft\">{name}</text>",
+            x + 4.0,
+            bottom + 15.0
+        );
     }
 }
 

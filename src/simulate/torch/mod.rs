@@ -20,7 +20,8 @@
 //!
 //! [`Policy::Driver`] is what is below: allocations that nobody caches. Memory comes in granules of 2 MiB
 //! (`cuMemGetAllocationGranularity`); requests up to 1 MiB share them, larger ones have their own, and a granule that
-//! nobody uses goes back at once.
+//! nobody uses goes back at once. For buffers that is what `cudaMalloc` gives; the driver's pools, which cudarc 0.19 asks
+//! with `cuMemAllocAsync`, may pack tighter than that, so it bounds them from above.
 
 mod blocks;
 mod expandable;

@@ -204,7 +204,7 @@ fn bad_input_is_refused() {
 #[test]
 fn a_placement_of_a_checkpoint_needs_the_checkpoint() {
     let bench = Bench::new();
-    let files = format!("{}/tests/data/headers/tiny-mixtral", env!("CARGO_MANIFEST_DIR"));
+    let files = format!("{}/tests/data/oracle/tiny-mixtral", env!("CARGO_MANIFEST_DIR"));
     let solved = bench.line(&format!("solve {files} --gpu 1GiB --gpu 1GiB -o p.yaml"));
     assert_eq!(solved.code, 0, "{solved:?}");
     bench.line("simulate p.yaml").refuses(&["checkpoint", "none given", "--model FILES"]);

@@ -119,9 +119,10 @@ fn what_stays_is_what_the_placement_counts() {
 
 #[test]
 fn a_load_that_was_planned_stays_within_what_was_planned() {
-    // Plain copies: nothing is staged and nothing unpacked, so only fragments can come on top.
+    // Plain copies: nothing is staged and nothing unpacked, so only fragments can come on top; of candle, whose plan
+    // rounds nothing, up to a granule for each of some hundred tensors.
     for (runtime, fragments) in
-        [("transformers", 64 * MIB), ("candle", 2 * MIB), ("llama.cpp", 8 * MIB)]
+        [("transformers", 64 * MIB), ("candle", 512 * MIB), ("llama.cpp", 8 * MIB)]
     {
         let (record, measured) = record("mixtral-8x7b", "q4_k_m", runtime, false);
         let kind = AllocatorKind::of(&record.scenario.load.runtime);

@@ -76,7 +76,8 @@ fn what_is_no_trace_is_refused_with_the_line() {
         bench.write("t.jsonl", text);
         bench.line("simulate --trace t.jsonl").refuses(words);
     };
-    refused("\n", &["line 1", "the head of a trace"]);
+    refused("\n", &["only blanks"]);
+    refused("no JSON", &["line 1", "the head of a trace"]);
     refused("{}", &["line 1", "missing field"]);
     refused(&HEAD.replace(":1,", ":2,"), &["line 1", "apportion_trace 1", "found 2"]);
     refused(&HEAD.replace("99999999", "9999999999999999999"), &["line 1", "1024 PiB"]);
