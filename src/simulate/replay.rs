@@ -59,7 +59,9 @@ pub struct Failure {
     pub asked_bytes: u64,
     /// What there was on the device, after everything unused was given back.
     pub point: Point,
-    /// What of it was there only while loading: matrices that are quantized, and statistics on the way.
+    /// What of it was there only while loading: 16-bit matrices that are quantized.
+    pub staged_bytes: u64,
+    /// And statistics on the way to what stays.
     pub passing_bytes: u64,
     /// What the driver had left.
     pub free_bytes: u64,
@@ -95,6 +97,7 @@ pub struct Simulation {
 struct Running {
     allocator: Box<dyn Allocator>,
     outside_bytes: u64,
+    staged_bytes: u64,
     passing_bytes: u64,
     requests: u64,
     peak: Option<(Point, usize)>,
@@ -112,6 +115,15 @@ impl Running {
         }
     }
 
+    /// The sum of what is there for this, where that is only while loading.
+    fn passing(&mut self, purpose: Purpose) -> Option<&mut u64> {
+        match purpose {
+            Purpose::Staging => Some(&mut self.staged_bytes),
+            Purpose::Passing => Some(&mut self.passing_bytes),
+            _ => None,
+        }
+    }
+
     fn note(&mut self, step: usize) {
         let point = self.point(step);
         if self.peak.is_none_or(|(peak, _)| point.filled_bytes() > peak.filled_bytes()) {
@@ -126,6 +138,7 @@ pub fn replay(script: &Script, machines: &[Machine], kind: AllocatorKind) -> Sim
     let fresh = |machine: &Machine| Running {
         allocator: kind.fresh(machine.kind, machine.usable_bytes),
         outside_bytes: 0,
+        staged_bytes: 0,
         passing_bytes: 0,
         requests: 0,
         peak: None,
@@ -173,8 +186,8 @@ pub fn replay(script: &Script, machines: &[Machine], kind: AllocatorKind) -> Sim
 struct Held {
     device: usize,
     handle: Handle,
-    /// Its bytes, where it is there only while loading.
-    passing_bytes: u64,
+    purpose: Purpose,
+    bytes: u64,
 }
 
 /// A request without room.
@@ -200,20 +213,22 @@ fn take(
             let handle =
                 running.allocator.alloc(bytes).map_err(|refused| found(refused.asked_bytes))?;
             if let Some(place) = usize::try_from(slot).ok().and_then(|at| slots.get_mut(at)) {
-                let passes = matches!(cause.purpose, Purpose::Staging | Purpose::Passing);
-                let passing_bytes = if passes { bytes } else { 0 };
-                running.passing_bytes = running.passing_bytes.saturating_add(passing_bytes);
-                *place = Some(Held { device, handle, passing_bytes });
+                if let Some(sum) = running.passing(cause.purpose) {
+                    *sum = sum.saturating_add(bytes);
+                }
+                *place = Some(Held { device, handle, purpose: cause.purpose, bytes });
             }
             Ok(device)
         }
         Event::Free { slot } => {
             let place = usize::try_from(slot).ok().and_then(|at| slots.get_mut(at));
             let held = place.and_then(Option::take);
-            Ok(held.map_or(0, |Held { device, handle, passing_bytes }| {
+            Ok(held.map_or(0, |Held { device, handle, purpose, bytes }| {
                 let running = &mut devices[device];
                 running.allocator.free(handle);
-                running.passing_bytes = running.passing_bytes.saturating_sub(passing_bytes);
+                if let Some(sum) = running.passing(purpose) {
+                    *sum = sum.saturating_sub(bytes);
+                }
                 device
             }))
         }
@@ -246,6 +261,7 @@ fn failed(
         reason: reason(script, &cause, step),
         request_bytes,
         asked_bytes,
+        staged_bytes: device.staged_bytes,
         passing_bytes: device.passing_bytes,
         free_bytes: machines[index].usable_bytes.saturating_sub(point.filled_bytes()),
         largest_free_bytes: device.allocator.largest_free_bytes(),

@@ -70,6 +70,7 @@ fn failure(failure: &Failure, device: &str) -> Value {
         "asked_of_device_bytes": failure.asked_bytes,
         "reason": reason(&failure.reason),
         "at": point(&failure.point),
+        "staged_bytes": failure.staged_bytes,
         "passing_bytes": failure.passing_bytes,
         "free_bytes": failure.free_bytes,
         "largest_free_block_bytes": failure.largest_free_bytes,

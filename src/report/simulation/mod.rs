@@ -17,7 +17,7 @@ use crate::error::printable;
 use crate::hardware::DeviceKind;
 use crate::scenario::Scenario;
 use crate::simulate::{
-    Advice, Choices, DeviceRun, Failure, Phase, PhaseStart, Point, Reason, Simulation,
+    Advice, Choices, DeviceRun, Failure, Phase, PhaseStart, Point, Purpose, Reason, Simulation,
 };
 use crate::units::{Ratio, format_bytes, grouped};
 
@@ -108,7 +108,10 @@ fn said(reason: &Reason) -> String {
     if names.is_empty() {
         return reason.purpose.words().to_owned();
     }
-    format!("{}: {}", names.join(", "), reason.purpose.words())
+    // Of a tensor it is a part.
+    let whole = reason.tensor.is_none() || reason.purpose != Purpose::Weights;
+    let words = if whole { reason.purpose.words() } else { "what stays of it" };
+    format!("{}: {words}", names.join(", "))
 }
 
 /// The request without room, and what there was.
@@ -122,7 +125,8 @@ fn failed(simulation: &Simulation, failure: &Failure, width: usize) -> String {
         ("outside of the allocator".to_owned(), outside_bytes),
         ("reserved by the allocator".to_owned(), reserved_bytes),
         ("  allocated".to_owned(), allocated_bytes),
-        ("    only while loading".to_owned(), failure.passing_bytes),
+        ("    staged, in 16 bit".to_owned(), failure.staged_bytes),
+        ("    on the way".to_owned(), failure.passing_bytes),
         ("  fragmented".to_owned(), failure.point.fragmented_bytes()),
         ("  largest free block".to_owned(), failure.largest_free_bytes),
         ("free on the device".to_owned(), failure.free_bytes),

@@ -97,6 +97,7 @@ fn simulate_json_has_the_promised_shape() {
             "asked_of_device_bytes",
             "reason",
             "at",
+            "staged_bytes",
             "passing_bytes",
             "free_bytes",
             "largest_free_block_bytes"
@@ -105,7 +106,8 @@ fn simulate_json_has_the_promised_shape() {
     // The packed copy of a matrix finds no room beside its 16-bit original: 112 MiB and statistics.
     assert_eq!(failure["device"], "gpu1");
     assert_eq!(failure["request_bytes"], 4096 * 14336 / 2);
-    assert_eq!(failure["passing_bytes"], 2 * 4096 * 14336 + 4096 * 14336 / 64 * 4);
+    assert_eq!(failure["staged_bytes"], 2 * 4096 * 14336);
+    assert_eq!(failure["passing_bytes"], 4096 * 14336 / 64 * 4);
     assert_eq!(failure["reason"]["purpose"], "weights");
     assert!(failure["free_bytes"].as_u64() < failure["asked_of_device_bytes"].as_u64());
     let device = &answer["devices"][1];

@@ -305,3 +305,27 @@ fn profiles_of_ones_own_are_replayed_by_their_rules() {
     let phases: Vec<Phase> = simulation.phases.iter().map(|start| start.phase).collect();
     assert_eq!(phases, [Phase::Load, Phase::Cache, Phase::Prefill, Phase::Decode], "pages first");
 }
+
+/// DeepSeek-V3's experts in 4 bit are 2048 x 7168 / 2 = 7,340,032 bytes, 7 MiB each: two share a segment of 20 MiB and
+/// leave 6 MiB that no third fits into. No sum of sizes has that; a map that is loaded can.
+#[test]
+fn matrices_of_7_mib_leave_a_third_of_their_segments_empty() {
+    let (record, measured) = record("deepseek-v3", "nf4-dq", "transformers", false);
+    let matrices = record.scenario.demand().unwrap().storage;
+    let homes: BTreeMap<ComponentId, usize> = record.homes.iter().copied().collect();
+    let there = matrices
+        .tensors
+        .iter()
+        .filter(|tensor| tensor.elements() == 2048 * 7168 && homes[&tensor.component] == 0);
+    let empty = u64::try_from(there.count()).unwrap() / 2 * 6 * MIB;
+    assert!(empty > 60 * GIB);
+    for (kind, wasted) in [
+        (AllocatorKind::Torch, empty / 10 * 9..empty / 10 * 11),
+        (AllocatorKind::TorchExpandable, 0..GIB),
+    ] {
+        let simulation = run(&record, &Choices { allocator: kind, ..BASE });
+        let point = simulation.devices[0].end;
+        assert!(wasted.contains(&point.fragmented_bytes()), "{kind:?}: {point:?}, of {empty}");
+        assert!(point.allocated_bytes < measured[0].used_bytes);
+    }
+}
