@@ -7,6 +7,7 @@ use crate::model::{LayerCache, Model};
 
 /// One layer's cache as a runtime keeps it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::struct_field_names, reason = "what is bytes says so")]
 pub(crate) struct CacheParts {
     /// Keys of all cells.
     pub(crate) key_bytes: u64,

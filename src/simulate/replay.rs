@@ -154,7 +154,7 @@ pub fn replay(script: &Script, machines: &[Machine], kind: AllocatorKind) -> Sim
             Ok(device) => devices[device].note(step),
             Err(found) => {
                 let device = found.device;
-                failure = Some(failed(script, found, &devices[device], step, machines));
+                failure = Some(failed(script, &found, &devices[device], step, machines));
                 break;
             }
         }
@@ -249,12 +249,12 @@ fn take(
 
 fn failed(
     script: &Script,
-    found: Found,
+    found: &Found,
     device: &Running,
     step: usize,
     machines: &[Machine],
 ) -> Failure {
-    let Found { device: index, cause, request_bytes, asked_bytes } = found;
+    let Found { device: index, cause, request_bytes, asked_bytes } = *found;
     let point = device.point(step);
     Failure {
         device: index,

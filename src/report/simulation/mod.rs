@@ -10,6 +10,8 @@ pub use json::simulation_json;
 pub use svg::simulation_svg;
 pub use trace::{trace, trace_json};
 
+use std::fmt::Write;
+
 use stretch::{Stretch, WHOLE};
 
 use super::{Align, Table, percent, plural, quantization, wrap};
@@ -139,8 +141,7 @@ fn failed(simulation: &Simulation, failure: &Failure, width: usize) -> String {
     text.push_str(table.render().split_once('\n').map_or("", |(_, rows)| rows));
     let [step, all] = [simulation.steps, simulation.steps_in_all]
         .map(|steps| grouped(u64::try_from(steps).unwrap_or(u64::MAX)));
-    text.push_str(&format!("it was step {step} of {all}\n"));
-    text
+    text + &format!("it was step {step} of {all}\n")
 }
 
 fn devices(simulation: &Simulation) -> String {
@@ -208,14 +209,15 @@ fn filling(simulation: &Simulation, width: usize) -> String {
     let mut text = String::from("filled over the load, in tenths of what may be used (f: full)\n");
     for device in &simulation.devices {
         let row: String = digits(device, columns, end, &column).into_iter().collect();
-        text.push_str(&format!("{:name$}  [{row}]\n", device.id));
+        // Writing to a string cannot fail.
+        let _ = writeln!(text, "{:name$}  [{row}]", device.id);
     }
     let row = (0..columns).map(|at| letter(phase_of(&simulation.phases, at, &column)));
     let row: String = row.collect();
     let phases = simulation.phases.iter().map(|start| start.phase);
     let words: Vec<String> =
         phases.map(|phase| format!("{} {}", letter(phase), phase.name())).collect();
-    text.push_str(&format!("{:name$}   {row}\n{}\n", "phase", words.join("  ")));
+    let _ = writeln!(text, "{:name$}   {row}\n{}", "phase", words.join("  "));
     text
 }
 

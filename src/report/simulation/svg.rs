@@ -186,12 +186,22 @@ fn areas(out: &mut String, scale: &Scale, timeline: &[Point]) {
     area(out, scale, timeline, bottom, outside, "class=\"outside\"");
     area(out, scale, timeline, outside, used, "class=\"used\"");
     area(out, scale, timeline, used, kept, "fill=\"url(#kept)\"");
-    let mut edge = String::new();
-    for point in timeline {
-        let sign = if edge.is_empty() { "M" } else { "L" };
-        let _ = write!(edge, "{sign}{:.1} {:.1}", scale.across(point.step), scale.up(kept(point)));
-    }
+    let edge = steps(scale, timeline, kept);
     let _ = writeln!(out, "<path d=\"{edge}\" class=\"edge\" stroke-width=\"1\"/>");
+}
+
+/// A staircase: between two events there is what was there after the first.
+fn steps(scale: &Scale, timeline: &[Point], height: impl Fn(&Point) -> u64) -> String {
+    let mut path = String::new();
+    for point in timeline {
+        let (x, y) = (scale.across(point.step), scale.up(height(point)));
+        let _ = if path.is_empty() {
+            write!(path, "M{x:.1} {y:.1}")
+        } else {
+            write!(path, "H{x:.1}V{y:.1}")
+        };
+    }
+    path
 }
 
 fn area(
@@ -205,13 +215,10 @@ fn area(
     if timeline.iter().all(|point| from(point) == to(point)) {
         return;
     }
-    let mut path = String::new();
-    for point in timeline {
-        let sign = if path.is_empty() { "M" } else { "L" };
-        let _ = write!(path, "{sign}{:.1} {:.1}", scale.across(point.step), scale.up(to(point)));
-    }
+    let mut path = steps(scale, timeline, to);
+    // The same staircase back, from the last to the first.
     for point in timeline.iter().rev() {
-        let _ = write!(path, "L{:.1} {:.1}", scale.across(point.step), scale.up(from(point)));
+        let _ = write!(path, "V{:.1}H{:.1}", scale.up(from(point)), scale.across(point.step));
     }
     let _ = writeln!(out, "<path d=\"{path}Z\" {fill}/>");
 }
@@ -250,7 +257,7 @@ fn cross(out: &mut String, scale: &Scale, failure: &Failure, step: usize) {
     let text = format!("no room for {}: {}", format_bytes(failure.request_bytes), printable(&what));
     // Beside the cross, on the side where there is room.
     let (at, anchor) =
-        if x < (LEFT + RIGHT) / 2.0 { (x + 12.0, "start") } else { (x - 12.0, "end") };
+        if x < f64::midpoint(LEFT, RIGHT) { (x + 12.0, "start") } else { (x - 12.0, "end") };
     let _ = writeln!(
         out,
         "<path d=\"M{:.1} {:.1}l10 10m0 -10l-10 10\" class=\"cross\" stroke-width=\"2.4\"/>\

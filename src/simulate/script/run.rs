@@ -9,7 +9,7 @@
 //! A device counts as passed by a layer's feed-forward part if it has anything of it, and with all tokens: which
 //! experts they choose is not known.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Cause, Phase, Purpose, Writer};
 use crate::error::Error;
@@ -70,22 +70,19 @@ impl Writer<'_> {
         let kinds = activations(&self.scenario.model, &load, tokens)?;
         let pass = Pass { kinds, load, prompt: tokens.is_none() };
         let components: Vec<ComponentId> = self.homes.keys().copied().collect();
-        let mut passed: Option<(Option<u32>, usize)> = None;
+        // Layers and devices whose feed-forward part was computed.
+        let mut fed: BTreeSet<(Option<u32>, usize)> = BTreeSet::new();
         for id in components {
             for device in self.homes_of(id) {
                 match id.kind() {
                     ComponentKind::Embedding => self.visit(&pass, 0, id, device)?,
                     ComponentKind::Attention => {
-                        let grown = grows.then_some(&mut *caches);
-                        self.attend(&pass, id, device, grown)?;
+                        self.attend(&pass, id, device, grows.then_some(&mut *caches))?;
                     }
                     ComponentKind::OutputHead => self.visit(&pass, 3, id, device)?,
                     ComponentKind::Router | ComponentKind::FinalNorm => {}
-                    _ if passed == Some((id.layer(), device)) => {}
-                    _ => {
-                        passed = Some((id.layer(), device));
-                        self.visit(&pass, 2, id, device)?;
-                    }
+                    _ if fed.insert((id.layer(), device)) => self.visit(&pass, 2, id, device)?,
+                    _ => {}
                 }
             }
         }
@@ -181,9 +178,13 @@ impl Writer<'_> {
                 self.alloc(device, parts.state_bytes, cause)?;
             }
             let keys = self.alloc(device, parts.key_bytes, cause)?;
-            old.iter().for_each(|old| self.free(old[0]));
+            if let Some([keys, _]) = old {
+                self.free(keys);
+            }
             let values = self.alloc(device, parts.value_bytes, cause)?;
-            old.iter().for_each(|old| self.free(old[1]));
+            if let Some([_, values]) = old {
+                self.free(values);
+            }
             caches.insert((layer, device), [keys, values]);
         }
         self.free_all(slots);
@@ -236,7 +237,9 @@ impl Writer<'_> {
                 ComponentKind::OutputHead => head,
                 _ => feed_forward,
             };
-            devices.iter().for_each(|&device| most[device] = most[device].max(bytes));
+            for &device in devices {
+                most[device] = most[device].max(bytes);
+            }
         }
         let gpus = (0..self.machines.len()).filter(|&device| self.is_gpu(device)).count();
         let copies = if gpus > 1 { self.demand.per_device.graph_copies_bytes } else { 0 };

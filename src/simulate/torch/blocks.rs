@@ -201,9 +201,9 @@ impl Blocks {
             return;
         }
         if taken.mapped {
-            self.take_free(other)
+            self.take_free(other);
         } else {
-            self.take_unmapped(other)
+            self.take_unmapped(other);
         }
         let before = self.get(into).prev == other;
         let block = self.get_mut(into);

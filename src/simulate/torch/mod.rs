@@ -91,7 +91,7 @@ impl Caching {
     }
 
     /// A block from the driver, not among the free ones.
-    fn from_driver(&mut self, pool: Pool, size: u64, segment: u64) -> Option<u32> {
+    fn ask_driver(&mut self, pool: Pool, size: u64, segment: u64) -> Option<u32> {
         if self.policy == Policy::Expandable {
             return self.expand(pool, size);
         }
@@ -142,10 +142,10 @@ impl Allocator for Caching {
         let size = bytes.checked_next_multiple_of(STEP).ok_or(beyond)?;
         let segment = self.segment_bytes(size).ok_or(beyond)?;
         let pool = if size <= SMALL_MAX { Pool::Small } else { Pool::Large };
-        let mut found = self.fit(pool, size).or_else(|| self.from_driver(pool, size, segment));
+        let mut found = self.fit(pool, size).or_else(|| self.ask_driver(pool, size, segment));
         if found.is_none() {
             self.release_cached();
-            found = self.from_driver(pool, size, segment);
+            found = self.ask_driver(pool, size, segment);
         }
         let id = found.ok_or(Refused { asked_bytes: segment })?;
         let rest = self.blocks.get(id).size.saturating_sub(size);

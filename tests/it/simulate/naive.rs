@@ -166,7 +166,9 @@ fn what_every_allocator_owes() {
                 assert!(allocated <= reserved && reserved <= limit);
                 assert!(model.largest_free_bytes() <= reserved - allocated);
             }
-            held.into_iter().for_each(|handle| model.free(handle));
+            for handle in held {
+                model.free(handle);
+            }
             assert_eq!(usage(&*model)[1], 0);
             // Everything that is free can be had in one piece of the limit, or goes back for it.
             assert!(model.alloc(limit / (20 * MIB) * (20 * MIB)).is_ok(), "{kind:?} {seed}");

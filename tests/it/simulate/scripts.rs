@@ -12,8 +12,8 @@ use apportion::quant::Scheme;
 use apportion::runtime::{NAMES, Profile};
 use apportion::scenario::{Limits, Scenario, default_objectives};
 use apportion::simulate::{
-    AllocatorKind, Choices, Event, Machine, Order, POINTS_MAX, Phase, Purpose, Script, Simulation,
-    replay,
+    AllocatorKind, Choices, Event, Machine, Order, POINTS_MAX, Phase, Point, Purpose, Script,
+    Simulation, replay,
 };
 use apportion::verify::{DeviceUse, measure};
 
@@ -232,7 +232,7 @@ fn a_replay_says_the_same_twice_and_is_bounded() {
     assert_eq!(first, run(&record, &BASE));
     for device in &first.devices {
         assert!(device.timeline.len() <= POINTS_MAX);
-        let most = device.timeline.iter().map(|point| point.filled_bytes()).max().unwrap();
+        let most = device.timeline.iter().map(Point::filled_bytes).max().unwrap();
         assert_eq!(most, device.peak.point.filled_bytes());
         assert!(device.timeline.iter().all(|p| p.allocated_bytes <= p.reserved_bytes));
     }

@@ -99,8 +99,8 @@ fn what_is_no_trace_is_refused_with_the_line() {
     refused(&format!("{HEAD}{}{END}", ALLOC.replace("2097152", "999999999")), &["line 2", "total"]);
     refused(&format!("{HEAD}{}{END}", ALLOC.replace("\"bytes\":10,", "")), &["`bytes` beside"]);
     refused(&format!("{HEAD}{}{END}", ALLOC.replace(":10", ":-10")), &["line 2"]);
-    refused(&format!("{HEAD}{}{END}", ALLOC.replace("{", "{\"free\":1,")), &["one of alloc"]);
-    refused(&format!("{HEAD}{}{END}", ALLOC.replace("{", "{\"more\":1,")), &["unknown field"]);
+    refused(&format!("{HEAD}{}{END}", ALLOC.replace('{', "{\"free\":1,")), &["one of alloc"]);
+    refused(&format!("{HEAD}{}{END}", ALLOC.replace('{', "{\"more\":1,")), &["unknown field"]);
     bench.line("simulate --trace missing.jsonl").refuses(&["missing.jsonl"]);
     bench.line("simulate").refuses(&["required"]);
     bench.line("simulate --trace t.jsonl --advise").refuses(&["cannot be used with"]);
