@@ -26,6 +26,7 @@ mod profile;
 mod reconciliation;
 mod remedy;
 pub mod sensitivity;
+mod simulation;
 mod solution;
 pub mod sweep;
 mod table;
@@ -47,6 +48,7 @@ pub use migration::{
 };
 pub use profile::{profile, profile_json};
 pub use reconciliation::reconciliation;
+pub use simulation::{Replayed, simulation, simulation_json, simulation_svg, trace, trace_json};
 pub use solution::{Solution, holdings, question, solution};
 pub use table::{Align, Table};
 

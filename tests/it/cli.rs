@@ -36,6 +36,7 @@ fn help_has_an_example_everywhere() {
         "fit",
         "sweep",
         "frontier",
+        "simulate",
         "rebalance",
     ];
     if cfg!(feature = "candle") {

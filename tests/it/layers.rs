@@ -24,7 +24,7 @@ const HOMES: [(&[&str], &[&str]); 8] = [
 ];
 
 /// Which rooms must not name which: the left ones none of the right ones.
-const STRANGERS: [(&[&str], &[&str]); 9] = [
+const STRANGERS: [(&[&str], &[&str]); 10] = [
     // Facts know nothing of what is decided with them.
     (
         &["dtype", "checkpoint", "model", "quant", "routing", "runtime", "memory", "hardware"],
@@ -48,6 +48,8 @@ const STRANGERS: [(&[&str], &[&str]); 9] = [
         &["frontier", "sensitivity"],
         &["scenario", "model", "quant", "placement", "baseline", "remedy"],
     ),
+    // A replay knows a recorded map, never how it was found or whether it is right.
+    (&["simulate"], &["plan", "verify", "baseline", "remedy", "sweep", "yaml"]),
     // Whoever plans knows nothing of the runtime.
     (
         &[
@@ -61,6 +63,7 @@ const STRANGERS: [(&[&str], &[&str]); 9] = [
             "memory",
             "model",
             "routing",
+            "simulate",
             "report",
         ],
         &["load"],
@@ -88,6 +91,7 @@ const STRANGERS: [(&[&str], &[&str]); 9] = [
             "sweep",
             "frontier",
             "sensitivity",
+            "simulate",
             "files",
             "yaml",
             "strict",
