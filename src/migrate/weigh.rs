@@ -6,9 +6,11 @@
 //!
 //! The planner minimises one thing at a time, so the two are traded by caps on the bytes: with at most `b` bytes moved
 //! no placement is faster than the bound of that question, which makes `tokens x bound + a / bandwidth` a lower bound
-//! for every placement that moves more than `a` and at most `b`. Stretches whose bound is below the best total are
-//! halved until none is left, or enough was asked.
+//! for every placement that moves more than `a` and at most `b`; where devices take turns, what `b` bytes can gain at
+//! most bounds it too (`floor.rs`). Stretches whose bound is below the best total are halved until none is left, or
+//! enough was asked.
 
+use super::floor::Floor;
 use super::rebalance::{MIGRATION, Next};
 use crate::error::Error;
 use crate::plan::{Given, Options, Solved};
@@ -53,7 +55,7 @@ pub(super) fn weigh(
 ) -> Result<Next, Error> {
     let rate = slowest(&scenario)?;
     let time = problem.objectives.clone();
-    let law = Law { tokens, rate };
+    let law = Law { tokens, rate, floor: Floor::of(&problem) };
     // The fewest bytes there must be, and the best time with them.
     problem.objectives = [MIGRATION].into_iter().chain(time.iter().copied().take(1)).collect();
     let first = answer_given(&problem, options, &Given::default())?;
@@ -73,14 +75,15 @@ pub(super) fn weigh(
         latency_bound_ps: latency_bound(fastest),
     };
     // With the fewest bytes: what was proven of the time with them.
-    let mut closed = law.total(latency_bound(solved), least.bytes_bound);
+    let floor = law.floor.as_ref().map_or(0, |floor| floor.at(least.bytes));
+    let mut closed = law.total(latency_bound(solved).max(floor), least.bytes_bound);
     let mut best = if law.of(&points[1]) < law.of(&least) { unlimited } else { first };
     let mut stretches = vec![open];
     let mut asked = 2;
     while let Some(next) = law.worst(&stretches, &points) {
         let stretch = stretches.swap_remove(next);
         if asked == ASKED_MAX || stretch.most - stretch.after < 2 {
-            closed = closed.min(law.total(stretch.latency_bound_ps, stretch.after));
+            closed = closed.min(law.lowest(&stretch));
             continue;
         }
         let middle = stretch.after + (stretch.most - stretch.after) / 2;
@@ -88,7 +91,7 @@ pub(super) fn weigh(
         let found = answer_given(&problem, options, &Given { held: &held, starts: &[] })?;
         asked += 1;
         let Found::Placed(solved, _) = &found else {
-            closed = closed.min(law.total(stretch.latency_bound_ps, stretch.after));
+            closed = closed.min(law.lowest(&stretch));
             continue;
         };
         let (point, bound) = (point(solved), latency_bound(solved));
@@ -100,7 +103,7 @@ pub(super) fn weigh(
         points.push(point);
     }
     let total = points.iter().map(|point| law.of(point)).min().unwrap_or(0);
-    let rest = stretches.iter().map(|s| law.total(s.latency_bound_ps, s.after)).min();
+    let rest = stretches.iter().map(|stretch| law.lowest(stretch)).min();
     let bound = closed.min(rest.unwrap_or(u128::MAX)).min(total);
     let moved = points.iter().find(|point| law.of(point) == total).map_or(0, |point| point.bytes);
     let small = |ps: u128| u64::try_from(ps).unwrap_or(u64::MAX);
@@ -125,12 +128,30 @@ struct Point {
 struct Law {
     tokens: u64,
     rate: u64,
+    floor: Option<Floor>,
 }
 
 impl Law {
     fn total(&self, latency_ps: u64, bytes: u64) -> u128 {
         let moving = u128::from(bytes) * 1_000_000_000_000 / u128::from(self.rate);
         u128::from(self.tokens) * u128::from(latency_ps) + moving
+    }
+
+    /// No placement of the stretch takes less: piece by piece, because what a step takes at least falls with the bytes
+    /// that have moved.
+    fn lowest(&self, stretch: &Stretch) -> u128 {
+        const PIECES: u64 = 64;
+        let Stretch { after, most, latency_bound_ps } = *stretch;
+        let Some(floor) = &self.floor else { return self.total(latency_bound_ps, after) };
+        let at = |piece: u64| {
+            let part = u128::from(most - after) * u128::from(piece) / u128::from(PIECES);
+            after.saturating_add(u64::try_from(part).unwrap_or(u64::MAX))
+        };
+        let pieces = (0..PIECES).map(|piece| {
+            let least = latency_bound_ps.max(floor.at(at(piece + 1)));
+            self.total(least, at(piece))
+        });
+        pieces.min().unwrap_or(0)
     }
 
     fn of(&self, point: &Point) -> u128 {
@@ -141,7 +162,7 @@ impl Law {
     fn worst(&self, stretches: &[Stretch], points: &[Point]) -> Option<usize> {
         let best = points.iter().map(|point| self.of(point)).min()?;
         let enough = best - best / GAP_PARTS;
-        let bounds = stretches.iter().map(|s| self.total(s.latency_bound_ps, s.after));
+        let bounds = stretches.iter().map(|stretch| self.lowest(stretch));
         let (index, bound) = bounds.enumerate().min_by_key(|(_, bound)| *bound)?;
         (bound < enough).then_some(index)
     }
