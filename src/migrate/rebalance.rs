@@ -58,6 +58,7 @@ pub fn rebalance(
     }
     let mut scenario = changes.apply(&from.scenario)?;
     scenario.limits.current = None;
+    scenario.limits.moved_bytes_max = None;
     scenario.objectives = if let Some(objectives) = objectives {
         with_migration(objectives)?
     } else {
@@ -80,7 +81,7 @@ pub fn rebalance(
 /// The best that moves at most so much. What has to move at least is asked first: it is quickly proven, and where it
 /// is little enough there is something to begin with.
 fn at_most(
-    scenario: Scenario,
+    mut scenario: Scenario,
     mut problem: Problem,
     bytes: u64,
     options: &Options,
@@ -97,9 +98,10 @@ fn at_most(
         let least_bytes = Some(bound);
         return Ok(Next { scenario, problem, found: least, horizon: None, least_bytes });
     }
-    let held = [(ObjectiveKind::Migration, ObjectiveValue::Bytes(bytes))];
+    scenario.limits.moved_bytes_max = Some(bytes);
+    problem.moved_bytes_max = Some(bytes);
     let starts = [solved.placement.clone()];
-    let found = answer_given(&problem, options, &Given { held: &held, starts: &starts })?;
+    let found = answer_given(&problem, options, &Given { held: &[], starts: &starts })?;
     Ok(Next { scenario, problem, found, horizon: None, least_bytes: None })
 }
 
