@@ -24,7 +24,8 @@
 //!    alone. Nothing is printed, written or used that it has not passed.
 //! 5. [`placement`] is the file format, [`report`] what people read, [`baseline`] what people do today,
 //!    [`remedy`] the ways out when nothing fits, [`sweep`] many questions at once and the most that fits.
-//! 6. `load` (feature `candle`) makes a placement real: tensors on devices, a decoder across them, text.
+//! 6. [`migrate`] leads from one placement to the next: what changes, what moves, in which order.
+//! 7. `load` (feature `candle`) makes a placement real: tensors on devices, a decoder across them, text.
 //!
 //! Everything between 1 and 4 is value to value: no clock, no environment, no hash order, so the same
 //! question gets the same bytes of answer on any machine with any number of threads. Bytes are exact
@@ -96,6 +97,7 @@ pub mod verify;
 
 pub mod baseline;
 pub mod frontier;
+pub mod migrate;
 pub mod placement;
 pub mod reconcile;
 pub mod remedy;

@@ -202,7 +202,7 @@ pub struct Problem {
     pub devices_max: Option<usize>,
     /// How a token reaches the experts that are away from home.
     pub sends: Sends,
-    /// What [`ObjectiveKind::Migration`] counts from.
+    /// What [`ObjectiveKind::Migration`] counts from; [`NOWHERE`] for what must be loaded wherever it goes.
     pub current: Option<Placement>,
     /// What a step takes that makes one token of every sequence, where the speeds of the machine are known.
     pub decode: Option<Arc<Timing>>,
@@ -215,6 +215,10 @@ pub struct Problem {
     /// How experts of consecutive layers go together, where attention is replicated and that is known.
     pub affinity: Option<Arc<Affinity>>,
 }
+
+/// In [`Problem::current`], the place of a component that is on no device of the machine as it is wanted: its device
+/// is gone, or it is wanted in other bytes.
+pub const NOWHERE: usize = usize::MAX;
 
 /// A complete assignment: one device index per component of a [`Problem`], in its order.
 ///

@@ -279,7 +279,7 @@ fn current(path: &Path, model: &Model) -> Result<Current, Error> {
             .found(format!("one of `{}`", record.scenario.model.name)));
     }
     let devices = &record.scenario.hardware.devices;
-    let home = |&(id, device): &(ComponentId, usize)| (id, devices[device].id.clone());
+    let home = |&(id, device): &(ComponentId, usize)| (id, Some(devices[device].id.clone()));
     Ok(Current { homes: record.homes.iter().map(home).collect() })
 }
 

@@ -17,7 +17,7 @@
 //! | `constraints` | `default_pins`, and `pins[]` and `forbids[]` as `GLOB=DEVICE`; where there are some, `headroom[]` as `[DEVICE=]SIZE`, `max_devices`, `sends`, `layer_devices` (`sequential` or `concurrent`), `granularity` (`layer`, `experts` or `fused_matrix`), `attention` (`replicated`: the map is of the experts, all else is on every device, and `traffic` is of nothing) |
 //! | `routing[]` | where it was made for some, routing statistics: `model`, `text`, `source`, `tokens`, `top_k`, `counts` as in [their own files](crate::routing), and `set_counts` with one text per layer, `0,1:5 0,2:7` for sets and how many tokens chose them |
 //! | `affinity` | where attention is replicated and pairs were counted, `tokens`, `top_k`, `pair_counts[]`: a matrix for each pair of consecutive layers with experts |
-//! | `current` | where `migration` is an objective, the map it counts from |
+//! | `current` | where `migration` is an objective, the map it counts from; `(nowhere)` for what must be loaded wherever it goes |
 //! | `problem` | SHA-256 over the problem all of this states ([`crate::scenario::fingerprint`]) |
 //! | `status`, `limit` | `optimal`, or `feasible` and the limit (`nodes`, `time`, `precision`) that stopped the proof |
 //! | `objectives[]` | `name`, `value`, `optimum`, `bound`, `gap`, `tolerance`, `cap` |

@@ -18,9 +18,8 @@ use super::routing::RoutingEntries;
 use super::wishes::{
     AffinityEntry, ConstraintsEntry, named, read_affinity, read_constraints, read_limits,
 };
-use super::write::VERSION;
+use super::write::{NOWHERE, VERSION};
 use crate::error::Error;
-use crate::hardware::Hardware;
 use crate::memory::{KvType, Load, Staging};
 use crate::model::{ComponentId, Model};
 use crate::objective::law;
@@ -194,10 +193,13 @@ impl Record {
         scenario.limits.check(&scenario.hardware).map_err(inside)?;
         scenario.limits.routing = routing.read().map_err(|e| e.object(source))?;
         let ids = scenario.component_ids();
-        let homes = read_map(map, &scenario.hardware, &ids).map_err(|e| e.object(source))?;
+        let device = |id: &str| scenario.hardware.index_of(id);
+        let homes = read_map(map, device, &ids).map_err(|e| e.object(source))?;
         if let Some(map) = &file.current {
-            let homes = read_map(map, &scenario.hardware, &ids)
-                .map_err(|e| e.object(source).place("current"))?;
+            let nowhere = scenario.hardware.devices.len();
+            let device = |id: &str| if id == NOWHERE { Some(nowhere) } else { device(id) };
+            let homes =
+                read_map(map, device, &ids).map_err(|e| e.object(source).place("current"))?;
             scenario.limits.current = Some(named(&homes, &scenario.hardware));
         }
         Ok(Self {
@@ -216,11 +218,11 @@ impl Record {
 
 fn read_map(
     map: &StrictMap<String>,
-    hardware: &Hardware,
+    device: impl Fn(&str) -> Option<usize>,
     ids: &[ComponentId],
 ) -> Result<Vec<(ComponentId, usize)>, Error> {
     let to_line = |(name, id): (&String, &String)| {
-        let device = hardware.index_of(id).ok_or_else(|| {
+        let device = device(id).ok_or_else(|| {
             Error::new(OPERATION)
                 .place(format!("map, `{name}`"))
                 .expected("a device of the file's hardware")

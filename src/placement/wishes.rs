@@ -67,9 +67,10 @@ enum GranularityEntry {
     Expert,
 }
 
-/// The devices of a map by name.
+/// The devices of a map by name; none where it has a number that no device has.
 pub(super) fn named(homes: &[(ComponentId, usize)], hardware: &Hardware) -> Current {
-    let name = |&(id, device): &(ComponentId, usize)| (id, hardware.devices[device].id.clone());
+    let device = |device: usize| hardware.devices.get(device).map(|device| device.id.clone());
+    let name = |&(id, home): &(ComponentId, usize)| (id, device(home));
     Current { homes: homes.iter().map(name).collect() }
 }
 

@@ -14,6 +14,9 @@ use crate::scenario::{
 };
 use crate::units::Ratio;
 
+/// Stands for a device in `current`, and is the name of none.
+pub(super) const NOWHERE: &str = "(nowhere)";
+
 /// The version of the format that this program writes, and the only one it reads.
 pub(super) const VERSION: u64 = 1;
 
@@ -142,12 +145,17 @@ impl Record {
 
     fn write_current(&self, out: &mut Emitter, current: &Current) {
         let hardware = &self.scenario.hardware;
-        // A device that is gone is refused before there is a solution to record.
-        let home = |(id, device): &(ComponentId, String)| Some((*id, hardware.index_of(device)?));
+        let devices = &hardware.devices;
+        // A device that there is not is refused before there is a solution to record.
+        let home = |(id, device): &(ComponentId, Option<String>)| match device {
+            Some(device) => Some((*id, hardware.index_of(device)?)),
+            None => Some((*id, devices.len())),
+        };
         let homes: Vec<(ComponentId, usize)> = current.homes.iter().filter_map(home).collect();
+        let name = |device: usize| devices.get(device).map_or(quoted(NOWHERE), |d| text(&d.id));
         out.section("current", |out| {
             for line in lines(&homes) {
-                out.entry(&line.name, text(&hardware.devices[line.device].id));
+                out.entry(&line.name, name(line.device));
             }
         });
     }

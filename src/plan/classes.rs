@@ -205,7 +205,10 @@ fn with_origin(problem: &Problem, mut unit: Unit, origins: &mut Origins<'_>) -> 
     if let Some(current) = origins.current {
         for &component in &unit.components {
             let weights_bytes = problem.components[component].demand.weights_bytes;
-            stays[current.device_of[component]] += weights_bytes;
+            // What is nowhere stays nowhere: it moves whatever is decided.
+            if let Some(stays) = stays.get_mut(current.device_of[component]) {
+                *stays += weights_bytes;
+            }
             unit.profile.moved_bytes += weights_bytes;
         }
     }

@@ -1,6 +1,6 @@
 //! Whether the parts of a problem fit together: what planner and verifier take for granted.
 
-use super::{DeviceSet, Draw, ObjectiveKind, Placement, Problem, Rule, Sends, Timing};
+use super::{DeviceSet, Draw, NOWHERE, ObjectiveKind, Placement, Problem, Rule, Sends, Timing};
 use crate::error::Error;
 use crate::memory::{ComponentDemand, Workspace};
 use crate::model::ComponentId;
@@ -84,7 +84,7 @@ impl Problem {
         }
         let fits = |current: &Placement| {
             current.device_of.len() == self.components.len()
-                && current.device_of.iter().all(|&d| d < self.devices.len())
+                && current.device_of.iter().all(|&d| d < self.devices.len() || d == NOWHERE)
         };
         let migrates = self.objectives.iter().any(|o| o.kind == ObjectiveKind::Migration);
         match &self.current {

@@ -8,7 +8,7 @@ use std::fmt::Write;
 use sha2::{Digest, Sha256};
 
 use crate::objective::timing;
-use crate::problem::{Problem, Sends};
+use crate::problem::{NOWHERE, Problem, Sends};
 
 /// SHA-256 over everything that decides an answer, in hex; rules are in it as the places they leave.
 pub fn fingerprint(problem: &Problem) -> String {
@@ -80,7 +80,10 @@ fn limits(problem: &Problem) -> Vec<String> {
         );
     }
     if let Some(current) = &problem.current {
-        let devices = &mut current.device_of.iter().map(usize::to_string);
+        let devices = &mut current.device_of.iter().map(|&device| match device {
+            NOWHERE => "nowhere".to_owned(),
+            device => device.to_string(),
+        });
         lines.push(format!("current {}", numbers(devices)));
     }
     lines

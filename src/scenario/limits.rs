@@ -7,7 +7,7 @@ use std::sync::Arc;
 use crate::error::Error;
 use crate::hardware::{Device, DeviceKind, Hardware};
 use crate::model::ComponentId;
-use crate::problem::{Affinity, DeviceSet, Placement};
+use crate::problem::{Affinity, DeviceSet, NOWHERE, Placement};
 use crate::routing::Statistics;
 use crate::runtime::{LayerDevices, SendRule};
 use crate::units::{exact_size, parse_bytes, parse_decimal};
@@ -102,8 +102,9 @@ impl Limits {
 /// The device of every component in a placement that is already in place, by name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Current {
-    /// Components with their devices, in canonical order.
-    pub homes: Vec<(ComponentId, String)>,
+    /// Components with their devices, in canonical order; `None` for those that are on none, or wanted in other
+    /// bytes than they are there: they must be loaded.
+    pub homes: Vec<(ComponentId, Option<String>)>,
 }
 
 impl Current {
@@ -123,7 +124,8 @@ impl Current {
                 .found("one of others")
                 .hint("it must be of the same model, run the same way"));
         }
-        let device = |(id, name): &(ComponentId, String)| {
+        let device = |(id, name): &(ComponentId, Option<String>)| {
+            let Some(name) = name else { return Ok(NOWHERE) };
             hardware.index_of(name).ok_or_else(|| {
                 let names: Vec<String> =
                     hardware.devices.iter().map(|d| format!("`{}`", d.id)).collect();

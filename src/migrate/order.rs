@@ -1,0 +1,388 @@
+//! An order of moves that no device is too full for.
+//!
+//! Components that are alike (from the same place, to the same device, equal bytes) wait in one queue, so that each
+//! decision looks at a few queues and not at thousands of components. What fits goes, and of that first what leaves a
+//! device that is over its limit, then what leaves a device that others wait for, then the largest; what is loaded from
+//! files and leaves nothing goes last. Where nothing fits, something that has to leave anyway waits elsewhere: on a
+//! device with room if there is one that nobody waits for, else in host memory. Where components waited on the way and
+//! few have to move, a complete search says whether that can be had for less.
+
+use std::collections::BTreeMap;
+use std::collections::VecDeque;
+
+use super::exact::{Search, search};
+use super::facts::{Bytes, Facts, Piece};
+use super::{Place, Step};
+use crate::model::ComponentId;
+use crate::units::format_bytes;
+
+/// Why no order was found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stuck {
+    /// Whether there is none; otherwise none was found.
+    pub proven: bool,
+    /// What waits for each device and does not fit, as sentences.
+    pub waiting: Vec<String>,
+}
+
+/// An order of steps; the memory of host that may be used is `host_bytes`.
+pub(super) fn order(facts: &Facts, host_bytes: Option<u64>) -> Result<Vec<Step>, Stuck> {
+    let mut greedy = Greedy::new(facts, host_bytes);
+    let found = greedy.run();
+    if found.is_ok() && !greedy.detoured {
+        return Ok(greedy.steps);
+    }
+    match search(facts, host_bytes) {
+        Search::Least(steps) => Ok(steps),
+        Search::None => Err(Stuck { proven: true, waiting: greedy.waiting() }),
+        Search::TooMany if found.is_ok() => Ok(greedy.steps),
+        Search::TooMany => {
+            Err(Stuck { proven: greedy.steps.is_empty(), waiting: greedy.waiting() })
+        }
+    }
+}
+
+/// What is on the devices, as the rule of the final check has it.
+#[derive(Clone, Debug)]
+pub(super) struct Books<'a> {
+    facts: &'a Facts,
+    /// Weights as allocated, and caches.
+    held: Vec<u128>,
+    /// Per device, how many pieces need each kind of workspace.
+    kinds: Vec<[u32; 4]>,
+    counts: Vec<u32>,
+    pub(super) host_bytes: u64,
+    host_limit: Option<u64>,
+}
+
+impl<'a> Books<'a> {
+    pub(super) fn new(facts: &'a Facts, host_limit: Option<u64>) -> Self {
+        let rooms = facts.rooms.len();
+        let mut books = Self {
+            facts,
+            held: vec![0; rooms],
+            kinds: vec![[0; 4]; rooms],
+            counts: vec![0; rooms],
+            host_bytes: 0,
+            host_limit,
+        };
+        for piece in &facts.pieces {
+            if let Place::Device(device) = piece.start {
+                books.add(device, piece, !piece.loads);
+            }
+        }
+        books
+    }
+
+    fn bytes(&self, piece: &Piece, fresh: bool) -> Bytes {
+        self.facts.bytes(piece, fresh, self.facts.resized_first())
+    }
+
+    /// The kinds of workspace that the piece needs where it is, as bits.
+    fn kinds_of(&self, piece: &Piece) -> [bool; 4] {
+        let tied = self.facts.problem.tied_head;
+        match piece.id {
+            ComponentId::Embedding => [true, false, false, tied],
+            ComponentId::Attention(_) | ComponentId::Router(_) => [false, true, false, false],
+            ComponentId::Mlp(_)
+            | ComponentId::SharedExpert(_)
+            | ComponentId::Expert(..)
+            | ComponentId::ExpertMatrix(..) => [false, false, true, false],
+            ComponentId::FinalNorm => [false; 4],
+            ComponentId::OutputHead => [false, false, false, true],
+        }
+    }
+
+    pub(super) fn add(&mut self, device: usize, piece: &Piece, fresh: bool) {
+        self.held[device] += total(self.bytes(piece, fresh));
+        self.counts[device] += 1;
+        let kinds = self.kinds_of(piece);
+        for (count, needed) in self.kinds[device].iter_mut().zip(kinds) {
+            *count += u32::from(needed);
+        }
+    }
+
+    pub(super) fn remove(&mut self, device: usize, piece: &Piece, fresh: bool) {
+        self.held[device] -= total(self.bytes(piece, fresh));
+        self.counts[device] -= 1;
+        let kinds = self.kinds_of(piece);
+        for (count, needed) in self.kinds[device].iter_mut().zip(kinds) {
+            *count -= u32::from(needed);
+        }
+    }
+
+    /// What the device would hold with so much more, and with workspace for these kinds.
+    fn required(&self, device: usize, more: u128, kinds: [bool; 4]) -> u128 {
+        let of_kind = self.facts.problem.workspace.kinds();
+        let present = self.kinds[device].iter().zip(kinds).zip(of_kind);
+        let needed = present.filter(|((count, more), _)| **count > 0 || *more);
+        let workspace = needed.map(|(_, bytes)| bytes).max().unwrap_or(0);
+        let held = self.held[device] + more;
+        if self.counts[device] == 0 && more == 0 {
+            return 0;
+        }
+        held + u128::from(workspace) + u128::from(self.facts.rooms[device].reserve_bytes)
+    }
+
+    /// How much the device lacks to receive the piece; 0 where it fits. Host memory that a problem stages in stands
+    /// apart in the final rule and never asks for more than running does.
+    pub(super) fn lacks(&self, device: usize, piece: &Piece, loads: bool) -> u128 {
+        let staged = if loads { u128::from(piece.staging_bytes) } else { 0 };
+        let coming = total(self.bytes(piece, true));
+        let required = self.required(device, coming, self.kinds_of(piece)) + staged;
+        required.saturating_sub(u128::from(self.facts.rooms[device].limit_bytes))
+    }
+
+    fn is_over(&self, device: usize) -> bool {
+        self.required(device, 0, [false; 4]) > u128::from(self.facts.rooms[device].limit_bytes)
+    }
+
+    /// Whether host memory has room for the piece.
+    pub(super) fn host_fits(&self, piece: &Piece) -> bool {
+        let bytes = self.moved(piece);
+        let sum = self.host_bytes.checked_add(bytes);
+        sum.is_some_and(|sum| self.host_limit.is_none_or(|limit| sum <= limit))
+    }
+
+    /// Bytes that a move of the piece copies.
+    pub(super) fn moved(&self, piece: &Piece) -> u64 {
+        let bytes = self.bytes(piece, true);
+        bytes.weights.saturating_add(bytes.kv_cache)
+    }
+
+    /// The step as a plan has it.
+    pub(super) fn step(&self, piece: &Piece, from: Place, to: Place) -> Step {
+        let bytes = self.bytes(piece, to != Place::Files);
+        Step {
+            component: piece.id,
+            from,
+            to,
+            weights_bytes: bytes.weights,
+            kv_cache_bytes: bytes.kv_cache,
+        }
+    }
+}
+
+fn total(bytes: Bytes) -> u128 {
+    u128::from(bytes.weights) + u128::from(bytes.rounding) + u128::from(bytes.kv_cache)
+}
+
+/// Components that are alike, as far as an order is concerned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Kind {
+    /// The largest first.
+    smallness: u64,
+    from: Place,
+    to: usize,
+    /// What it leaves when it is loaded anew.
+    leaves: Option<usize>,
+    workspace: [bool; 4],
+    rounding: u64,
+    staging: u64,
+}
+
+struct Greedy<'a> {
+    facts: &'a Facts,
+    books: Books<'a>,
+    queues: BTreeMap<Kind, VecDeque<usize>>,
+    /// Pieces that wait for each device.
+    incoming: Vec<usize>,
+    steps: Vec<Step>,
+    detoured: bool,
+}
+
+impl<'a> Greedy<'a> {
+    fn new(facts: &'a Facts, host_bytes: Option<u64>) -> Self {
+        let books = Books::new(facts, host_bytes);
+        let mut greedy = Self {
+            facts,
+            books,
+            queues: BTreeMap::new(),
+            incoming: vec![0; facts.rooms.len()],
+            steps: Vec::new(),
+            detoured: false,
+        };
+        for (index, piece) in facts.pieces.iter().enumerate() {
+            if piece.moves() {
+                let from = if piece.loads { Place::Files } else { piece.start };
+                greedy.queue(index, from);
+                greedy.incoming[piece.end] += 1;
+            }
+        }
+        greedy
+    }
+
+    fn queue(&mut self, index: usize, from: Place) {
+        let piece = &self.facts.pieces[index];
+        let leaves = match (piece.start, from) {
+            (Place::Device(device), Place::Files) => Some(device),
+            _ => None,
+        };
+        let kind = Kind {
+            smallness: u64::MAX - self.books.moved(piece),
+            from,
+            to: piece.end,
+            leaves,
+            workspace: self.books.kinds_of(piece),
+            rounding: piece.after.rounding,
+            staging: piece.staging_bytes,
+        };
+        self.queues.entry(kind).or_default().push_back(index);
+    }
+
+    fn run(&mut self) -> Result<(), ()> {
+        while !self.queues.is_empty() {
+            match self.next() {
+                Some(kind) => self.go(kind),
+                None if self.wait_elsewhere() || self.give_up_old() => self.detoured = true,
+                None => return Err(()),
+            }
+        }
+        Ok(())
+    }
+
+    fn first(&self, kind: &Kind) -> Option<(&'a Piece, usize)> {
+        let index = *self.queues.get(kind)?.front()?;
+        Some((&self.facts.pieces[index], index))
+    }
+
+    /// The queue whose first piece goes next.
+    fn next(&self) -> Option<Kind> {
+        let fits = |kind: &&Kind| {
+            let first = self.first(kind);
+            first.is_some_and(|(piece, _)| {
+                self.books.lacks(kind.to, piece, kind.from == Place::Files) == 0
+            })
+        };
+        let source = |kind: &Kind| match kind.from {
+            Place::Device(device) => Some(device),
+            Place::Host => None,
+            Place::Files => kind.leaves,
+        };
+        // Keys ascend by what should go first; of equals the first queue, the one of the largest.
+        let rank = |kind: &&Kind| match source(kind) {
+            Some(device) if self.books.is_over(device) => 0,
+            Some(device) if self.incoming[device] > 0 => 1,
+            Some(_) => 2,
+            None if kind.from == Place::Host => 1,
+            None => 3,
+        };
+        self.queues.keys().filter(fits).min_by_key(rank).copied()
+    }
+
+    fn take(&mut self, kind: &Kind) -> Option<usize> {
+        let queue = self.queues.get_mut(kind)?;
+        let index = queue.pop_front();
+        if queue.is_empty() {
+            self.queues.remove(kind);
+        }
+        index
+    }
+
+    /// The first piece of the queue goes where it is wanted.
+    fn go(&mut self, kind: Kind) {
+        let Some(index) = self.take(&kind) else { return };
+        let piece = &self.facts.pieces[index];
+        self.steps.push(self.books.step(piece, kind.from, Place::Device(kind.to)));
+        self.books.add(kind.to, piece, true);
+        match (kind.from, kind.leaves) {
+            (Place::Device(device), _) => self.books.remove(device, piece, true),
+            (Place::Host, _) => self.books.host_bytes -= self.books.moved(piece),
+            (Place::Files, Some(device)) => self.books.remove(device, piece, false),
+            (Place::Files, None) => {}
+        }
+        self.incoming[kind.to] -= 1;
+    }
+
+    /// Something that keeps others out of its device waits elsewhere; whether anything could.
+    fn wait_elsewhere(&mut self) -> bool {
+        let mut best: Option<((bool, u64), Kind, Place)> = None;
+        for kind in self.queues.keys() {
+            let Some((piece, _)) = self.first(kind) else { continue };
+            let lacks = self.books.lacks(kind.to, piece, kind.from == Place::Files);
+            let out = |other: &&Kind| other.from == Place::Device(kind.to);
+            for other in self.queues.keys().filter(out) {
+                let Some((leaving, _)) = self.first(other) else { continue };
+                let Some(place) = self.elsewhere(leaving, kind.to) else { continue };
+                let frees = total(self.books.bytes(leaving, true));
+                let bytes = self.books.moved(leaving);
+                // One that is enough, the smallest; else the largest.
+                let enough = frees >= lacks;
+                let key = (!enough, if enough { bytes } else { u64::MAX - bytes });
+                if best.as_ref().is_none_or(|(known, ..)| key < *known) {
+                    best = Some((key, *other, place));
+                }
+            }
+        }
+        let Some((_, kind, place)) = best else { return false };
+        self.park(kind, place);
+        true
+    }
+
+    fn park(&mut self, kind: Kind, place: Place) {
+        let Some(index) = self.take(&kind) else { return };
+        let piece = &self.facts.pieces[index];
+        self.steps.push(self.books.step(piece, kind.from, place));
+        if let Place::Device(device) = kind.from {
+            self.books.remove(device, piece, true);
+        }
+        match place {
+            Place::Device(device) => self.books.add(device, piece, true),
+            Place::Host => self.books.host_bytes += self.books.moved(piece),
+            Place::Files => {}
+        }
+        self.queue(index, place);
+    }
+
+    /// Where a piece may wait: a device that nobody waits for, host memory, any other device; not one where it
+    /// has waited already would be left, so every piece waits at most once.
+    fn elsewhere(&self, piece: &Piece, from: usize) -> Option<Place> {
+        if piece.start != Place::Device(from) {
+            return None;
+        }
+        let rooms = 0..self.facts.rooms.len();
+        let fits = |&device: &usize| {
+            device != from && device != piece.end && self.books.lacks(device, piece, false) == 0
+        };
+        let quiet = rooms.clone().filter(fits).find(|&device| self.incoming[device] == 0);
+        let device = |device: usize| Place::Device(device);
+        quiet
+            .map(device)
+            .or_else(|| self.books.host_fits(piece).then_some(Place::Host))
+            .or_else(|| rooms.clone().find(fits).map(device))
+    }
+
+    /// The smallest old form of something that is loaded anew is given up first; whether there is one.
+    fn give_up_old(&mut self) -> bool {
+        let loads = |kind: &&Kind| kind.from == Place::Files && kind.leaves.is_some();
+        let Some(kind) = self.queues.keys().rfind(loads).copied() else { return false };
+        let Some(index) = self.take(&kind) else { return false };
+        let piece = &self.facts.pieces[index];
+        let Some(device) = kind.leaves else { return false };
+        self.steps.push(self.books.step(piece, Place::Device(device), Place::Files));
+        self.books.remove(device, piece, false);
+        self.queues.entry(Kind { leaves: None, ..kind }).or_default().push_back(index);
+        true
+    }
+
+    /// What does not fit where it is wanted, device by device.
+    fn waiting(&self) -> Vec<String> {
+        let mut lines = Vec::new();
+        for (kind, queue) in &self.queues {
+            let Some((piece, _)) = self.first(kind) else { continue };
+            let lacks = self.books.lacks(kind.to, piece, kind.from == Place::Files);
+            let more = match queue.len() {
+                1 => String::new(),
+                count => format!(" and {} like it", count - 1),
+            };
+            lines.push(format!(
+                "{}{more}, {} each, wait for {}, which lacks {}",
+                piece.id,
+                format_bytes(self.books.moved(piece)),
+                self.facts.rooms[kind.to].id,
+                format_bytes(u64::try_from(lacks).unwrap_or(u64::MAX))
+            ));
+        }
+        lines
+    }
+}

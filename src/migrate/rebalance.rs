@@ -1,0 +1,103 @@
+//! The next placement: what is best now, bytes moved among its objectives.
+
+use super::weigh::{Horizon, weigh};
+use super::{Changes, facts};
+use crate::error::Error;
+use crate::placement::Record;
+use crate::plan::{Given, Options};
+use crate::problem::{Objective, ObjectiveKind, ObjectiveValue, Problem};
+use crate::scenario::{Attention, Current, Scenario};
+use crate::sweep::{Found, answer_given};
+use crate::units::Ratio;
+
+/// What moving is worth.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Goal {
+    /// As few bytes as possible, then the objectives of the placement.
+    LeastMoved,
+    /// The objectives of the placement, moving at most so many bytes; of equals the fewest.
+    AtMost(u64),
+    /// The least time over so many tokens, moving included: steps of `decode_latency`, and bytes at the rate of the
+    /// slowest link.
+    Horizon(u64),
+}
+
+/// The answer to what is best now.
+#[derive(Clone, Debug)]
+pub struct Next {
+    /// The question: the placement's own, under the new circumstances.
+    pub scenario: Scenario,
+    /// The problem it states.
+    pub problem: Problem,
+    /// What came of it.
+    pub found: Found,
+    /// Where moving was weighed against time: what that came to.
+    pub horizon: Option<Horizon>,
+}
+
+/// Solves for the placement that is best now; `objectives` instead of those of the goal, if there are any.
+///
+/// # Errors
+/// Changes that cannot be, replicated attention, `migration` not among given objectives; a horizon where speeds or
+/// links are not known; as [`crate::plan::solve`].
+pub fn rebalance(
+    from: &Record,
+    changes: &Changes,
+    goal: Goal,
+    objectives: Option<Vec<Objective>>,
+    options: &Options,
+) -> Result<Next, Error> {
+    if from.scenario.limits.attention == Attention::Replicated {
+        return Err(Error::new("rebalance")
+            .expected("attention with one home for each layer")
+            .found("a placement of replicated attention")
+            .hint("solve it anew"));
+    }
+    let mut scenario = changes.apply(&from.scenario)?;
+    scenario.limits.current = None;
+    scenario.objectives = match objectives {
+        Some(objectives) => with_migration(objectives)?,
+        None => goal.objectives(&from.scenario.objectives),
+    };
+    let homes = facts::current(from, &scenario)?;
+    scenario.limits.current = Some(Current { homes });
+    let problem = scenario.problem()?;
+    if let Goal::Horizon(tokens) = goal {
+        return weigh(scenario, problem, tokens, options);
+    }
+    let held = match goal {
+        Goal::AtMost(bytes) => vec![(ObjectiveKind::Migration, ObjectiveValue::Bytes(bytes))],
+        _ => Vec::new(),
+    };
+    let found = answer_given(&problem, options, &Given { held: &held, starts: &[] })?;
+    Ok(Next { scenario, problem, found, horizon: None })
+}
+
+/// What must not cost a byte more than need be.
+pub(super) const MIGRATION: Objective =
+    Objective { kind: ObjectiveKind::Migration, tolerance: Ratio::ZERO };
+
+impl Goal {
+    fn objectives(self, before: &[Objective]) -> Vec<Objective> {
+        let others = || before.iter().copied().filter(|o| o.kind != ObjectiveKind::Migration);
+        match self {
+            Self::LeastMoved => std::iter::once(MIGRATION).chain(others()).collect(),
+            Self::AtMost(_) => others().chain([MIGRATION]).collect(),
+            Self::Horizon(_) => {
+                let time = Objective { kind: ObjectiveKind::DecodeLatency, tolerance: Ratio::ZERO };
+                vec![time, MIGRATION]
+            }
+        }
+    }
+}
+
+fn with_migration(objectives: Vec<Objective>) -> Result<Vec<Objective>, Error> {
+    if objectives.iter().any(|objective| objective.kind == ObjectiveKind::Migration) {
+        return Ok(objectives);
+    }
+    Err(Error::new("rebalance")
+        .place("the objectives")
+        .expected("`migration` among them")
+        .found("objectives that moving costs nothing for")
+        .hint("put it where it matters to you, as in `--objective traffic,migration`"))
+}
