@@ -8,6 +8,7 @@ mod calibrate;
 mod evaluate;
 mod frontier;
 mod question;
+mod rebalance;
 #[cfg(feature = "candle")]
 mod runtime;
 
@@ -23,6 +24,7 @@ pub use question::{
     AttentionArg, EffortArgs, FormulationArg, GranularityArg, LayerDevicesArg, MachineArgs,
     ModelArgs, OutputArgs, QuestionArgs, SendsArg, WishArgs,
 };
+pub use rebalance::RebalanceArgs;
 #[cfg(feature = "candle")]
 pub use runtime::{GenerateArgs, LoadArgs, ModeArg, ProfileArgs, RuntimeArgs};
 
@@ -53,7 +55,7 @@ pub enum Command {
     Reconcile(ReconcileArgs),
     /// Compute the placement that is proven best
     Solve(SolveArgs),
-    /// Verify a placement file from scratch
+    /// Verify a placement file or a migration plan from scratch
     Check(CheckArgs),
     /// Price a placement under circumstances it was not solved for
     Evaluate(EvaluateArgs),
@@ -65,6 +67,8 @@ pub enum Command {
     Sweep(SweepArgs),
     /// Trace the trade-off between peak utilization and traffic
     Frontier(FrontierArgs),
+    /// Find the placement that is best now, and an order of moves to it
+    Rebalance(RebalanceArgs),
     /// Load the weights onto the devices of a placement and count every byte
     #[cfg(feature = "candle")]
     Load(LoadArgs),
@@ -168,9 +172,12 @@ pub struct SolveArgs {
 }
 
 #[derive(Args, Debug)]
-#[command(after_help = "Example:\n  apportion check placement.yaml --model mixtral-8x7b")]
+#[command(after_help = "\
+Examples:
+  apportion check placement.yaml --model mixtral-8x7b
+  apportion check plan.yaml")]
 pub struct CheckArgs {
-    /// A placement file written by `solve -o`
+    /// A placement file written by `solve -o`, or a migration plan written by `rebalance --plan`
     pub placement: PathBuf,
     /// Also demand that it was made for this model
     #[arg(long)]

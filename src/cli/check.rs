@@ -5,6 +5,7 @@ use std::path::Path;
 use apportion::certificate::Certificate;
 use apportion::error::{Error, printable};
 use apportion::files::read_text;
+use apportion::migrate::Plan;
 use apportion::model::Model;
 use apportion::placement::{Difference, Record, differences, uncertified};
 use apportion::problem::Problem;
@@ -12,12 +13,15 @@ use apportion::report::{self, json};
 use apportion::verify::{Certified, Measured, Violation, prove, verify};
 
 use super::args::CheckArgs;
-use super::{Answer, width};
+use super::{Answer, replay, width};
 
 /// Reads the file, derives everything again, and says what differs.
 pub fn run(args: &CheckArgs) -> Result<Answer, Error> {
     let source = args.placement.display().to_string();
     let text = read_text(&args.placement, "read the placement")?;
+    if Plan::is_one(&text) {
+        return replay::run(args, &text, &source);
+    }
     let demanded = args.model.as_deref().map(Model::resolve).transpose()?;
     let record = Record::from_yaml(&text, &source, demanded.as_ref())?;
     let problem = record.scenario.problem()?;

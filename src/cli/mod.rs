@@ -26,7 +26,9 @@ mod models;
 #[cfg(feature = "candle")]
 mod profile;
 mod progress;
+mod rebalance;
 mod reconcile;
+mod replay;
 #[cfg(feature = "candle")]
 mod runtime;
 mod sensitivity;
@@ -87,6 +89,7 @@ pub fn run() -> ExitCode {
         Command::Fit(args) => fit::run(&args),
         Command::Sweep(args) => sweep::run(&args),
         Command::Frontier(args) => frontier::run(&args),
+        Command::Rebalance(args) => rebalance::run(&args),
         #[cfg(feature = "candle")]
         Command::Load(args) => load::run(&args),
         #[cfg(feature = "candle")]

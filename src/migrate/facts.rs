@@ -40,6 +40,13 @@ impl Piece {
     pub(super) fn moves(&self) -> bool {
         self.loads || self.start != Place::Device(self.end)
     }
+
+    /// What it takes while it is somewhere: in the form that is wanted or as it was, with a cache as later or before.
+    pub(super) fn bytes(&self, fresh: bool, resized: bool) -> Bytes {
+        let weights = if fresh { self.after } else { self.before };
+        let cache = if resized { self.after } else { self.before };
+        Bytes { kv_cache: cache.kv_cache, ..weights }
+    }
 }
 
 /// A device.
@@ -98,13 +105,6 @@ impl Facts {
         let pieces = pieces(from, to, [&before, &problem], &changed);
         check_current(from, to, &changed)?;
         Ok(Self { rooms: rooms(&problem), caches: caches(&pieces), pieces, problem })
-    }
-
-    /// What a piece is while it is somewhere, its cache as it is then.
-    pub(super) fn bytes(&self, piece: &Piece, fresh: bool, resized: bool) -> Bytes {
-        let weights = if fresh { piece.after } else { piece.before };
-        let cache = if resized { piece.after } else { piece.before };
-        Bytes { kv_cache: cache.kv_cache, ..weights }
     }
 
     /// Whether caches have their later size before the first step.

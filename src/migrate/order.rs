@@ -75,7 +75,7 @@ impl<'a> Books<'a> {
     }
 
     fn bytes(&self, piece: &Piece, fresh: bool) -> Bytes {
-        self.facts.bytes(piece, fresh, self.facts.resized_first())
+        piece.bytes(fresh, self.facts.resized_first())
     }
 
     /// The kinds of workspace that the piece needs where it is, as bits.

@@ -156,7 +156,7 @@ fn steps(facts: &Facts, lines: &[String]) -> Result<Vec<Step>, Error> {
             }
         };
         let (from, to) = (place(from)?, place(to)?);
-        let bytes = facts.bytes(piece, to != Place::Files, resized);
+        let bytes = piece.bytes(to != Place::Files, resized);
         Ok(Step {
             component,
             from,

@@ -175,7 +175,7 @@ impl<'a> State<'a> {
         let here = self.there[device].iter().map(|&index| (index, self.fresh[index]));
         for (index, fresh) in here.chain(coming.map(|index| (index, true))) {
             let piece = &self.facts.pieces[index];
-            let bytes = self.facts.bytes(piece, fresh, self.resized);
+            let bytes = piece.bytes(fresh, self.resized);
             load.add(&ComponentDemand {
                 id: piece.id,
                 weights_bytes: bytes.weights,
@@ -201,7 +201,7 @@ impl<'a> State<'a> {
             return Err("it is not there as the step takes it".to_owned());
         }
         let fresh = step.to != Place::Files;
-        let bytes = self.facts.bytes(piece, fresh, self.resized);
+        let bytes = piece.bytes(fresh, self.resized);
         if (bytes.weights, bytes.kv_cache) != (step.weights_bytes, step.kv_cache_bytes) {
             return Err(format!("it is of {} and {} bytes", bytes.weights, bytes.kv_cache));
         }

@@ -61,12 +61,12 @@ pub(super) fn weigh(
     let Found::Placed(solved, _) = &first else {
         return Ok(Next { scenario, problem, found: first, horizon: None });
     };
-    let least = law.point(solved);
+    let least = point(solved);
     let unlimited = answer_given(&problem, options, &Given::default())?;
     let Found::Placed(fastest, _) = &unlimited else {
         return Ok(Next { scenario, problem, found: unlimited, horizon: None });
     };
-    let mut points = vec![least, law.point(fastest)];
+    let mut points = vec![least, point(fastest)];
     let open = Stretch {
         after: least.bytes,
         most: points[1].bytes.max(least.bytes),
@@ -91,7 +91,7 @@ pub(super) fn weigh(
             closed = closed.min(law.total(stretch.latency_bound_ps, stretch.after));
             continue;
         };
-        let (point, bound) = (law.point(solved), latency_bound(solved));
+        let (point, bound) = (point(solved), latency_bound(solved));
         stretches.push(Stretch { after: stretch.after, most: middle, latency_bound_ps: bound });
         stretches.push(Stretch { after: middle, ..stretch });
         if points.iter().all(|known| law.of(&point) < law.of(known)) {
@@ -137,22 +137,6 @@ impl Law {
         self.total(point.latency_ps, point.bytes)
     }
 
-    fn point(&self, solved: &Solved) -> Point {
-        let stage = |kind| solved.stages.iter().find(|stage| stage.kind == kind);
-        let number = |value| match value {
-            ObjectiveValue::Bytes(number)
-            | ObjectiveValue::Time(number)
-            | ObjectiveValue::Count(number) => number,
-            ObjectiveValue::Ratio(_) => 0,
-        };
-        let migration = stage(ObjectiveKind::Migration);
-        Point {
-            latency_ps: stage(ObjectiveKind::DecodeLatency).map_or(0, |stage| number(stage.value)),
-            bytes: migration.map_or(0, |stage| number(stage.value)),
-            bytes_bound: migration.map_or(0, |stage| number(stage.bound)),
-        }
-    }
-
     /// The stretch with the lowest bound, if that is worth asking.
     fn worst(&self, stretches: &[Stretch], points: &[Point]) -> Option<usize> {
         let best = points.iter().map(|point| self.of(point)).min()?;
@@ -160,6 +144,23 @@ impl Law {
         let bounds = stretches.iter().map(|s| self.total(s.latency_bound_ps, s.after));
         let (index, bound) = bounds.enumerate().min_by_key(|(_, bound)| *bound)?;
         (bound < enough).then_some(index)
+    }
+}
+
+/// What a solved placement takes, by the stages it was solved for.
+fn point(solved: &Solved) -> Point {
+    let stage = |kind| solved.stages.iter().find(|stage| stage.kind == kind);
+    let number = |value| match value {
+        ObjectiveValue::Bytes(number)
+        | ObjectiveValue::Time(number)
+        | ObjectiveValue::Count(number) => number,
+        ObjectiveValue::Ratio(_) => 0,
+    };
+    let migration = stage(ObjectiveKind::Migration);
+    Point {
+        latency_ps: stage(ObjectiveKind::DecodeLatency).map_or(0, |stage| number(stage.value)),
+        bytes: migration.map_or(0, |stage| number(stage.value)),
+        bytes_bound: migration.map_or(0, |stage| number(stage.bound)),
     }
 }
 
