@@ -104,6 +104,7 @@ pub mod remedy;
 pub mod report;
 pub mod sensitivity;
 pub mod sweep;
+pub mod trace;
 
 #[cfg(feature = "candle")]
 pub mod load;

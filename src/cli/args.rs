@@ -11,6 +11,7 @@ mod question;
 mod rebalance;
 #[cfg(feature = "candle")]
 mod runtime;
+mod watch;
 
 use std::path::PathBuf;
 
@@ -27,6 +28,7 @@ pub use question::{
 pub use rebalance::RebalanceArgs;
 #[cfg(feature = "candle")]
 pub use runtime::{GenerateArgs, LoadArgs, ModeArg, ProfileArgs, RuntimeArgs};
+pub use watch::WatchArgs;
 
 /// The placement compiler for large models: exact bytes in, a proven placement out.
 #[derive(Debug, Parser)]
@@ -69,6 +71,8 @@ pub enum Command {
     Frontier(FrontierArgs),
     /// Find the placement that is best now, and an order of moves to it
     Rebalance(RebalanceArgs),
+    /// Show the memory of a running system beside what was planned
+    Watch(WatchArgs),
     /// Load the weights onto the devices of a placement and count every byte
     #[cfg(feature = "candle")]
     Load(LoadArgs),

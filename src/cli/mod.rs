@@ -21,8 +21,14 @@ mod inspect;
 #[cfg(feature = "candle")]
 mod interrupt;
 #[cfg(feature = "candle")]
+mod live;
+#[cfg(feature = "candle")]
 mod load;
+#[cfg(feature = "candle")]
+mod memlog;
 mod models;
+#[cfg(feature = "candle")]
+mod moved;
 #[cfg(feature = "candle")]
 mod profile;
 mod progress;
@@ -36,6 +42,7 @@ mod solve;
 #[cfg(feature = "candle")]
 mod stream;
 mod sweep;
+mod watch;
 
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
@@ -90,6 +97,7 @@ pub fn run() -> ExitCode {
         Command::Sweep(args) => sweep::run(&args),
         Command::Frontier(args) => frontier::run(&args),
         Command::Rebalance(args) => rebalance::run(&args),
+        Command::Watch(args) => watch::run(&args),
         #[cfg(feature = "candle")]
         Command::Load(args) => load::run(&args),
         #[cfg(feature = "candle")]
@@ -99,7 +107,7 @@ pub fn run() -> ExitCode {
         #[cfg(feature = "candle")]
         Command::Calibrate(args) => calibrate::run(&args),
     };
-    match answer.and_then(|answer| print(&answer.text).map(|()| answer.status)) {
+    match answer.and_then(|answer| print(&answer.text).map(|_| answer.status)) {
         Ok(status) => ExitCode::from(status),
         Err(error) => {
             say(&format!("error: {error}"));
@@ -112,13 +120,14 @@ pub fn run() -> ExitCode {
 }
 
 /// A reader that has seen enough closes the pipe; that is its right and no failure of ours.
-fn print(text: &str) -> Result<(), Error> {
+///
+/// Whether somebody still reads.
+fn print(text: &str) -> Result<bool, Error> {
     let mut out = io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        Err(e) if e.kind() != io::ErrorKind::BrokenPipe => {
-            Err(Error::new("write to stdout").found(e.to_string()))
-        }
-        _ => Ok(()),
+        Ok(()) => Ok(true),
+        Err(e) if e.kind() == io::ErrorKind::BrokenPipe => Ok(false),
+        Err(e) => Err(Error::new("write to stdout").found(e.to_string())),
     }
 }
 

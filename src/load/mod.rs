@@ -91,6 +91,8 @@ pub mod devices;
 pub mod generate;
 mod loader;
 pub mod manifest;
+pub mod memory;
+pub mod migrate;
 mod placed;
 mod tally;
 #[cfg(test)]

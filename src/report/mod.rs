@@ -22,6 +22,7 @@ mod loading;
 pub mod lp;
 mod map;
 mod migration;
+mod moves;
 mod profile;
 mod reconciliation;
 mod remedy;
@@ -29,6 +30,7 @@ pub mod sensitivity;
 mod solution;
 pub mod sweep;
 mod table;
+mod watching;
 
 pub use bars::bars;
 pub use calibration::{calibration, calibration_json};
@@ -43,10 +45,12 @@ pub use inspect::{Filter, Inspection, inspection, inspection_json, tensors};
 pub use loading::{DriverBytes, LoadedDevice, Loading, Planned, loading, loading_json};
 pub use map::map;
 pub use migration::{horizon, horizon_json, migration, migration_json};
+pub use moves::{Moves, PeakBytes, moves, moves_json};
 pub use profile::{profile, profile_json};
 pub use reconciliation::reconciliation;
 pub use solution::{Solution, holdings, question, solution};
 pub use table::{Align, Table};
+pub use watching::{Watched, watched, watched_json};
 
 use std::time::Duration;
 

@@ -85,6 +85,21 @@ impl Decoder {
         Ok(self.bytes_on(component, device))
     }
 
+    /// What plans say of a component's weights lies between the first two numbers: all of it is the second, and what
+    /// no plan knows, the divisors of rotary frequencies and what candle keeps beside, is left out of the first. The
+    /// third is of keys and values.
+    pub(in crate::load) fn planned_bytes(&self, component: ComponentId) -> (u64, u64, u64) {
+        let (mut least, mut most) = (0_u64, 0_u64);
+        for ((_, slot), weight) in self.own(component) {
+            most = most.saturating_add(weight.bytes());
+            if *slot != Slot::RopeFactors {
+                least = least.saturating_add(weight.bytes());
+            }
+        }
+        let caches = self.caches(component).map(|c| u64::try_from(c.bytes()).unwrap_or(u64::MAX));
+        (least, most, caches.fold(0, u64::saturating_add))
+    }
+
     /// One more device of host memory, where components wait while others pass; its index, which is the number of
     /// devices that were `planned`. There is one at most: asked again, it gets the budget of the last call.
     ///

@@ -1,0 +1,122 @@
+//! What `generate` prints of components that moved meanwhile.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::decimals;
+use crate::error::printable;
+use crate::units::format_bytes;
+
+/// A migration, as far as it came.
+#[derive(Clone, Debug)]
+pub struct Moves {
+    /// Steps of the plan.
+    pub steps: usize,
+    /// Those that were done by earlier programs.
+    pub before: usize,
+    /// Those that are done.
+    pub done: usize,
+    /// Weights, keys and values that moved.
+    pub moved_bytes: u64,
+    /// What all of it took.
+    pub elapsed: Duration,
+    /// The longest pause between two tokens.
+    pub longest: Duration,
+    /// In the order of the runtime.
+    pub devices: Vec<PeakBytes>,
+    /// Why it went no further.
+    pub stopped: Option<String>,
+}
+
+/// The most that was on a device.
+#[derive(Clone, Debug)]
+pub struct PeakBytes {
+    /// Its name.
+    pub id: String,
+    /// The most at once.
+    pub peak_bytes: u64,
+    /// What it may hold.
+    pub budget_bytes: u64,
+}
+
+/// A few lines.
+pub fn moves(moves: &Moves) -> String {
+    let Moves { steps, before, done, moved_bytes, elapsed, longest, devices, stopped } = moves;
+    let earlier = if *before > 0 { format!(", {before} of them before") } else { String::new() };
+    let mut text = format!(
+        "moved      {} in {:.3} s, longest pause {:.3} s; {done} of {steps} steps are done{earlier}\n",
+        format_bytes(*moved_bytes),
+        elapsed.as_secs_f64(),
+        longest.as_secs_f64()
+    );
+    let peak = |device: &PeakBytes| {
+        let (peak, budget) = (format_bytes(device.peak_bytes), format_bytes(device.budget_bytes));
+        format!("{} {peak} of {budget}", printable(&device.id))
+    };
+    let peaks: Vec<String> = devices.iter().map(peak).collect();
+    text.push_str(&format!("at most    {}\n", peaks.join(", ")));
+    if let Some(why) = stopped {
+        text.push_str(&format!("stopped    {why}\n"));
+    }
+    text
+}
+
+/// The same for programs.
+pub fn moves_json(moves: &Moves) -> Value {
+    let device = |device: &PeakBytes| {
+        json!({
+            "id": device.id,
+            "peak_bytes": device.peak_bytes,
+            "budget_bytes": device.budget_bytes,
+        })
+    };
+    let seconds = |time: Duration| decimals(&format!("{:.6}", time.as_secs_f64()));
+    json!({
+        "steps": moves.steps,
+        "steps_before": moves.before,
+        "steps_done": moves.done,
+        "moved_bytes": moves.moved_bytes,
+        "seconds": seconds(moves.elapsed),
+        "longest_pause_seconds": seconds(moves.longest),
+        "devices": moves.devices.iter().map(device).collect::<Vec<_>>(),
+        "stopped": moves.stopped,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn figures_are_for_people_and_for_programs() {
+        let device =
+            PeakBytes { id: "gpu0".to_owned(), peak_bytes: 3 << 20, budget_bytes: 4 << 20 };
+        let mut example = Moves {
+            steps: 7,
+            before: 0,
+            done: 7,
+            moved_bytes: 5 << 20,
+            elapsed: Duration::from_millis(12),
+            longest: Duration::from_micros(3500),
+            devices: vec![device],
+            stopped: None,
+        };
+        assert_eq!(
+            moves(&example),
+            "moved      5.00 MiB in 0.012 s, longest pause 0.004 s; 7 of 7 steps are done\n\
+             at most    gpu0 3.00 MiB of 4.00 MiB\n"
+        );
+        example.before = 2;
+        example.stopped = Some("no room".to_owned());
+        let text = moves(&example);
+        assert!(text.contains("7 of 7 steps are done, 2 of them before\n"), "{text}");
+        assert!(text.ends_with("stopped    no room\n"), "{text}");
+        let json = moves_json(&example);
+        assert_eq!(
+            (&json["longest_pause_seconds"], &json["stopped"]),
+            (&json!(0.0035), &json!("no room"))
+        );
+        assert_eq!(json["devices"][0]["peak_bytes"], json!(3 << 20));
+    }
+}
