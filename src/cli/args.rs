@@ -27,7 +27,7 @@ pub use question::{
 };
 pub use rebalance::RebalanceArgs;
 #[cfg(feature = "candle")]
-pub use runtime::{GenerateArgs, LoadArgs, ModeArg, ProfileArgs, RuntimeArgs};
+pub use runtime::{GenerateArgs, LoadArgs, ModeArg, ProfileArgs, RebalanceWhenArgs, RuntimeArgs};
 pub use watch::WatchArgs;
 
 /// The placement compiler for large models: exact bytes in, a proven placement out.

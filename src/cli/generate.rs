@@ -14,7 +14,8 @@ use apportion::report::{self, Generation, Stretch};
 use apportion::units::Ratio;
 
 use super::args::GenerateArgs;
-use super::live::{Live, Migration};
+use super::live::{Both, Change, Live, Migration};
+use super::rebalancing::Rebalancing;
 use super::runtime::Ready;
 use super::stream::Stream;
 use super::{Answer, interrupt, moved, runtime, say};
@@ -32,7 +33,7 @@ pub fn run(args: &GenerateArgs) -> Result<Answer, Error> {
     let Some(mut ready) = runtime::start(prepared, &args.runtime, stop)? else {
         return Ok(Answer::interrupted(String::new()));
     };
-    let migration = plan.map(|plan| migration(args, plan, &mut ready)).transpose()?;
+    let change = change(args, plan, &mut ready)?;
     let last_tokens = std::mem::take(&mut ready.last_tokens);
     let request = Request {
         prompt: &prompt,
@@ -42,16 +43,20 @@ pub fn run(args: &GenerateArgs) -> Result<Answer, Error> {
     };
     let follow = tokenizer.as_ref().map(|tokenizer| tokenizer.after(&prompt)).transpose()?;
     let mut stream = Stream::new(follow, args.output.json, stop);
-    let expected = expected(&ready, migration.is_some());
+    let changes = !change.migrations.is_empty() || change.rebalancing.is_some();
+    let expected = expected(&ready, changes);
     let homes: Vec<_> = ready.decoder.placed().homes().iter().map(|(id, at)| (*id, *at)).collect();
     let sends = Arc::new(Mutex::new(PlannedSends::new(&homes)));
-    ready.decoder.observe(Some(Box::new(Arc::clone(&sends))));
-    let mut live = Live::new(&mut ready.decoder, &mut ready.log, &sends, prompt.len(), migration);
+    ready.decoder.observe(Some(match &change.rebalancing {
+        None => Box::new(Arc::clone(&sends)),
+        Some(rebalancing) => Box::new(Both(Arc::clone(&sends), rebalancing.counts())),
+    }));
+    let mut live = Live::new(&mut ready.decoder, &mut ready.log, &sends, prompt.len(), change);
     let started = Instant::now();
     let mut on_token = |token| stream.tell(token);
     let mut hooks = Hooks { stop, clock: &|| started.elapsed(), on_token: &mut on_token };
     let generated = generate(&mut live, &request, &mut hooks)?;
-    let (routed, migration) = live.finish()?;
+    let (routed, migrations) = live.finish()?;
     let closed = stream.closed;
     let text = stream.finish()?;
     // A reader that has seen enough is not Ctrl-C.
@@ -65,7 +70,7 @@ pub fn run(args: &GenerateArgs) -> Result<Answer, Error> {
         decode: stretch(&decode),
         planned_transfers: expected,
         routed_transfers: routed,
-        migrations: migration.iter().map(Migration::moves).collect(),
+        migrations: migrations.iter().map(Migration::moves).collect(),
     };
     let answer = answer(args, &generation);
     Ok(if interrupted { answer.cut_short() } else { answer })
@@ -88,6 +93,24 @@ fn prompt(args: &GenerateArgs) -> Result<(Vec<u32>, Option<Tokenizer>), Error> {
     Ok((args.prompt.prompt_ids.clone(), runtime::tokenizer(named, weights)?))
 }
 
+/// What is to change while text is generated.
+fn change(args: &GenerateArgs, plan: Option<Plan>, ready: &mut Ready) -> Result<Change, Error> {
+    let migrations = plan.map(|plan| migration(args, plan, ready)).transpose()?;
+    let record = ready.placement().cloned();
+    let when = &args.rebalance;
+    if record.is_none() && !when.rebalance_when.is_empty() {
+        return Err(Error::new("rebalance")
+            .expected("a model in a placement")
+            .found("one on the way to another")
+            .hint("go to the end of the plan with --migrate first"));
+    }
+    let counts = ready.routing_counts();
+    let rebalancing =
+        record.map(|record| Rebalancing::of(when, &record, &ready.decoder, counts, ready.threads));
+    let rebalancing = rebalancing.transpose()?.flatten();
+    Ok(Change { migrations: migrations.into_iter().collect(), rebalancing })
+}
+
 /// The plan, at the place where the model is, and its journal.
 fn migration(args: &GenerateArgs, plan: Plan, ready: &mut Ready) -> Result<Migration, Error> {
     // A model that was loaded on the way goes on from there; a plan of another way does not begin there.
@@ -104,13 +127,7 @@ fn migration(args: &GenerateArgs, plan: Plan, ready: &mut Ready) -> Result<Migra
 
 /// Transfers per token as the placement expects them, where the model is in one and stays there.
 fn expected(ready: &Ready, migrates: bool) -> Option<Ratio> {
-    let record = match &ready.on_the_way {
-        None => Some(&ready.record),
-        Some(way) if way.done == 0 => Some(&way.plan.from),
-        Some(way) if way.done == way.plan.steps.len() => Some(&way.plan.to),
-        Some(_) => None,
-    };
-    record.filter(|_| !migrates).map(|record| record.traffic.expected)
+    ready.placement().filter(|_| !migrates).map(|record| record.traffic.expected)
 }
 
 fn answer(args: &GenerateArgs, generation: &Generation) -> Answer {

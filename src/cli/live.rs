@@ -5,12 +5,13 @@ use std::time::{Duration, Instant};
 
 use apportion::error::Error;
 use apportion::load::PlannedSends;
-use apportion::load::decoder::{Decoder, Transfers};
-use apportion::load::generate::Runs;
+use apportion::load::decoder::{Decoder, Observer, Transfers};
+use apportion::load::generate::{RoutingCounts, Runs};
 use apportion::load::migrate::Migrator;
 use apportion::report::{Moves, PeakBytes};
 
 use super::memlog::MemoryLog;
+use super::rebalancing::Rebalancing;
 
 /// A migration under way.
 pub struct Migration {
@@ -22,6 +23,7 @@ pub struct Migration {
     elapsed: Duration,
     longest: Duration,
     stopped: Option<Error>,
+    why: Option<(String, Duration)>,
 }
 
 impl Migration {
@@ -34,7 +36,12 @@ impl Migration {
             elapsed: Duration::ZERO,
             longest: Duration::ZERO,
             stopped: None,
+            why: None,
         }
+    }
+
+    fn is_over(&self) -> bool {
+        self.stopped.is_some() || self.migrator.next().is_none()
     }
 
     /// The next step, where it is time for one.
@@ -77,6 +84,8 @@ impl Migration {
             elapsed: self.elapsed,
             longest: self.longest,
             devices: self.migrator.peaks().iter().map(peak).collect(),
+            why: self.why.as_ref().map(|(why, _)| why.clone()),
+            solving: self.why.as_ref().map(|(_, solving)| *solving),
             stopped: self.stopped.as_ref().map(ToString::to_string),
         }
     }
@@ -89,6 +98,44 @@ struct Parts<'a> {
     sends: &'a Mutex<PlannedSends>,
 }
 
+/// Both who count sends and who counts experts.
+pub struct Both(pub Arc<Mutex<PlannedSends>>, pub Arc<Mutex<RoutingCounts>>);
+
+impl Observer for Both {
+    fn chosen(&mut self, layer: u32, experts: &[Vec<u32>]) {
+        self.0.chosen(layer, experts);
+        self.1.chosen(layer, experts);
+    }
+}
+
+/// What changes a placement meanwhile.
+#[derive(Default)]
+pub struct Change {
+    /// Migrations, the last of which may be under way.
+    pub migrations: Vec<Migration>,
+    /// Who asks for more of them.
+    pub rebalancing: Option<Rebalancing>,
+}
+
+impl Change {
+    /// The next step of what is under way, or a look whether something should be.
+    fn between_tokens(&mut self, live: &mut Parts<'_>, tokens: u64) -> Result<(), Error> {
+        if let Some(migration) = self.migrations.last_mut().filter(|one| !one.is_over()) {
+            migration.step(live, tokens)?;
+            if migration.stopped.is_some() {
+                // The model is in no placement that anything could be solved from.
+                self.rebalancing = None;
+            }
+            return Ok(());
+        }
+        let Some(rebalancing) = &mut self.rebalancing else { return Ok(()) };
+        let Some(asked) = rebalancing.check(tokens, live.decoder)? else { return Ok(()) };
+        let migration = Migration::new(asked.migrator, 0);
+        self.migrations.push(Migration { why: Some((asked.why, asked.solving)), ..migration });
+        Ok(())
+    }
+}
+
 /// A decoder with somebody between its tokens.
 pub struct Live<'a> {
     parts: Parts<'a>,
@@ -98,7 +145,7 @@ pub struct Live<'a> {
     steps: u64,
     of_prompt: u64,
     of_chain: u64,
-    migration: Option<Migration>,
+    change: Change,
 }
 
 impl<'a> Live<'a> {
@@ -107,7 +154,7 @@ impl<'a> Live<'a> {
         log: &'a mut MemoryLog,
         sends: &'a Arc<Mutex<PlannedSends>>,
         prompt_tokens: usize,
-        migration: Option<Migration>,
+        change: Change,
     ) -> Self {
         Self {
             parts: Parts { decoder, log, sends },
@@ -116,21 +163,21 @@ impl<'a> Live<'a> {
             steps: 0,
             of_prompt: 0,
             of_chain: 0,
-            migration,
+            change,
         }
     }
 
     /// Transfers after the first token that the maps asked for, given the experts that were chosen; what moved; and
     /// the log is ended.
-    pub fn finish(self) -> Result<(u64, Option<Migration>), Error> {
-        let Self { parts, steps, of_prompt, of_chain, migration, .. } = self;
+    pub fn finish(self) -> Result<(u64, Vec<Migration>), Error> {
+        let Self { parts, steps, of_prompt, of_chain, change, .. } = self;
         if steps > 0 {
             parts.log.note("decode after", &parts.decoder.placed().devices)?;
         }
         parts.log.end(&parts.decoder.placed().devices)?;
         let to_experts = lock(parts.sends).to_experts();
         let routed = if steps == 0 { 0 } else { to_experts.saturating_sub(of_prompt) };
-        Ok((of_chain.saturating_add(routed), migration))
+        Ok((of_chain.saturating_add(routed), change.migrations))
     }
 
     fn note(&mut self, label: &str) -> Result<(), Error> {
@@ -143,9 +190,7 @@ impl<'a> Live<'a> {
             self.note("decode before")?;
         }
         self.steps += 1;
-        if let Some(migration) = &mut self.migration {
-            migration.step(&mut self.parts, self.steps)?;
-        }
+        self.change.between_tokens(&mut self.parts, self.steps)?;
         self.of_chain = self.of_chain.saturating_add(lock(self.parts.sends).of_chain());
         Ok(())
     }

@@ -33,6 +33,8 @@ mod moved;
 mod profile;
 mod progress;
 mod rebalance;
+#[cfg(feature = "candle")]
+mod rebalancing;
 mod reconcile;
 mod replay;
 #[cfg(feature = "candle")]

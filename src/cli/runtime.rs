@@ -39,6 +39,16 @@ pub struct Ready {
 }
 
 impl Ready {
+    /// The placement that the model is in; `None` on the way to another.
+    pub fn placement(&self) -> Option<&Record> {
+        match &self.on_the_way {
+            None => Some(&self.record),
+            Some(way) if way.done == 0 => Some(&way.plan.from),
+            Some(way) if way.done == way.plan.steps.len() => Some(&way.plan.to),
+            Some(_) => None,
+        }
+    }
+
     /// Counts of the experts the model will choose, none yet.
     pub fn routing_counts(&self) -> RoutingCounts {
         let architecture = &self.decoder.placed().architecture;

@@ -25,6 +25,10 @@ pub struct Moves {
     pub longest: Duration,
     /// In the order of the runtime.
     pub devices: Vec<PeakBytes>,
+    /// What asked for it, where nobody did.
+    pub why: Option<String>,
+    /// What finding the placement and the plan took, where that was done meanwhile.
+    pub solving: Option<Duration>,
     /// Why it went no further.
     pub stopped: Option<String>,
 }
@@ -42,7 +46,7 @@ pub struct PeakBytes {
 
 /// A few lines.
 pub fn moves(moves: &Moves) -> String {
-    let Moves { steps, before, done, moved_bytes, elapsed, longest, devices, stopped } = moves;
+    let Moves { steps, before, done, moved_bytes, elapsed, longest, devices, .. } = moves;
     let earlier = if *before > 0 { format!(", {before} of them before") } else { String::new() };
     let mut text = format!(
         "moved      {} in {:.3} s, longest pause {:.3} s; {done} of {steps} steps are done{earlier}\n",
@@ -56,7 +60,11 @@ pub fn moves(moves: &Moves) -> String {
     };
     let peaks: Vec<String> = devices.iter().map(peak).collect();
     text.push_str(&format!("at most    {}\n", peaks.join(", ")));
-    if let Some(why) = stopped {
+    if let Some(why) = &moves.why {
+        let solving = moves.solving.unwrap_or_default().as_secs_f64();
+        text.push_str(&format!("because    {why}; planned in {solving:.3} s\n"));
+    }
+    if let Some(why) = &moves.stopped {
         text.push_str(&format!("stopped    {why}\n"));
     }
     text
@@ -80,6 +88,8 @@ pub fn moves_json(moves: &Moves) -> Value {
         "seconds": seconds(moves.elapsed),
         "longest_pause_seconds": seconds(moves.longest),
         "devices": moves.devices.iter().map(device).collect::<Vec<_>>(),
+        "why": moves.why,
+        "solving_seconds": moves.solving.map(seconds),
         "stopped": moves.stopped,
     })
 }
@@ -100,6 +110,8 @@ mod tests {
             elapsed: Duration::from_millis(12),
             longest: Duration::from_micros(3500),
             devices: vec![device],
+            why: None,
+            solving: None,
             stopped: None,
         };
         assert_eq!(
@@ -109,9 +121,12 @@ mod tests {
         );
         example.before = 2;
         example.stopped = Some("no room".to_owned());
+        example.why = Some("routing drifted by 0.310".to_owned());
+        example.solving = Some(Duration::from_millis(250));
         let text = moves(&example);
         assert!(text.contains("7 of 7 steps are done, 2 of them before\n"), "{text}");
-        assert!(text.ends_with("stopped    no room\n"), "{text}");
+        let end = "because    routing drifted by 0.310; planned in 0.250 s\nstopped    no room\n";
+        assert!(text.ends_with(end), "{text}");
         let json = moves_json(&example);
         assert_eq!(
             (&json["longest_pause_seconds"], &json["stopped"]),

@@ -41,7 +41,9 @@
 mod journal;
 mod migrator;
 mod route;
+mod steady;
 
 pub use journal::{Journal, Position};
 pub use migrator::{Migrator, Peak};
 pub use route::Route;
+pub use steady::Steady;

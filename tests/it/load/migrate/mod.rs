@@ -1,13 +1,26 @@
 //! Components change devices while text is generated, and nothing else changes.
 
 use apportion::load::decoder::{Decoder, Mode, Wanted as Logits};
+use apportion::migrate::{Place, Plan};
 use apportion::model::ComponentId;
 
 use super::super::support::Random;
 use super::placed::{Wanted, scattered};
 
+/// What moved, on the disk.
+mod journals;
+/// Programs that are ended on the way.
+mod kills;
 /// One component at a time.
 mod moves;
+/// Whole plans.
+mod plans;
+/// Plans made while text is generated.
+mod rebalanced;
+/// What `generate` and `load` do with plans.
+mod runs;
+/// Memory logs, and `watch`.
+mod watched;
 
 const PROMPT: [u32; 8] = [1, 5, 17, 200, 33, 91, 4, 150];
 
@@ -58,4 +71,22 @@ fn assert_accounts(decoder: &Decoder) {
         assert_eq!(balance.staged_bytes, 0, "{}", device.id);
         assert!(balance.peak_bytes <= device.ledger.budget_bytes(), "{}", device.id);
     }
+}
+
+/// A plan between two maps of a fixture, on devices that have `spare` bytes more than the fuller of the two needs.
+/// `None` where no order of moves was found.
+fn plan_between(wanted: &Wanted, seeds: [u32; 2], spare: u64) -> Option<(Wanted, Plan)> {
+    let devices = wanted.devices;
+    let records = seeds.map(|seed| wanted.record(&scattered(seed, devices)));
+    let needs = |device: usize| records.iter().map(|r| r.devices[device].used_bytes).max().unwrap();
+    let sizes = (0..devices).map(|device| needs(device).max(1) + spare).collect();
+    let wanted = Wanted { sizes, ..wanted.clone() };
+    let from = wanted.record(&scattered(seeds[0], devices));
+    let to = wanted.record_after(&scattered(seeds[1], devices), Some(&from));
+    let plan = Plan::between(&from, &to, None).unwrap().ok()?;
+    Some((wanted, plan))
+}
+
+fn parks(plan: &Plan) -> bool {
+    plan.steps.iter().any(|step| step.to == Place::Host)
 }
