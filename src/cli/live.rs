@@ -73,6 +73,7 @@ impl Migration {
     pub fn moves(&self) -> Moves {
         let peak = |peak: &apportion::load::migrate::Peak| PeakBytes {
             id: peak.id.clone(),
+            start_bytes: peak.start_bytes,
             peak_bytes: peak.peak_bytes,
             budget_bytes: peak.budget_bytes,
         };

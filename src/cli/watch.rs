@@ -1,7 +1,7 @@
 //! `apportion watch`: memory of a running system, line by line, beside what was planned.
 
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use apportion::error::Error;
 use apportion::files::Tail;
@@ -165,7 +165,9 @@ mod driver {
     use apportion::hardware::{Device, DeviceKind};
     use apportion::trace::Nvml;
 
-    use super::{Error, Instant, Moment, Reading, Record};
+    use std::time::Instant;
+
+    use super::{Error, Moment, Reading, Record};
 
     /// The GPUs of a placement.
     pub struct Gpus {

@@ -38,6 +38,8 @@ pub struct Moves {
 pub struct PeakBytes {
     /// Its name.
     pub id: String,
+    /// Before the first step.
+    pub start_bytes: u64,
     /// The most at once.
     pub peak_bytes: u64,
     /// What it may hold.
@@ -56,10 +58,13 @@ pub fn moves(moves: &Moves) -> String {
     );
     let peak = |device: &PeakBytes| {
         let (peak, budget) = (format_bytes(device.peak_bytes), format_bytes(device.budget_bytes));
-        format!("{} {peak} of {budget}", printable(&device.id))
+        // Memory that shrank below what was there.
+        let over = device.peak_bytes > device.budget_bytes;
+        let start = if over { ", before anything moved" } else { "" };
+        format!("{} {peak} of {budget}{start}", printable(&device.id))
     };
     let peaks: Vec<String> = devices.iter().map(peak).collect();
-    text.push_str(&format!("at most    {}\n", peaks.join(", ")));
+    text.push_str(&format!("at most    {}\n", peaks.join("; ")));
     if let Some(why) = &moves.why {
         let solving = moves.solving.unwrap_or_default().as_secs_f64();
         text.push_str(&format!("because    {why}; planned in {solving:.3} s\n"));
@@ -75,6 +80,7 @@ pub fn moves_json(moves: &Moves) -> Value {
     let device = |device: &PeakBytes| {
         json!({
             "id": device.id,
+            "start_bytes": device.start_bytes,
             "peak_bytes": device.peak_bytes,
             "budget_bytes": device.budget_bytes,
         })
@@ -100,8 +106,12 @@ mod tests {
 
     #[test]
     fn figures_are_for_people_and_for_programs() {
-        let device =
-            PeakBytes { id: "gpu0".to_owned(), peak_bytes: 3 << 20, budget_bytes: 4 << 20 };
+        let device = PeakBytes {
+            id: "gpu0".to_owned(),
+            start_bytes: 1 << 20,
+            peak_bytes: 3 << 20,
+            budget_bytes: 4 << 20,
+        };
         let mut example = Moves {
             steps: 7,
             before: 0,

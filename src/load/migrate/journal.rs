@@ -56,7 +56,7 @@ impl Journal {
             // Ends the line that was cut off; the next one says that this is so.
             file.line("")?;
         }
-        let first = if lines.has_head() { json!({"resume": done}) } else { head(plan) };
+        let first = if lines.head(plan).1 { json!({"resume": done}) } else { head(plan) };
         let mut journal = Self { file, written: done, torn: false };
         journal.write(&first)?;
         Ok(journal)
@@ -147,41 +147,23 @@ impl Lines {
         }
     }
 
-    /// Where the head is: behind a piece of one, where its first writer was ended.
-    fn head(&self) -> Option<(usize, Head)> {
-        let first = self.whole.iter().take(2).enumerate();
-        first.into_iter().find_map(|(at, line)| Some((at, serde_json::from_str(line).ok()?)))
-    }
-
-    fn has_head(&self) -> bool {
-        self.head().is_some()
+    /// How many lines are the head of this plan's journal, or pieces of it: whoever writes it may be ended and begin
+    /// again. And whether one of them is whole.
+    fn head(&self, plan: &Plan) -> (usize, bool) {
+        let own = head(plan).to_string();
+        let heads = self.whole.iter().take_while(|line| own.starts_with(line.as_str()));
+        (heads.clone().count(), heads.clone().any(|line| *line == own))
     }
 
     fn position(&self, path: &Path, plan: &Plan) -> Result<Position, Error> {
         let refuse = || Error::new(OPERATION).object(path.display().to_string());
-        let Some((at, head)) = self.head() else {
-            // The head is on the disk before anything moves.
-            let own = head(plan).to_string();
-            if self.whole.len() < 2 && self.whole.iter().all(|line| own.starts_with(line.as_str()))
-            {
-                return Ok(Position::default());
-            }
-            return Err(refuse().place("line 1").expected("the head of a migration journal"));
-        };
-        if head.apportion != WHAT || head.version != VERSION {
-            return Err(refuse()
-                .place("line 1")
-                .expected(format!("`{WHAT}`, version {VERSION}"))
-                .found(format!("`{}`, version {}", head.apportion, head.version)));
+        let (heads, whole) = self.head(plan);
+        if let (false, Some(line)) = (whole, self.whole.get(heads)) {
+            return Err(not_the_head(line, plan, refuse().place(format!("line {}", heads + 1))));
         }
-        if head.plan != plan.fingerprint() || head.steps != plan.steps.len() {
-            return Err(refuse()
-                .expected("the journal of this plan")
-                .found(format!("one of plan {}", head.plan))
-                .hint("each plan has a journal of its own"));
-        }
+        // The head is on the disk before anything moves.
         let mut position = Position::default();
-        for (index, line) in self.whole.iter().enumerate().skip(at + 1) {
+        for (index, line) in self.whole.iter().enumerate().skip(heads) {
             let place = || refuse().place(format!("line {}", index + 1));
             match serde_json::from_str::<Entry>(line) {
                 Ok(entry) => {
@@ -228,6 +210,26 @@ impl Position {
             _ => Err(format!("something else after {}", steps(self.done))),
         }
     }
+}
+
+/// What is wrong with a line that should be the head.
+fn not_the_head(line: &str, plan: &Plan, refuse: Error) -> Error {
+    let Ok(head) = serde_json::from_str::<Head>(line) else {
+        return refuse.expected("the head of a migration journal").found("another line");
+    };
+    if head.apportion != WHAT || head.version != VERSION {
+        return refuse
+            .expected(format!("`{WHAT}`, version {VERSION}"))
+            .found(format!("`{}`, version {}", head.apportion, head.version));
+    }
+    let of = |plan: &str, steps: usize| format!("plan {plan} of {steps} steps");
+    refuse
+        .expected(format!(
+            "the journal of this plan, {}",
+            of(&plan.fingerprint(), plan.steps.len())
+        ))
+        .found(format!("that of {}", of(&head.plan, head.steps)))
+        .hint("each plan has a journal of its own")
 }
 
 /// The first line of the journal of a plan.

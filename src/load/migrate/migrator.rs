@@ -26,7 +26,9 @@ pub struct Migrator {
 pub struct Peak {
     /// The device's name.
     pub id: String,
-    /// In bytes, from the first step on.
+    /// In bytes, before the first step.
+    pub start_bytes: u64,
+    /// In bytes, from the first step on; more than it may hold only where memory shrank below what was there.
     pub peak_bytes: u64,
     /// What it may hold.
     pub budget_bytes: u64,
@@ -143,6 +145,7 @@ fn peaks(decoder: &Decoder) -> Vec<Peak> {
     let devices = decoder.placed().devices.iter();
     let peak = |device: &crate::load::devices::Device| Peak {
         id: device.id.clone(),
+        start_bytes: device.ledger.balance().bytes(),
         peak_bytes: device.ledger.balance().bytes(),
         budget_bytes: device.ledger.budget_bytes(),
     };

@@ -127,14 +127,15 @@ impl Route {
                 .found(format!("it {}", names(loaded.get(id))))
                 .hint("the plan begins with another placement, or is done already"));
         }
-        for step in &plan.steps {
-            let (least, most, kv_bytes) = decoder.planned_bytes(step.component);
-            let agrees = (least..=most).contains(&step.weights_bytes);
-            if !agrees || kv_bytes != step.kv_cache_bytes {
+        for component in &plan.from.scenario.problem()?.components {
+            let planned = &component.demand;
+            let (least, most, kv_bytes) = decoder.planned_bytes(planned.id);
+            let agrees = (least..=most).contains(&planned.weights_bytes);
+            if !agrees || kv_bytes != planned.kv_cache_bytes {
                 let both = |weights: u64, kv: u64| format!("{weights} bytes and {kv} of its cache");
                 return Err(refuse()
-                    .place(step.component.to_string())
-                    .expected(both(step.weights_bytes, step.kv_cache_bytes))
+                    .place(planned.id.to_string())
+                    .expected(both(planned.weights_bytes, planned.kv_cache_bytes))
                     .found(both(most, kv_bytes)));
             }
         }

@@ -1,8 +1,8 @@
 //! When it is time to move again: not for chance, and not to and fro.
 //!
 //! Experts are counted in windows of tokens. What was seen calls for another placement when two windows in a row are
-//! far from what the placement was made for and not far from each other: a signal that changes from window to window
-//! calls for nothing. What was asked and found not worth moving for is not asked again until it has changed as much. And
+//! far from what the placement was made for, and farther than from each other: neither the chance of few tokens nor a
+//! signal that changes from window to window calls for anything. What was asked and found not worth moving for is not asked again until it has changed as much. And
 //! a placement that was left is returned to only after twice as many tokens as the last time.
 
 use std::collections::BTreeSet;
@@ -63,13 +63,14 @@ impl Steady {
     /// where it calls for another one.
     pub fn window(&mut self, token: u64, counts: Counts) -> Option<Ratio> {
         let drift = self.drift?;
-        let far = |one: &Counts, other: &Counts| distance(one, other).is_some_and(|d| d > drift);
+        let apart = |one: &Counts, other: &Counts| distance(one, other).unwrap_or(Ratio::ZERO);
         let previous = self.previous.replace(counts);
         let (previous, now) = (previous?, self.previous.as_ref()?);
-        let unknown = |counts: &Counts| self.known.iter().all(|known| far(known, counts));
-        let steady = unknown(&previous) && unknown(now) && !far(&previous, now);
-        let apart = self.known.first().and_then(|known| distance(known, now));
-        apart.filter(|_| steady && self.may_move(token))
+        let least = drift.max(apart(&previous, now));
+        let unknown = |counts: &Counts| self.known.iter().all(|known| apart(known, counts) > least);
+        let steady = unknown(&previous) && unknown(now);
+        let from_known = self.known.first().map(|known| apart(known, now));
+        from_known.filter(|_| steady && self.may_move(token))
     }
 
     /// It was asked what would be best for such counts, and was not worth moving for.

@@ -36,7 +36,8 @@ fn twenty_plans_change_nothing_but_where_things_are() {
     const TOKENS: usize = 10;
     let (mut applied, mut parked) = (0, 0);
     for seed in 0..24 {
-        let spare = if seed % 3 == 0 { 0 } else { 200_000 };
+        // Weights that are converted while they are loaded stage more than the placement counts.
+        let spare = if seed % 4 < 2 && seed % 3 < 2 { 0 } else { 400_000 };
         let found = plan_between(&fixture(seed), [seed, seed + 100], spare);
         let Some((wanted, plan)) = found else { continue };
         applied += 1;
@@ -121,7 +122,8 @@ fn a_plan_for_another_model_map_or_machine_is_refused_before_anything_moves() {
     let begin = |wanted: &Wanted, record: &Record, done: usize| {
         let (mut decoder, _) = wanted.decoder(record, Mode::Concurrent);
         let before = decoder.placed().homes().clone();
-        let refused = Migrator::new(plan.clone(), done, &mut decoder, 1).unwrap_err().to_string();
+        let refused = Migrator::new(plan.clone(), done, &mut decoder, 1).map(|_| ());
+        let refused = refused.unwrap_err().to_string();
         assert_eq!(*decoder.placed().homes(), before);
         assert_eq!(decoder.placed().devices.len(), wanted.devices);
         refused

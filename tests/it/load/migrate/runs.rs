@@ -14,6 +14,10 @@ pub fn weights() -> String {
 
 /// A placement on two devices, and a plan to one where the first may use less.
 pub fn planned() -> Bench {
+    planned_for("1.4MiB")
+}
+
+fn planned_for(usable: &str) -> Bench {
     let bench = Bench::new();
     let weights = weights();
     let solve = [
@@ -36,8 +40,9 @@ pub fn planned() -> Bench {
     assert_eq!(run.code, 0, "{run:?}");
     let map = bench.read("map.yaml");
     assert!(map.contains("gpu1"), "{map}");
-    let rebalance = "rebalance map.yaml --usable gpu0=1.4MiB -o next.yaml --plan plan.yaml";
-    let run = bench.line(rebalance);
+    let rebalance =
+        format!("rebalance map.yaml --usable gpu0={usable} -o next.yaml --plan plan.yaml");
+    let run = bench.line(&rebalance);
     assert_eq!(run.code, 0, "{run:?}");
     bench
 }
@@ -79,7 +84,10 @@ fn text_goes_on_while_components_move_and_the_next_program_goes_on_from_there() 
     assert_eq!(migration["stopped"], Value::Null);
     assert!(migration["moved_bytes"].as_u64().unwrap() > 0);
     for device in migration["devices"].as_array().unwrap() {
-        assert!(device["peak_bytes"].as_u64() <= device["budget_bytes"].as_u64(), "{device}");
+        let bytes = |key: &str| device[key].as_u64().unwrap();
+        // The first device may hold less from now on than it does.
+        let most = bytes("budget_bytes").max(bytes("start_bytes"));
+        assert!(bytes("peak_bytes") <= most, "{device}");
     }
     // A model loaded as it was before is not where the journal is.
     let again = run(&bench, "generate", &[&PROMPT[..], &moving[..], &["--journal", "j"]].concat());
@@ -127,12 +135,12 @@ fn a_migration_in_three_programs() {
 
 #[test]
 fn a_step_that_is_refused_ends_the_migration_and_not_the_text() {
-    let bench = planned();
+    let bench = planned_for("1MiB");
     let still = generated(&bench, &["--max-tokens", "20"]);
     let loaded = run(&bench, "load", &["--json"]).json();
     let there = |key: &str| loaded["devices"][1][key].as_u64().unwrap();
     let both = there("measured_weights_bytes") + there("measured_kv_cache_bytes");
-    let budget = format!("gpu1={}B", both + 120_000);
+    let budget = format!("gpu1={}B", both + 400_000);
     let more =
         ["--max-tokens", "20", "--migrate", "plan.yaml", "--journal", "j", "--budget", &budget];
     let run = run(&bench, "generate", &[&PROMPT[..], &more].concat());
@@ -179,6 +187,10 @@ fn plans_and_journals_that_do_not_belong_are_refused() {
         "1",
         "--migrate",
         "plan.yaml",
+        "--device",
+        "gpu0=cpu",
+        "--device",
+        "gpu1=cpu",
     ]);
     next.refuses(&["apply the migration plan"]);
 }

@@ -58,7 +58,7 @@ fn a_log_is_watched_to_its_end_and_beside_what_was_planned() {
     let line: Value = serde_json::from_str(&over.stdout).unwrap();
     assert_eq!(line["passed"], serde_json::json!(["gpu1"]));
     assert_eq!(line["label"], "load after");
-    assert_eq!(bench.line("watch map.yaml --log log --above 100%").code, 0);
+    assert_eq!(bench.line("watch map.yaml --log log --above 150%").code, 0);
 }
 
 #[test]
@@ -90,7 +90,7 @@ fn half_a_line_is_waited_for() {
 fn what_cannot_be_watched_is_named() {
     let bench = logged();
     let log = bench.read("log");
-    let watch = |more: &str| bench.line(&format!("watch map.yaml --interval 1ms {more}"));
+    let watch = |more: &str| bench.line(&format!("watch map.yaml {more}"));
     watch("").refuses(&["--log <FILE>", "--nvml"]);
     watch("--log none").refuses(&["none", "no such file"]);
     watch("--log map.yaml").refuses(&["at line 1", "the head of a memory log"]);
