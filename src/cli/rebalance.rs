@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use apportion::error::{Error, printable};
 use apportion::files::{TEXT_BYTES_MAX, check_target, read_text, write_atomically};
 use apportion::hardware::{DeviceKind, Spec};
-use apportion::migrate::{Changes, Goal, Horizon, Next, Plan, Replayed, Stuck, rebalance};
+use apportion::migrate::{Changes, Goal, Next, Plan, Replayed, Slack, Stuck, rebalance, slack};
 use apportion::model::Model;
 use apportion::placement::Record;
 use apportion::quant::Override;
@@ -57,7 +57,7 @@ fn answer(
     host: Option<u64>,
     elapsed: Duration,
 ) -> Result<Answer, Error> {
-    let Next { scenario, problem, found, horizon } = next;
+    let Next { scenario, problem, found, .. } = next;
     let (solved, measured) = match found {
         Found::Placed(solved, measured) => (solved, measured),
         Found::Infeasible(why) => {
@@ -86,20 +86,26 @@ fn answer(
         }
         Err(stuck) => Err(stuck),
     };
+    let asked = args.max_move.is_some() || args.horizon.is_some() || !args.objective.is_empty();
+    let more = if asked { None } else { slack(next, options)? };
     Ok(if args.output.json {
-        Answer::json(&as_json(&solution, &ordered, horizon.as_ref()), yes)
+        Answer::json(&as_json(&solution, &ordered, next, more.as_ref()), yes)
     } else {
-        Answer::new(as_text(&solution, &ordered, horizon.as_ref()), yes)
+        Answer::new(as_text(&solution, &ordered, next, more.as_ref()), yes)
     })
 }
 
 type Ordered = Result<(Plan, Replayed), Stuck>;
 
-fn as_text(solution: &Solution<'_>, ordered: &Ordered, horizon: Option<&Horizon>) -> String {
+fn as_text(
+    solution: &Solution<'_>,
+    ordered: &Ordered,
+    next: &Next,
+    more: Option<&Slack>,
+) -> String {
     let mut text = report::solution(solution, width());
-    if let Some(horizon) = horizon {
-        text.push_str(&report::horizon(horizon));
-    }
+    text.extend(next.horizon.as_ref().map(report::horizon));
+    text.extend(more.map(|more| report::slack(more, width())));
     text.push('\n');
     match ordered {
         Ok((plan, replayed)) => text.push_str(&report::migration(plan, replayed)),
@@ -121,10 +127,12 @@ fn as_text(solution: &Solution<'_>, ordered: &Ordered, horizon: Option<&Horizon>
 fn as_json(
     solution: &Solution<'_>,
     ordered: &Ordered,
-    horizon: Option<&Horizon>,
+    next: &Next,
+    more: Option<&Slack>,
 ) -> serde_json::Value {
     let mut value = json::solution(solution);
-    value["horizon"] = horizon.map(report::horizon_json).into();
+    value["horizon"] = next.horizon.as_ref().map(report::horizon_json).into();
+    value["with_more_moves"] = more.map(report::slack_json).into();
     value["plan"] = match ordered {
         Ok((plan, replayed)) => report::migration_json(plan, replayed),
         Err(Stuck { proven, waiting }) => {

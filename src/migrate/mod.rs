@@ -43,6 +43,7 @@ mod order;
 mod read;
 mod rebalance;
 mod replay;
+mod slack;
 mod weigh;
 mod write;
 
@@ -54,6 +55,7 @@ pub use change::Changes;
 pub use order::Stuck;
 pub use rebalance::{Goal, Next, rebalance};
 pub use replay::{Replayed, StepUse};
+pub use slack::{Slack, slack};
 pub use weigh::Horizon;
 
 use facts::Facts;

@@ -34,8 +34,9 @@ pub(super) fn order(facts: &Facts, host_bytes: Option<u64>) -> Result<Vec<Step>,
     }
     match search(facts, host_bytes) {
         Search::Least(steps) => Ok(steps),
-        Search::None => Err(Stuck { proven: true, waiting: greedy.waiting() }),
-        Search::TooMany if found.is_ok() => Ok(greedy.steps),
+        // What is loaded anew may be given up before, which the search does not do.
+        Search::None | Search::TooMany if found.is_ok() => Ok(greedy.steps),
+        Search::None => Err(Stuck { proven: !greedy.gave_up, waiting: greedy.waiting() }),
         Search::TooMany => {
             Err(Stuck { proven: greedy.steps.is_empty(), waiting: greedy.waiting() })
         }
@@ -188,7 +189,9 @@ struct Greedy<'a> {
     /// Pieces that wait for each device.
     incoming: Vec<usize>,
     steps: Vec<Step>,
+    /// Whether something waited on the way or was given up.
     detoured: bool,
+    gave_up: bool,
 }
 
 impl<'a> Greedy<'a> {
@@ -201,6 +204,7 @@ impl<'a> Greedy<'a> {
             incoming: vec![0; facts.rooms.len()],
             steps: Vec::new(),
             detoured: false,
+            gave_up: false,
         };
         for (index, piece) in facts.pieces.iter().enumerate() {
             if piece.moves() {
@@ -359,6 +363,7 @@ impl<'a> Greedy<'a> {
         let Some(index) = self.take(&kind) else { return false };
         let piece = &self.facts.pieces[index];
         let Some(device) = kind.leaves else { return false };
+        self.gave_up = true;
         self.steps.push(self.books.step(piece, Place::Device(device), Place::Files));
         self.books.remove(device, piece, false);
         self.queues.entry(Kind { leaves: None, ..kind }).or_default().push_back(index);

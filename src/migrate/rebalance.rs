@@ -6,7 +6,7 @@ use crate::error::Error;
 use crate::placement::Record;
 use crate::plan::{Given, Options};
 use crate::problem::{Objective, ObjectiveKind, ObjectiveValue, Problem};
-use crate::scenario::{Attention, Current, Scenario};
+use crate::scenario::{Attention, Current, Scenario, with_spill_first};
 use crate::sweep::{Found, answer_given};
 use crate::units::Ratio;
 
@@ -55,9 +55,11 @@ pub fn rebalance(
     }
     let mut scenario = changes.apply(&from.scenario)?;
     scenario.limits.current = None;
-    scenario.objectives = match objectives {
-        Some(objectives) => with_migration(objectives)?,
-        None => goal.objectives(&from.scenario.objectives),
+    scenario.objectives = if let Some(objectives) = objectives {
+        with_migration(objectives)?
+    } else {
+        let has_cpu = scenario.hardware.has_cpu();
+        goal.objectives(&with_spill_first(&from.scenario.objectives, has_cpu))
     };
     let homes = facts::current(from, &scenario)?;
     scenario.limits.current = Some(Current { homes });

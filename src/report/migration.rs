@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use super::{Align, Table, plural};
+use super::{Align, Table, objective_value, percent, plural, wrap};
 use crate::error::printable;
-use crate::migrate::{Caches, Horizon, Place, Plan, Replayed, Step};
+use crate::migrate::{Caches, Horizon, Place, Plan, Replayed, Slack, Step};
 use crate::model::ComponentId;
 use crate::placement::lines;
-use crate::units::{format_bytes, format_time, grouped};
+use crate::problem::ObjectiveValue;
+use crate::units::{Ratio, format_bytes, format_time, grouped};
 
 /// More lines of moves are not printed.
 const LINES_MAX: usize = 40;
@@ -39,16 +40,16 @@ fn summary(plan: &Plan, replayed: &Replayed) -> String {
         grouped(replayed.moved_bytes)
     );
     if replayed.loaded_bytes > 0 {
-        text.push_str(&format!(", {} loaded from files", format_bytes(replayed.loaded_bytes)));
+        text.extend([format!(", {} loaded from files", format_bytes(replayed.loaded_bytes))]);
     }
     if let Some(ps) = plan.total_ps() {
-        text.push_str(&format!(", about {} by the links", format_time(ps)));
+        text.extend([format!(", about {} by the links", format_time(ps))]);
     }
     text.push_str(caches(plan.caches));
     text.push('\n');
     if replayed.host_bytes > 0 {
         let bytes = format_bytes(replayed.host_bytes);
-        text.push_str(&format!("up to {bytes} wait in host memory on the way\n"));
+        text.extend([format!("up to {bytes} wait in host memory on the way\n")]);
     }
     if !replayed.whole {
         text.push_str("the model cannot run until the last step: parts of it are in no memory\n");
@@ -102,7 +103,7 @@ fn steps(plan: &Plan) -> String {
     for run in plan.steps.chunk_by(|a, b| (a.from, a.to) == (b.from, b.to)) {
         if printed >= LINES_MAX {
             let left = u64::try_from(plan.steps.len() + 1 - first).unwrap_or(u64::MAX);
-            text.push_str(&format!("... and {}\n", plural(left, "more step")));
+            text.extend([format!("... and {}\n", plural(left, "more step"))]);
             break;
         }
         let bytes: u64 = run.iter().map(|step| step.weights_bytes + step.kv_cache_bytes).sum();
@@ -112,9 +113,9 @@ fn steps(plan: &Plan) -> String {
         };
         let way = format!("{} -> {}", plan.name(run[0].from), plan.name(run[0].to));
         let (way, bytes) = (printable(&way), format_bytes(bytes));
-        text.push_str(&format!("{numbers:>9}  {way}  {bytes}\n"));
+        text.extend([format!("{numbers:>9}  {way}  {bytes}\n")]);
         for name in names(run) {
-            text.push_str(&format!("{:11}{name}\n", ""));
+            text.extend([format!("{:11}{name}\n", "")]);
             printed += 1;
         }
         first += run.len();
@@ -144,6 +145,42 @@ pub fn horizon(horizon: &Horizon) -> String {
         format_time(moving_ps),
         format_bytes(bytes_per_second)
     )
+}
+
+/// What moving a little more would buy, with the words that ask for it.
+pub fn slack(slack: &Slack, width: usize) -> String {
+    let Slack { objectives, moved_bytes, kind, values: [now, then] } = slack;
+    let words: Vec<String> = objectives
+        .iter()
+        .map(|objective| match objective.tolerance {
+            tolerance if tolerance == Ratio::ZERO => objective.kind.name().to_owned(),
+            tolerance => {
+                let tolerance = percent(tolerance).replace(' ', "");
+                format!("{}:{}", objective.kind.name(), tolerance.replace(".00", ""))
+            }
+        })
+        .collect();
+    let line = format!(
+        "moving {} instead makes {} {} rather than {}:",
+        format_bytes(*moved_bytes),
+        kind.name(),
+        objective_value(*kind, *then),
+        objective_value(*kind, *now)
+    );
+    format!("{}  --objective {}\n", wrap(&line, width), words.join(","))
+}
+
+/// As `slack`, for programs.
+pub fn slack_json(slack: &Slack) -> Value {
+    let [now, then] = slack.values.map(ObjectiveValue::as_f64);
+    let objectives = slack.objectives.iter().map(|o| o.kind.name());
+    json!({
+        "objectives": objectives.collect::<Vec<_>>(),
+        "moved_bytes": slack.moved_bytes,
+        "objective": slack.kind.name(),
+        "now": now,
+        "then": then,
+    })
 }
 
 /// The plan for programs.

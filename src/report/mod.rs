@@ -44,7 +44,7 @@ pub use infeasible::infeasible;
 pub use inspect::{Filter, Inspection, inspection, inspection_json, tensors};
 pub use loading::{DriverBytes, LoadedDevice, Loading, Planned, loading, loading_json};
 pub use map::map;
-pub use migration::{horizon, horizon_json, migration, migration_json};
+pub use migration::{horizon, horizon_json, migration, migration_json, slack, slack_json};
 pub use moves::{Moves, PeakBytes, moves, moves_json};
 pub use profile::{profile, profile_json};
 pub use reconciliation::reconciliation;

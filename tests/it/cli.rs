@@ -27,7 +27,16 @@ fn help_has_an_example_everywhere() {
     assert_eq!(top.code, 0);
     assert!(top.stdout.contains("Example:"));
     let mut commands = vec![
-        "models", "inspect", "solve", "check", "evaluate", "compare", "fit", "sweep", "frontier",
+        "models",
+        "inspect",
+        "solve",
+        "check",
+        "evaluate",
+        "compare",
+        "fit",
+        "sweep",
+        "frontier",
+        "rebalance",
     ];
     if cfg!(feature = "candle") {
         golden("help.txt", &top.stdout);

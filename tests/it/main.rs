@@ -81,6 +81,8 @@ mod over_microlp {
 /// The README's blocks are what the program prints.
 mod readme;
 /// llama.cpp: which type each tensor gets at each level.
+/// From one placement to the next: the fewest bytes, an order of moves, plans that say what is so.
+mod rebalance;
 mod recipes;
 /// Checkpoints against what is predicted for them.
 mod reconciles;
