@@ -98,7 +98,7 @@ fn change(args: &GenerateArgs, plan: Option<Plan>, ready: &mut Ready) -> Result<
     let migrations = plan.map(|plan| migration(args, plan, ready)).transpose()?;
     let record = ready.placement().cloned();
     let when = &args.rebalance;
-    if record.is_none() && !when.rebalance_when.is_empty() {
+    if record.is_none() && !when.when.is_empty() {
         return Err(Error::new("rebalance")
             .expected("a model in a placement")
             .found("one on the way to another")

@@ -50,8 +50,8 @@ impl Migration {
             return Ok(());
         }
         let Some(step) = self.migrator.next() else { return Ok(()) };
-        let line = self.migrator.plan().line(step);
-        live.log.note(&format!("migrate before {line}"), &live.decoder.placed().devices)?;
+        let name = self.migrator.plan().line(step);
+        live.log.note(&format!("migrate before {name}"), &live.decoder.placed().devices)?;
         let began = Instant::now();
         let moved = self.migrator.step(live.decoder);
         let pause = began.elapsed();
@@ -66,7 +66,7 @@ impl Migration {
             // The model is whole where it is; the text goes on.
             Err(error) => self.stopped = Some(error),
         }
-        live.log.note(&format!("migrate after {line}"), &live.decoder.placed().devices)
+        live.log.note(&format!("migrate after {name}"), &live.decoder.placed().devices)
     }
 
     /// What came of it.

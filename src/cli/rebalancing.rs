@@ -58,10 +58,10 @@ impl Rebalancing {
         empty: RoutingCounts,
         threads: usize,
     ) -> Result<Option<Self>, Error> {
-        if args.rebalance_when.is_empty() {
+        if args.when.is_empty() {
             return Ok(None);
         }
-        let (drift, usable) = conditions(&args.rebalance_when)?;
+        let (drift, usable) = conditions(&args.when)?;
         if let (Some(_), 0) = (drift, decoder.placed().architecture.experts) {
             return Err(Error::new("rebalance by drift")
                 .expected("a model with experts")
@@ -71,8 +71,8 @@ impl Rebalancing {
         Changes { usable: known_usable.clone(), ..Changes::default() }.apply(&record.scenario)?;
         let devices = decoder.placed().devices.iter();
         Ok(Some(Self {
-            steady: Steady::new(args.rebalance_every, drift, made_for(record, decoder)),
-            gain: share(&args.rebalance_gain, "--rebalance-gain")?,
+            steady: Steady::new(args.every, drift, made_for(record, decoder)),
+            gain: share(&args.gain, "--rebalance-gain")?,
             // What the file says at first is a change too, unless the placement was made for it.
             known_usable: Usable::new(),
             last_usable: known_usable,
@@ -116,7 +116,9 @@ impl Rebalancing {
         self.known_usable = usable.unwrap_or_else(|| self.known_usable.clone());
         let made_for = drift.map(|_| both.counts().to_vec());
         let Some((plan, gained)) = next else {
-            made_for.into_iter().for_each(|counts| self.steady.declined(counts));
+            if let Some(counts) = made_for {
+                self.steady.declined(counts);
+            }
             return Ok(None);
         };
         for (device, budget) in decoder.placed().devices.iter().zip(&self.budgets) {

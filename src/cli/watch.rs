@@ -18,6 +18,11 @@ use super::{Answer, print, rebalance};
 pub fn run(args: &WatchArgs) -> Result<Answer, Error> {
     let thresholds = thresholds(args)?;
     let interval = interval(args)?;
+    if args.source.log.is_some() && !args.device.is_empty() {
+        return Err(Error::new("use --device")
+            .expected("it with --nvml: a log has the names of the placement")
+            .found("it with --log"));
+    }
     let model = args.model.as_deref().map(Model::resolve).transpose()?;
     let record = rebalance::placement(&args.placement, model.as_ref())?;
     check_names(&thresholds, &record)?;
@@ -118,7 +123,7 @@ fn check_names(thresholds: &[Threshold], record: &Record) -> Result<(), Error> {
 /// Where moments come from.
 enum Source {
     Log { tail: Tail, reader: Reader },
-    Driver(driver::Gpus),
+    Driver(Box<driver::Gpus>),
 }
 
 impl Source {
@@ -128,7 +133,7 @@ impl Source {
                 let tail = Tail::open(path, "read the memory log")?;
                 Ok(Self::Log { tail, reader: Reader::default() })
             }
-            None => driver::Gpus::of(&args.device, record).map(Self::Driver),
+            None => driver::Gpus::of(&args.device, record).map(Box::new).map(Self::Driver),
         }
     }
 
@@ -172,7 +177,7 @@ mod driver {
     /// The GPUs of a placement.
     pub struct Gpus {
         nvml: Nvml,
-        gpus: Vec<(Device, u32)>,
+        devices: Vec<(Device, u32)>,
         started: Instant,
     }
 
@@ -196,7 +201,7 @@ mod driver {
                 let gpu = gpu.ok_or_else(|| refuse().expected("a GPU of the placement"))?;
                 gpu.1 = index.parse().map_err(|_| refuse().expected("NAME=N, as `gpu0=1`"))?;
             }
-            Ok(Self { nvml, gpus, started: Instant::now() })
+            Ok(Self { nvml, devices: gpus, started: Instant::now() })
         }
 
         pub fn look(&self) -> Result<Moment, Error> {
@@ -209,7 +214,7 @@ mod driver {
                     limit_bytes: gpu.capacity_bytes.min(memory.total_bytes),
                 })
             };
-            let devices = self.gpus.iter().map(reading).collect::<Result<_, Error>>()?;
+            let devices = self.devices.iter().map(reading).collect::<Result<_, Error>>()?;
             Ok(Moment { at: self.started.elapsed(), label: None, devices, all: true })
         }
     }

@@ -123,6 +123,11 @@ impl Tail {
         !self.rest.is_empty()
     }
 
+    /// What was read of a line whose end has not come yet.
+    pub fn rest(&self) -> &[u8] {
+        &self.rest
+    }
+
     /// An error about the file; `operation` was given when it was opened.
     pub fn refuse(&self) -> Error {
         refuse(&self.path, self.operation)

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::decimals;
 use crate::error::printable;
-use crate::units::format_bytes;
+use crate::units::{format_bytes, format_time};
 
 /// A migration, as far as it came.
 #[derive(Clone, Debug)]
@@ -50,11 +50,11 @@ pub struct PeakBytes {
 pub fn moves(moves: &Moves) -> String {
     let Moves { steps, before, done, moved_bytes, elapsed, longest, devices, .. } = moves;
     let earlier = if *before > 0 { format!(", {before} of them before") } else { String::new() };
-    let mut text = format!(
-        "moved      {} in {:.3} s, longest pause {:.3} s; {done} of {steps} steps are done{earlier}\n",
+    let all = format!(
+        "moved      {} in {}, longest pause {}; {done} of {steps} steps are done{earlier}\n",
         format_bytes(*moved_bytes),
-        elapsed.as_secs_f64(),
-        longest.as_secs_f64()
+        time(*elapsed),
+        time(*longest)
     );
     let peak = |device: &PeakBytes| {
         let (peak, budget) = (format_bytes(device.peak_bytes), format_bytes(device.budget_bytes));
@@ -64,15 +64,16 @@ pub fn moves(moves: &Moves) -> String {
         format!("{} {peak} of {budget}{start}", printable(&device.id))
     };
     let peaks: Vec<String> = devices.iter().map(peak).collect();
-    text.push_str(&format!("at most    {}\n", peaks.join("; ")));
-    if let Some(why) = &moves.why {
-        let solving = moves.solving.unwrap_or_default().as_secs_f64();
-        text.push_str(&format!("because    {why}; planned in {solving:.3} s\n"));
-    }
-    if let Some(why) = &moves.stopped {
-        text.push_str(&format!("stopped    {why}\n"));
-    }
-    text
+    let peaks = format!("at most    {}\n", peaks.join("; "));
+    let because = moves.why.as_ref().map(|why| {
+        format!("because    {why}; planned in {}\n", time(moves.solving.unwrap_or_default()))
+    });
+    let stopped = moves.stopped.as_ref().map(|why| format!("stopped    {why}\n"));
+    [all, peaks].into_iter().chain(because).chain(stopped).collect()
+}
+
+fn time(time: Duration) -> String {
+    format_time(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX).saturating_mul(1000))
 }
 
 /// The same for programs.
@@ -126,7 +127,7 @@ mod tests {
         };
         assert_eq!(
             moves(&example),
-            "moved      5.00 MiB in 0.012 s, longest pause 0.004 s; 7 of 7 steps are done\n\
+            "moved      5.00 MiB in 12.00 ms, longest pause 3.50 ms; 7 of 7 steps are done\n\
              at most    gpu0 3.00 MiB of 4.00 MiB\n"
         );
         example.before = 2;
@@ -135,7 +136,7 @@ mod tests {
         example.solving = Some(Duration::from_millis(250));
         let text = moves(&example);
         assert!(text.contains("7 of 7 steps are done, 2 of them before\n"), "{text}");
-        let end = "because    routing drifted by 0.310; planned in 0.250 s\nstopped    no room\n";
+        let end = "because    routing drifted by 0.310; planned in 250.00 ms\nstopped    no room\n";
         assert!(text.ends_with(end), "{text}");
         let json = moves_json(&example);
         assert_eq!(

@@ -128,21 +128,21 @@ pub struct RebalanceWhenArgs {
     /// Look for a better placement when the experts chosen in two windows of tokens differ by so much from what the
     /// placement was made for (`drift=0.2`, total variation distance), or when a file of lines such as `gpu0=9GiB`
     /// says something else (`usable=FILE`); repeatable
-    #[arg(long, value_name = "WHAT", conflicts_with = "migrate")]
-    pub rebalance_when: Vec<String>,
+    #[arg(long = "rebalance-when", value_name = "WHAT", conflicts_with = "migrate")]
+    pub when: Vec<String>,
     /// Tokens of a window, and from one migration to the next at least
     #[arg(
-        long,
+        long = "rebalance-every",
         value_name = "N",
         default_value_t = 64,
         value_parser = whole,
-        requires = "rebalance_when"
+        requires = "when"
     )]
-    pub rebalance_every: u64,
+    pub every: u64,
     /// The least part of the traffic, or of the decode latency where the placement was solved for that, that must be
     /// gained; what no longer fits moves in any case
-    #[arg(long, value_name = "SHARE", default_value = "5%", requires = "rebalance_when")]
-    pub rebalance_gain: String,
+    #[arg(long = "rebalance-gain", value_name = "SHARE", default_value = "5%", requires = "when")]
+    pub gain: String,
 }
 
 /// What is continued.

@@ -25,8 +25,9 @@ pub struct WatchArgs {
     pub model: Option<String>,
     #[command(flatten)]
     pub source: SourceArgs,
-    /// Which GPU of the machine a device is to the driver, as `gpu0=1`; repeatable [default: gpuN is N]
-    #[arg(long, value_name = "NAME=N", requires = "nvml")]
+    /// Which GPU of the machine a device is to the driver, with --nvml, as `gpu0=1`; repeatable [default:
+    /// gpuN is N]
+    #[arg(long, value_name = "NAME=N")]
     pub device: Vec<String>,
     /// How long to wait between two lines, as 500ms
     #[arg(long, value_name = "TIME", default_value = "1s")]

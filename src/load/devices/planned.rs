@@ -70,7 +70,9 @@ impl Planned {
         };
         for (index, device) in planned.iter_mut().enumerate() {
             let mut load = Load::empty(&problem, index);
-            there(index).into_iter().for_each(|demand| load.add(demand));
+            for demand in there(index) {
+                load.add(demand);
+            }
             device.on_it = load.device_use();
         }
         if route.parks(plan) {

@@ -137,6 +137,11 @@ impl Lines {
         loop {
             let more = tail.lines()?;
             if more.is_empty() {
+                // All of a line but its end is a line: it says what it says.
+                let rest = std::str::from_utf8(tail.rest()).unwrap_or_default();
+                if serde_json::from_str::<serde_json::Value>(rest).is_ok() {
+                    whole.push(rest.to_owned());
+                }
                 return Ok(Self { whole, cut: tail.is_cut() });
             }
             whole.extend(more);
@@ -169,7 +174,7 @@ impl Lines {
                 Ok(entry) => {
                     position = position
                         .follow(&entry, plan)
-                        .map_err(|found| place().expected("what can come next").found(found))?
+                        .map_err(|found| place().expected("what can come next").found(found))?;
                 }
                 Err(_) if self.resumes(index + 1) => {}
                 Err(error) => {
@@ -180,12 +185,12 @@ impl Lines {
         Ok(position)
     }
 
-    /// Whether the next whole line from there on says that another program went on.
+    /// Whether the next whole line from there on says that another program went on, or there is none.
     fn resumes(&self, index: usize) -> bool {
         // Whoever says so may have been ended on that very line, and so may the next one.
-        let rest = self.whole.iter().skip(index);
-        let entry = rest.filter_map(|line| serde_json::from_str::<Entry>(line).ok()).next();
-        entry.is_some_and(|entry| entry.resume.is_some())
+        let mut rest = self.whole.iter().skip(index);
+        let entry = rest.find_map(|line| serde_json::from_str::<Entry>(line).ok());
+        entry.is_none_or(|entry| entry.resume.is_some())
     }
 }
 

@@ -36,7 +36,7 @@
 //! `apportion` (`migration-journal`), `version` (`1`), `plan` (the plan's fingerprint) and `steps` (how many it has).
 //! Then, for every step from 1 on, `{"begin": 3, "move": "layers.0.experts.5 gpu0 -> gpu1"}` before it and
 //! `{"done": 3}` after it; a step that was not done may begin again. Where an earlier program was ended, the next one
-//! adds `{"resume": 2}` with the steps that are done; a line before it, or the last line, may be cut off.
+//! adds `{"resume": 2}` with the steps that are done; lines right before it, and the last ones, may be cut off.
 
 mod journal;
 mod migrator;

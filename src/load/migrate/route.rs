@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::error::Error;
 use crate::load::decoder::Decoder;
+use crate::load::devices::host_id;
 use crate::migrate::{Caches, Place, Plan};
 use crate::model::ComponentId;
 
@@ -105,13 +106,16 @@ impl Route {
     /// Whether a decoder is where the plan is after so many steps: the same devices, components, homes and bytes.
     pub(super) fn check(&self, plan: &Plan, steps: usize, decoder: &Decoder) -> Result<(), Error> {
         let refuse = || Error::new(OPERATION);
-        let ids = |of: &mut dyn Iterator<Item = &str>| of.collect::<Vec<_>>().join(", ");
         let planned = &plan.from.scenario.hardware.devices;
-        let planned = ids(&mut planned.iter().map(|device| device.id.as_str()));
-        let loaded = decoder.placed().devices.iter().take(self.host);
-        let loaded = ids(&mut loaded.map(|device| device.id.as_str()));
-        if planned != loaded {
-            return Err(refuse().expected(format!("a model on {planned}")).found(loaded));
+        let planned: Vec<&str> = planned.iter().map(|device| device.id.as_str()).collect();
+        let loaded = decoder.placed().devices.iter();
+        let loaded: Vec<&str> = loaded.map(|device| device.id.as_str()).collect();
+        // Where things were parked before, the host is behind them.
+        let parked = [&planned[..], &[host_id(planned.iter().copied())]].concat();
+        if loaded != planned && loaded != parked {
+            return Err(refuse()
+                .expected(format!("a model on {}", planned.join(", ")))
+                .found(loaded.join(", ")));
         }
         let homes = self.homes(plan, steps)?;
         let names = |index: Option<&usize>| {

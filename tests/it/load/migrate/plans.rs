@@ -37,7 +37,7 @@ fn twenty_plans_change_nothing_but_where_things_are() {
     let (mut applied, mut parked) = (0, 0);
     for seed in 0..24 {
         // Weights that are converted while they are loaded stage more than the placement counts.
-        let spare = if seed % 4 < 2 && seed % 3 < 2 { 0 } else { 400_000 };
+        let spare = if seed % 4 < 2 { 0 } else { 1_000_000 };
         let found = plan_between(&fixture(seed), [seed, seed + 100], spare);
         let Some((wanted, plan)) = found else { continue };
         applied += 1;
@@ -80,13 +80,13 @@ fn twenty_plans_change_nothing_but_where_things_are() {
         }
     }
     assert!(applied >= 20, "{applied}");
-    assert!(parked >= 3, "{parked}");
+    assert!(parked >= 2, "{parked}");
 }
 
 #[test]
 fn a_device_that_refuses_half_way_leaves_a_model_that_runs_and_can_go_on() {
     let wanted = Wanted::new("tiny-mixtral", 2).quant("f32");
-    let (wanted, plan) = plan_between(&wanted, [1, 2], 400_000).unwrap();
+    let (wanted, plan) = plan_between(&wanted, [1, 2], 1_000_000).unwrap();
     let (mut decoder, _) = wanted.decoder(&plan.from, Mode::Concurrent);
     let reference = greedy(&mut decoder, 6, &mut |_| {});
     let steps = plan.steps.len();
@@ -118,30 +118,30 @@ fn a_device_that_refuses_half_way_leaves_a_model_that_runs_and_can_go_on() {
 #[test]
 fn a_plan_for_another_model_map_or_machine_is_refused_before_anything_moves() {
     let wanted = Wanted::new("tiny-mixtral", 2).quant("f32");
-    let (tight, plan) = plan_between(&wanted, [1, 2], 400_000).unwrap();
-    let begin = |wanted: &Wanted, record: &Record, done: usize| {
+    let (tight, plan) = plan_between(&wanted, [1, 2], 1_000_000).unwrap();
+    let refusal = |what: &str, wanted: &Wanted, record: &Record, done: usize| {
         let (mut decoder, _) = wanted.decoder(record, Mode::Concurrent);
         let before = decoder.placed().homes().clone();
         let refused = Migrator::new(plan.clone(), done, &mut decoder, 1).map(|_| ());
-        let refused = refused.unwrap_err().to_string();
+        let refused = refused.expect_err(what).to_string();
         assert_eq!(*decoder.placed().homes(), before);
         assert_eq!(decoder.placed().devices.len(), wanted.devices);
         refused
     };
-    let other = begin(&tight, &wanted.record(&scattered(3, 2)), 0);
+    let other = refusal("other", &tight, &wanted.record(&scattered(3, 2)), 0);
     assert!(other.contains("expected it on `gpu") && other.contains("after 0 steps"), "{other}");
-    let begun = begin(&tight, &plan.from, 1);
-    assert!(begun.contains("after 1 steps"), "{begun}");
-    let beyond = begin(&tight, &plan.from, plan.steps.len() + 1);
+    let on_the_way = refusal("begun", &tight, &plan.from, 1);
+    assert!(on_the_way.contains("after 1 steps"), "{on_the_way}");
+    let beyond = refusal("beyond", &tight, &plan.from, plan.steps.len() + 1);
     assert!(beyond.contains(&format!("at most its {} steps", plan.steps.len())), "{beyond}");
     let three = Wanted::new("tiny-mixtral", 3).quant("f32");
-    let machine = begin(&three, &three.record(&scattered(1, 2)), 0);
-    assert!(machine.contains("after 0 steps") || machine.contains("a model on"), "{machine}");
+    let machine = refusal("machine", &three, &three.record(&scattered(1, 2)), 0);
+    assert!(machine.contains("a model on gpu0, gpu1, found gpu0, gpu1, gpu2"), "{machine}");
     let half = Wanted::new("tiny-mixtral", 2).quant("f16");
-    let bytes = begin(&half, &half.record(&scattered(1, 2)), 0);
+    let bytes = refusal("bytes", &half, &half.record(&scattered(1, 2)), 0);
     assert!(bytes.contains("bytes and") && bytes.contains("of its cache"), "{bytes}");
     let short = Wanted { context: 64, ..Wanted::new("tiny-mixtral", 2).quant("f32") };
-    let caches = begin(&short, &short.record(&scattered(1, 2)), 0);
+    let caches = refusal("caches", &short, &short.record(&scattered(1, 2)), 0);
     assert!(caches.contains("bytes and") && caches.contains("of its cache"), "{caches}");
 }
 

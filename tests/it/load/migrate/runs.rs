@@ -135,7 +135,7 @@ fn a_migration_in_three_programs() {
 
 #[test]
 fn a_step_that_is_refused_ends_the_migration_and_not_the_text() {
-    let bench = planned_for("1MiB");
+    let bench = planned_for("1.2MiB");
     let still = generated(&bench, &["--max-tokens", "20"]);
     let loaded = run(&bench, "load", &["--json"]).json();
     let there = |key: &str| loaded["devices"][1][key].as_u64().unwrap();

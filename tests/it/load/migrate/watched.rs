@@ -98,7 +98,7 @@ fn what_cannot_be_watched_is_named() {
     watch("--log log --above gpu7=5%").refuses(&["gpu7", "gpu0, gpu1"]);
     watch("--log log --interval 1").refuses(&["--interval"]);
     watch("--log log --interval 1us").refuses(&["1 ms at least"]);
-    watch("--log log --device gpu0=1").refuses(&["--nvml"]);
+    watch("--log log --device gpu0=1").refuses(&["it with --nvml"]);
     let lines: Vec<&str> = log.lines().collect();
     let damaged = [HEAD, lines[1], &lines[2][..50], lines[3]].join("\n") + "\n";
     bench.write("damaged", &damaged);
