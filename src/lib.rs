@@ -23,7 +23,8 @@
 //! 4. [`verify`] recomputes bytes, constraints and objective values of the placement from the problem
 //!    alone. Nothing is printed, written or used that it has not passed.
 //! 5. [`placement`] is the file format, [`report`] what people read, [`baseline`] what people do today,
-//!    [`remedy`] the ways out when nothing fits, [`sweep`] many questions at once and the most that fits.
+//!    [`remedy`] the ways out when nothing fits, [`sweep`] many questions at once and the most that fits,
+//!    [`simulate`] a load replayed before there is a device.
 //! 6. [`migrate`] leads from one placement to the next: what changes, what moves, in which order.
 //! 7. `load` (feature `candle`) makes a placement real: tensors on devices, a decoder across them, text.
 //!
@@ -103,6 +104,7 @@ pub mod reconcile;
 pub mod remedy;
 pub mod report;
 pub mod sensitivity;
+pub mod simulate;
 pub mod sweep;
 pub mod trace;
 

@@ -200,6 +200,8 @@ pub struct Problem {
     pub headroom_bytes: Vec<u64>,
     /// The most devices that may host a component.
     pub devices_max: Option<usize>,
+    /// The most weight bytes that may move away from [`Self::current`].
+    pub moved_bytes_max: Option<u64>,
     /// How a token reaches the experts that are away from home.
     pub sends: Sends,
     /// What [`ObjectiveKind::Migration`] counts from; [`NOWHERE`] for what must be loaded wherever it goes.

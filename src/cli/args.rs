@@ -11,6 +11,7 @@ mod question;
 mod rebalance;
 #[cfg(feature = "candle")]
 mod runtime;
+mod simulate;
 mod watch;
 
 use std::path::PathBuf;
@@ -28,6 +29,7 @@ pub use question::{
 pub use rebalance::RebalanceArgs;
 #[cfg(feature = "candle")]
 pub use runtime::{GenerateArgs, LoadArgs, ModeArg, ProfileArgs, RebalanceWhenArgs, RuntimeArgs};
+pub use simulate::SimulateArgs;
 pub use watch::WatchArgs;
 
 /// The placement compiler for large models: exact bytes in, a proven placement out.
@@ -69,6 +71,8 @@ pub enum Command {
     Sweep(SweepArgs),
     /// Trace the trade-off between peak utilization and traffic
     Frontier(FrontierArgs),
+    /// Replay a load, allocation by allocation, before there is a device
+    Simulate(SimulateArgs),
     /// Find the placement that is best now, and an order of moves to it
     Rebalance(RebalanceArgs),
     /// Show the memory of a running system beside what was planned
@@ -200,6 +204,9 @@ Example:
 pub struct CompareArgs {
     #[command(flatten)]
     pub question: QuestionArgs,
+    /// Write every map that is shown to this folder as a placement file, those that do not fit too
+    #[arg(long, value_name = "DIR", help_heading = "Output")]
+    pub write_maps: Option<PathBuf>,
     #[command(flatten)]
     pub output: OutputArgs,
 }
@@ -325,6 +332,7 @@ mod tests {
         use clap::CommandFactory;
         Cli::command().debug_assert();
         assert_eq!(SWEEP_NODE_LIMIT, apportion::sweep::NODE_LIMIT.to_string());
+        assert_eq!(simulate::DECODE, apportion::simulate::Choices::DECODE_DEFAULT);
         assert_eq!(usize::try_from(frontier::POINTS), Ok(apportion::frontier::POINTS_DEFAULT));
     }
 }

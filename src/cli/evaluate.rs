@@ -110,7 +110,7 @@ fn same_devices(recorded: &Hardware, now: &Hardware) -> Result<(), Error> {
 /// The problem that the scenario states, and the recorded map as a placement of its components.
 ///
 /// Another runtime may keep an embedding where no device is, or a second copy of it.
-fn stated(record: &Record, scenario: &Scenario) -> Result<(Problem, Placement), Error> {
+pub(super) fn stated(record: &Record, scenario: &Scenario) -> Result<(Problem, Placement), Error> {
     let problem = scenario.problem()?;
     let home = |component: &apportion::problem::Component| {
         let id = component.demand.id;

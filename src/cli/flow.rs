@@ -204,6 +204,7 @@ pub fn limits(args: &WishArgs, model: &Model) -> Result<Limits, Error> {
             GranularityArg::Expert => Granularity::Expert,
         },
         current: args.migrate_from.as_deref().map(|path| current(path, model)).transpose()?,
+        moved_bytes_max: None,
     })
 }
 

@@ -54,7 +54,8 @@ fn points(typed: u64) -> Result<usize, Error> {
     })
 }
 
-fn check_picture(path: &Path) -> Result<(), Error> {
+/// Refuses a name that is no picture's, before there is anything to draw.
+pub(super) fn check_picture(path: &Path) -> Result<(), Error> {
     if path.extension().is_none_or(|extension| !extension.eq_ignore_ascii_case("svg")) {
         return Err(Error::new("draw the picture")
             .object(path.display().to_string())

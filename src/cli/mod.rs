@@ -40,6 +40,7 @@ mod replay;
 #[cfg(feature = "candle")]
 mod runtime;
 mod sensitivity;
+mod simulate;
 mod solve;
 #[cfg(feature = "candle")]
 mod stream;
@@ -98,6 +99,7 @@ pub fn run() -> ExitCode {
         Command::Fit(args) => fit::run(&args),
         Command::Sweep(args) => sweep::run(&args),
         Command::Frontier(args) => frontier::run(&args),
+        Command::Simulate(args) => simulate::run(&args),
         Command::Rebalance(args) => rebalance::run(&args),
         Command::Watch(args) => watch::run(&args),
         #[cfg(feature = "candle")]

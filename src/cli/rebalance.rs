@@ -58,6 +58,14 @@ fn answer(
     elapsed: Duration,
 ) -> Result<Answer, Error> {
     let Next { scenario, problem, found, .. } = next;
+    if let Some(bytes) = next.least_bytes {
+        return Ok(if args.output.json {
+            let value = serde_json::json!({ "status": "infeasible", "least_moved_bytes": bytes });
+            Answer::json(&value, false)
+        } else {
+            Answer::new(report::too_little(bytes), false)
+        });
+    }
     let (solved, measured) = match found {
         Found::Placed(solved, measured) => (solved, measured),
         Found::Infeasible(why) => {

@@ -12,7 +12,7 @@ use apportion::load::migrate::{Migrator, Steady};
 use apportion::migrate::{Changes, Goal, Plan, rebalance};
 use apportion::placement::Record;
 use apportion::plan::Options;
-use apportion::problem::{ObjectiveKind, Placement, Problem};
+use apportion::problem::{Objective, ObjectiveKind, Placement, Problem};
 use apportion::routing::Statistics;
 use apportion::sweep::{Found, NODE_LIMIT};
 use apportion::units::{Ratio, format_bytes};
@@ -162,9 +162,15 @@ impl Rebalancing {
     fn next(&mut self, changes: &Changes) -> Result<Option<(Plan, Option<String>)>, Error> {
         let problem = changes.apply(&self.record.scenario)?.problem()?;
         let fits = verify(&problem, &self.record.placement(&problem)?).is_ok();
-        let goal = if fits { Goal::AtMost(u64::MAX) } else { Goal::LeastMoved };
+        // What fits moves for what it gains, as few bytes as that takes; what does not, as few as need be.
+        let objectives = fits.then(|| {
+            let others = self.record.scenario.objectives.iter().copied();
+            let others = others.filter(|objective| objective.kind != ObjectiveKind::Migration);
+            let migration = Objective { kind: ObjectiveKind::Migration, tolerance: Ratio::ZERO };
+            others.chain([migration]).collect()
+        });
         let options = Options { node_limit: NODE_LIMIT, ..Options::default() };
-        let next = rebalance(&self.record, changes, goal, None, &options)?;
+        let next = rebalance(&self.record, changes, Goal::LeastMoved, objectives, &options)?;
         let Found::Placed(solved, measured) = &next.found else {
             say("note: no placement was found for what is different now; the model stays as it is");
             return Ok(None);

@@ -61,6 +61,12 @@ fn kept(cache: &LayerCache, rules: &Rules) -> KeyValue {
     KeyValue { value_width: cache.kept.value_width.saturating_add(beside), ..cache.kept }
 }
 
+/// Elements of a key and of a value of one head, as this runtime keeps them.
+pub(super) fn widths(cache: &LayerCache, load: &Load) -> [u64; 2] {
+    let KeyValue { key_width, value_width, .. } = kept(cache, load.runtime.rules());
+    [key_width, value_width]
+}
+
 /// Bytes of one layer's recurrent state, for one sequence.
 pub(super) fn state_bytes(cache: &LayerCache) -> u128 {
     u128::from(cache.state_elements) * 4

@@ -3,6 +3,7 @@
 mod device;
 mod kv;
 mod load;
+mod requests;
 mod rounding;
 mod workspace;
 
@@ -16,6 +17,8 @@ pub use crate::quant::Staging;
 pub use crate::runtime::KvType;
 pub use device::PerDevice;
 pub use load::Load;
+pub(crate) use requests::{CacheParts, activations, cache_parts};
+pub(crate) use rounding::added;
 
 /// Bytes one component needs wherever it lives.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -218,7 +221,7 @@ fn components(
     // Tensors come in component order, so a component's tensors are next to each other.
     for (tensor, stored) in storage.tensors.iter().zip(&storage.stored) {
         let staged = if staging == Staging::Device { stored.staged_bytes } else { 0 };
-        let added = rounding::added(rounding, tensor, stored);
+        let added = added(rounding, tensor, stored);
         let last = components.last_mut().filter(|last| last.id == tensor.component);
         if let Some(component) = last {
             component.weights_bytes += stored.bytes;

@@ -7,22 +7,23 @@
 //! - ggml on CUDA (ggml-cuda.cu): rows of quantized matrices are padded to 512 elements at the end of
 //!   the tensor, and tensors begin at multiples of 128 B.
 //!
-//! bitsandbytes keeps a matrix in several tensors, each with an allocation of its own. An expert's part
-//! of a merged tensor is taken for an allocation of its own, which bounds its share from above.
+//! A matrix may be several allocations ([`parts`]). An expert's part of a merged tensor is taken for an
+//! allocation of its own, which bounds its share from above.
 
 use crate::model::Tensor;
-use crate::quant::StoredTensor;
+use crate::quant::{StoredTensor, parts};
 use crate::runtime::Rounding;
 
 const MIB: u64 = 1 << 20;
 
 /// Bytes that the allocator adds to what the tensor takes.
-pub(super) fn added(rounding: Rounding, tensor: &Tensor, stored: &StoredTensor) -> u64 {
+pub(crate) fn added(rounding: Rounding, tensor: &Tensor, stored: &StoredTensor) -> u64 {
     match rounding {
         Rounding::None => 0,
-        Rounding::Torch => allocations(tensor, stored)
+        Rounding::Torch => parts(tensor, stored)
             .iter()
-            .map(|&bytes| torch(bytes).saturating_sub(bytes))
+            .filter(|part| part.kept)
+            .map(|part| torch(part.bytes).saturating_sub(part.bytes))
             .sum(),
         Rounding::GgmlCuda => ggml_cuda(tensor, stored).saturating_sub(stored.bytes),
     }
@@ -31,24 +32,6 @@ pub(super) fn added(rounding: Rounding, tensor: &Tensor, stored: &StoredTensor) 
 fn torch(bytes: u64) -> u64 {
     let step = if bytes >= 10 * MIB { 2 * MIB } else { 512 };
     bytes.checked_next_multiple_of(step).unwrap_or(bytes)
-}
-
-/// The allocations that make up a tensor; one, unless it is known to be several.
-fn allocations(tensor: &Tensor, stored: &StoredTensor) -> Vec<u64> {
-    let elements = tensor.elements();
-    let statistics = elements.div_ceil(64);
-    let parts = match stored.type_name {
-        "nf4" | "fp4" => vec![elements.div_ceil(2), statistics.saturating_mul(4), 64],
-        "nf4-dq" | "fp4-dq" => {
-            let nested = statistics.div_ceil(256).saturating_mul(4);
-            vec![elements.div_ceil(2), statistics, nested, 1024, 4, 64]
-        }
-        "int8" => vec![elements, tensor.shape.first().copied().unwrap_or(0).saturating_mul(4)],
-        _ => Vec::new(),
-    };
-    // Whatever the name, parts that do not add up are not how it is kept.
-    let sum = parts.iter().fold(0_u64, |sum, part| sum.saturating_add(*part));
-    if sum == stored.bytes { parts } else { vec![stored.bytes] }
 }
 
 fn ggml_cuda(tensor: &Tensor, stored: &StoredTensor) -> u64 {

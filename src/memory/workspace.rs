@@ -101,12 +101,30 @@ impl Numbers {
         }
     }
 
+    /// Tokens whose logits are computed.
+    fn logits_rows(&self, load: &Load) -> u128 {
+        let wanted = u128::from(load.batch) * u128::from(load.runtime.rules().logits_tokens);
+        wanted.min(self.tokens)
+    }
+
     fn scores(&self, bytes: u128) -> (u128, String) {
         if self.flash {
             return (0, String::new());
         }
         let (heads, cells) = (self.heads, self.cells);
         (heads * cells * bytes, format!(" + {heads} x {cells} x {bytes} B"))
+    }
+}
+
+/// What a run asks for at each kind of work, tensor by tensor where the runtime's formula is made of tensors;
+/// for so many tokens at once instead of a whole micro-batch.
+pub(super) fn pieces(geometry: &Geometry, load: &Load, tokens: Option<u64>) -> [Vec<u128>; 4] {
+    let mut of = Numbers::of(geometry, load);
+    of.tokens = tokens.map_or(of.tokens, u128::from);
+    match load.runtime.rules().workspace {
+        Activations::Reference => reference(&of).map(|sized| vec![sized.bytes]),
+        Activations::GgmlGraph => ggml_graph(&of).map(|sized| vec![sized.bytes]),
+        Activations::Torch => torch_pieces(&of, load),
     }
 }
 
@@ -185,19 +203,19 @@ fn torch(of: &Numbers, load: &Load) -> [Sized; 4] {
     let Numbers {
         tokens, cells, hidden, heads, kv_heads, head_dim, vocab, width, bytes, mask, ..
     } = *of;
-    let (scores, said) = of.scores(2 * bytes + 4);
-    let heads_wide = (2 * heads + 2 * kv_heads) * head_dim;
-    let wanted = u128::from(load.batch) * u128::from(load.runtime.rules().logits_tokens);
-    let rows = wanted.min(tokens);
+    let (_, said) = of.scores(2 * bytes + 4);
+    let rows = of.logits_rows(load);
+    let [embedding, attention, feed_forward, head] =
+        torch_pieces(of, load).map(|pieces| pieces.iter().sum());
     [
         Sized {
             name: "workspace.embedding",
-            bytes: tokens * hidden * bytes,
+            bytes: embedding,
             formula: format!("{tokens} tokens x {hidden} x {bytes} B"),
         },
         Sized {
             name: "workspace.attention",
-            bytes: tokens * ((4 * hidden + heads_wide) * bytes + cells * mask + scores),
+            bytes: attention,
             formula: format!(
                 "{tokens} tokens x ((4 x {hidden} + 2 x ({heads} + {kv_heads}) x {head_dim}) x {bytes} B \
                  + {cells} x {mask} B{said})"
@@ -205,15 +223,40 @@ fn torch(of: &Numbers, load: &Load) -> [Sized; 4] {
         },
         Sized {
             name: "workspace.feed_forward",
-            bytes: tokens * (3 * width + 4 * hidden) * bytes,
+            bytes: feed_forward,
             formula: format!("{tokens} tokens x (3 x {width} + 4 x {hidden}) x {bytes} B"),
         },
         Sized {
             name: "workspace.head",
-            bytes: tokens * hidden * bytes + rows * vocab * (bytes + 4),
+            bytes: head,
             formula: format!(
                 "{tokens} tokens x {hidden} x {bytes} B + {rows} rows x {vocab} x ({bytes} + 4) B"
             ),
         },
+    ]
+}
+
+/// The tensors of each kind of work, in the order in which a decoder layer makes them.
+fn torch_pieces(of: &Numbers, load: &Load) -> [Vec<u128>; 4] {
+    let Numbers {
+        tokens, cells, hidden, heads, kv_heads, head_dim, vocab, width, bytes, mask, ..
+    } = *of;
+    let state = tokens * hidden * bytes;
+    let (queries, keys) = (tokens * heads * head_dim * bytes, tokens * kv_heads * head_dim * bytes);
+    let mut attention = vec![tokens * cells * mask, state, state];
+    // Projected, then rotated; the answer of the heads takes the place of the first queries.
+    attention.extend([queries, keys, keys, queries]);
+    if !of.flash {
+        let scores = tokens * heads * cells;
+        attention.extend([scores * bytes, scores * 4, scores * bytes]);
+    }
+    attention.extend([state, state]);
+    let inner = tokens * width * bytes;
+    let logits = of.logits_rows(load) * vocab;
+    [
+        vec![state],
+        attention,
+        vec![state, state, inner, inner, inner, state, state],
+        vec![state, logits * bytes, logits * 4],
     ]
 }

@@ -39,6 +39,7 @@
 mod change;
 mod exact;
 mod facts;
+mod floor;
 mod order;
 mod read;
 mod rebalance;

@@ -33,6 +33,9 @@ pub struct Next {
     pub found: Found,
     /// Where moving was weighed against time: what that came to.
     pub horizon: Option<Horizon>,
+    /// Where no placement moves as little as was asked for: proven, what has to move at least, in bytes. What was
+    /// found moves that or more.
+    pub least_bytes: Option<u64>,
 }
 
 /// Solves for the placement that is best now; `objectives` instead of those of the goal, if there are any.
@@ -55,6 +58,7 @@ pub fn rebalance(
     }
     let mut scenario = changes.apply(&from.scenario)?;
     scenario.limits.current = None;
+    scenario.limits.moved_bytes_max = None;
     scenario.objectives = if let Some(objectives) = objectives {
         with_migration(objectives)?
     } else {
@@ -67,12 +71,38 @@ pub fn rebalance(
     if let Goal::Horizon(tokens) = goal {
         return weigh(scenario, problem, tokens, options);
     }
-    let held = match goal {
-        Goal::AtMost(bytes) => vec![(ObjectiveKind::Migration, ObjectiveValue::Bytes(bytes))],
-        _ => Vec::new(),
+    if let Goal::AtMost(bytes) = goal {
+        return at_most(scenario, problem, bytes, options);
+    }
+    let found = answer_given(&problem, options, &Given::default())?;
+    Ok(Next { scenario, problem, found, horizon: None, least_bytes: None })
+}
+
+/// The best that moves at most so much. What has to move at least is asked first: it is quickly proven, and where it
+/// is little enough there is something to begin with.
+fn at_most(
+    mut scenario: Scenario,
+    mut problem: Problem,
+    bytes: u64,
+    options: &Options,
+) -> Result<Next, Error> {
+    let objectives = std::mem::replace(&mut problem.objectives, vec![MIGRATION]);
+    let least = answer_given(&problem, options, &Given::default())?;
+    problem.objectives = objectives;
+    let Found::Placed(solved, _) = &least else {
+        return Ok(Next { scenario, problem, found: least, horizon: None, least_bytes: None });
     };
-    let found = answer_given(&problem, options, &Given { held: &held, starts: &[] })?;
-    Ok(Next { scenario, problem, found, horizon: None })
+    let bound = solved.stages.first().map(|stage| stage.bound);
+    if let Some(ObjectiveValue::Bytes(bound)) = bound.filter(|b| *b > ObjectiveValue::Bytes(bytes))
+    {
+        let least_bytes = Some(bound);
+        return Ok(Next { scenario, problem, found: least, horizon: None, least_bytes });
+    }
+    scenario.limits.moved_bytes_max = Some(bytes);
+    problem.moved_bytes_max = Some(bytes);
+    let starts = [solved.placement.clone()];
+    let found = answer_given(&problem, options, &Given { held: &[], starts: &starts })?;
+    Ok(Next { scenario, problem, found, horizon: None, least_bytes: None })
 }
 
 /// What must not cost a byte more than need be.

@@ -6,13 +6,15 @@
 //!
 //! The planner minimises one thing at a time, so the two are traded by caps on the bytes: with at most `b` bytes moved
 //! no placement is faster than the bound of that question, which makes `tokens x bound + a / bandwidth` a lower bound
-//! for every placement that moves more than `a` and at most `b`. Stretches whose bound is below the best total are
-//! halved until none is left, or enough was asked.
+//! for every placement that moves more than `a` and at most `b`; where devices take turns, what `b` bytes can gain at
+//! most bounds it too (`floor.rs`). Stretches whose bound is below the best total are halved until none is left, or
+//! enough was asked.
 
+use super::floor::Floor;
 use super::rebalance::{MIGRATION, Next};
 use crate::error::Error;
 use crate::plan::{Given, Options, Solved};
-use crate::problem::{ObjectiveKind, ObjectiveValue, Problem};
+use crate::problem::{ObjectiveKind, ObjectiveValue, Placement, Problem};
 use crate::scenario::Scenario;
 use crate::sweep::{Found, answer_given};
 
@@ -46,76 +48,119 @@ struct Stretch {
 
 /// The placement with the least total.
 pub(super) fn weigh(
-    scenario: Scenario,
+    mut scenario: Scenario,
     mut problem: Problem,
     tokens: u64,
     options: &Options,
 ) -> Result<Next, Error> {
     let rate = slowest(&scenario)?;
-    let time = problem.objectives.clone();
-    let law = Law { tokens, rate };
-    // The fewest bytes there must be, and the best time with them.
-    problem.objectives = [MIGRATION].into_iter().chain(time.iter().copied().take(1)).collect();
-    let first = answer_given(&problem, options, &Given::default())?;
-    problem.objectives = time;
-    let Found::Placed(solved, _) = &first else {
-        return Ok(Next { scenario, problem, found: first, horizon: None });
-    };
-    let least = point(solved);
-    let unlimited = answer_given(&problem, options, &Given::default())?;
-    let Found::Placed(fastest, _) = &unlimited else {
-        return Ok(Next { scenario, problem, found: unlimited, horizon: None });
-    };
-    let mut points = vec![least, point(fastest)];
-    let open = Stretch {
-        after: least.bytes,
-        most: points[1].bytes.max(least.bytes),
-        latency_bound_ps: latency_bound(fastest),
-    };
-    // With the fewest bytes: what was proven of the time with them.
-    let mut closed = law.total(latency_bound(solved), least.bytes_bound);
-    let mut best = if law.of(&points[1]) < law.of(&least) { unlimited } else { first };
-    let mut stretches = vec![open];
-    let mut asked = 2;
-    while let Some(next) = law.worst(&stretches, &points) {
-        let stretch = stretches.swap_remove(next);
-        if asked == ASKED_MAX || stretch.most - stretch.after < 2 {
-            closed = closed.min(law.total(stretch.latency_bound_ps, stretch.after));
-            continue;
+    let law = Law { tokens, rate, floor: Floor::of(&problem) };
+    let mut weighed = match Weighed::begin(&mut problem, law, options)? {
+        Ok(weighed) => weighed,
+        Err(found) => {
+            return Ok(Next { scenario, problem, found, horizon: None, least_bytes: None });
         }
-        let middle = stretch.after + (stretch.most - stretch.after) / 2;
-        let held = [(ObjectiveKind::Migration, ObjectiveValue::Bytes(middle))];
-        let found = answer_given(&problem, options, &Given { held: &held, starts: &[] })?;
-        asked += 1;
-        let Found::Placed(solved, _) = &found else {
-            closed = closed.min(law.total(stretch.latency_bound_ps, stretch.after));
-            continue;
-        };
-        let (point, bound) = (point(solved), latency_bound(solved));
-        stretches.push(Stretch { after: stretch.after, most: middle, latency_bound_ps: bound });
-        stretches.push(Stretch { after: middle, ..stretch });
-        if points.iter().all(|known| law.of(&point) < law.of(known)) {
-            best = found;
-        }
-        points.push(point);
+    };
+    weighed.narrow(&mut problem, options)?;
+    // The best of them once more, as the answer to a question that its record can state.
+    let most = weighed.best().bytes;
+    scenario.limits.moved_bytes_max = Some(most);
+    problem.moved_bytes_max = Some(most);
+    let found = answer_given(&problem, options, &Given { held: &[], starts: &weighed.starts })?;
+    let horizon = match &found {
+        Found::Placed(solved, _) => Some(weighed.horizon(&point(solved))),
+        Found::Infeasible(_) | Found::Unknown(_) => None,
+    };
+    Ok(Next { scenario, problem, found, horizon, least_bytes: None })
+}
+
+/// What is known of placements so far.
+struct Weighed {
+    law: Law,
+    points: Vec<Point>,
+    starts: Vec<Placement>,
+    stretches: Vec<Stretch>,
+    /// No placement outside of the stretches takes less.
+    closed: u128,
+    asked: usize,
+}
+
+impl Weighed {
+    /// The placement that moves least, and the fastest; what came of the question where there is none.
+    fn begin(
+        problem: &mut Problem,
+        law: Law,
+        options: &Options,
+    ) -> Result<Result<Self, Found>, Error> {
+        let time = problem.objectives.clone();
+        problem.objectives = [MIGRATION].into_iter().chain(time.iter().copied().take(1)).collect();
+        let first = answer_given(problem, options, &Given::default())?;
+        problem.objectives = time;
+        let Found::Placed(least, _) = &first else { return Ok(Err(first)) };
+        let unlimited = answer_given(problem, options, &Given::default())?;
+        let Found::Placed(fastest, _) = &unlimited else { return Ok(Err(unlimited)) };
+        let points = vec![point(least), point(fastest)];
+        let [after, most] = [points[0].bytes, points[1].bytes.max(points[0].bytes)];
+        // What moves the fewest bytes, and what moves more than the fastest.
+        let floor = law.floor.as_ref().map_or(0, |floor| floor.at(after));
+        let still = law.total(latency_bound(least).max(floor), points[0].bytes_bound);
+        let beyond = law.total(latency_bound(fastest), most);
+        Ok(Ok(Self {
+            law,
+            points,
+            starts: vec![least.placement.clone(), fastest.placement.clone()],
+            stretches: vec![Stretch { after, most, latency_bound_ps: latency_bound(fastest) }],
+            closed: still.min(beyond),
+            asked: 2,
+        }))
     }
-    let total = points.iter().map(|point| law.of(point)).min().unwrap_or(0);
-    let rest = stretches.iter().map(|s| law.total(s.latency_bound_ps, s.after)).min();
-    let bound = closed.min(rest.unwrap_or(u128::MAX)).min(total);
-    let moved = points.iter().find(|point| law.of(point) == total).map_or(0, |point| point.bytes);
-    let small = |ps: u128| u64::try_from(ps).unwrap_or(u64::MAX);
-    let horizon = Horizon {
-        tokens,
-        total_ps: small(total),
-        bound_ps: small(bound),
-        moving_ps: small(law.total(0, moved)),
-        bytes_per_second: rate,
-    };
-    Ok(Next { scenario, problem, found: best, horizon: Some(horizon) })
+
+    /// Halves stretches in which something better could be.
+    fn narrow(&mut self, problem: &mut Problem, options: &Options) -> Result<(), Error> {
+        while let Some(next) = self.law.worst(&self.stretches, &self.points) {
+            let stretch = self.stretches.swap_remove(next);
+            let middle = stretch.after + (stretch.most - stretch.after) / 2;
+            let mut found = None;
+            if self.asked < ASKED_MAX && middle > stretch.after {
+                problem.moved_bytes_max = Some(middle);
+                let given = Given { held: &[], starts: &self.starts };
+                found = Some(answer_given(problem, options, &given)?);
+                self.asked += 1;
+            }
+            let Some(Found::Placed(solved, _)) = &found else {
+                self.closed = self.closed.min(self.law.lowest(&stretch));
+                continue;
+            };
+            let latency_bound_ps = latency_bound(solved);
+            self.stretches.push(Stretch { after: stretch.after, most: middle, latency_bound_ps });
+            self.stretches.push(Stretch { after: middle, ..stretch });
+            self.points.push(point(solved));
+            self.starts.push(solved.placement.clone());
+        }
+        Ok(())
+    }
+
+    fn best(&self) -> Point {
+        let best = self.points.iter().min_by_key(|point| self.law.of(point));
+        best.copied().unwrap_or_default()
+    }
+
+    fn horizon(&self, best: &Point) -> Horizon {
+        let small = |ps: u128| u64::try_from(ps).unwrap_or(u64::MAX);
+        let rest = self.stretches.iter().map(|stretch| self.law.lowest(stretch)).min();
+        let total = self.law.of(best);
+        Horizon {
+            tokens: self.law.tokens,
+            total_ps: small(total),
+            bound_ps: small(self.closed.min(rest.unwrap_or(u128::MAX)).min(total)),
+            moving_ps: small(self.law.total(0, best.bytes)),
+            bytes_per_second: self.law.rate,
+        }
+    }
 }
 
 /// A placement, as far as it is weighed.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Default)]
 struct Point {
     latency_ps: u64,
     bytes: u64,
@@ -125,12 +170,30 @@ struct Point {
 struct Law {
     tokens: u64,
     rate: u64,
+    floor: Option<Floor>,
 }
 
 impl Law {
     fn total(&self, latency_ps: u64, bytes: u64) -> u128 {
         let moving = u128::from(bytes) * 1_000_000_000_000 / u128::from(self.rate);
         u128::from(self.tokens) * u128::from(latency_ps) + moving
+    }
+
+    /// No placement of the stretch takes less: piece by piece, because what a step takes at least falls with the bytes
+    /// that have moved.
+    fn lowest(&self, stretch: &Stretch) -> u128 {
+        const PIECES: u64 = 64;
+        let Stretch { after, most, latency_bound_ps } = *stretch;
+        let Some(floor) = &self.floor else { return self.total(latency_bound_ps, after) };
+        let at = |piece: u64| {
+            let part = u128::from(most - after) * u128::from(piece) / u128::from(PIECES);
+            after.saturating_add(u64::try_from(part).unwrap_or(u64::MAX))
+        };
+        let pieces = (0..PIECES).map(|piece| {
+            let least = latency_bound_ps.max(floor.at(at(piece + 1)));
+            self.total(least, at(piece))
+        });
+        pieces.min().unwrap_or(0)
     }
 
     fn of(&self, point: &Point) -> u128 {
@@ -141,7 +204,7 @@ impl Law {
     fn worst(&self, stretches: &[Stretch], points: &[Point]) -> Option<usize> {
         let best = points.iter().map(|point| self.of(point)).min()?;
         let enough = best - best / GAP_PARTS;
-        let bounds = stretches.iter().map(|s| self.total(s.latency_bound_ps, s.after));
+        let bounds = stretches.iter().map(|stretch| self.lowest(stretch));
         let (index, bound) = bounds.enumerate().min_by_key(|(_, bound)| *bound)?;
         (bound < enough).then_some(index)
     }

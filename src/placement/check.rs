@@ -155,7 +155,7 @@ fn objective_differences(record: &ObjectiveRecord, measured: ObjectiveValue) -> 
 }
 
 /// The optimum and its tolerance on top; floored where that takes more than 64 bits, and for bytes.
-fn cap(optimum: ObjectiveValue, tolerance: Ratio) -> ObjectiveValue {
+pub(super) fn cap(optimum: ObjectiveValue, tolerance: Ratio) -> ObjectiveValue {
     let floored = |value: u64| value.saturating_add(tolerance.floor_of(value));
     match optimum {
         ObjectiveValue::Bytes(bytes) => ObjectiveValue::Bytes(floored(bytes)),

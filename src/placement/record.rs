@@ -3,6 +3,7 @@
 //! A record is a claim: the words of the scenario, the map, and what the solver said about it. It holds
 //! wire facts only, apart from the types the planner works with, so that the file format has one home.
 
+use super::check::cap;
 use crate::error::Error;
 use crate::model::ComponentId;
 use crate::plan::{LimitReached, Solved, StageReport};
@@ -180,6 +181,40 @@ impl Record {
         }
     }
 
+    /// Records a map that was not solved for, such as a habit of people, whether it fits or not. Nothing is proven
+    /// of it: each objective's bound is zero. `name` stands where a solver's would.
+    pub fn of_map(
+        scenario: &Scenario,
+        problem: &Problem,
+        placement: &Placement,
+        measured: &Measured,
+        name: &str,
+    ) -> Self {
+        let objective = |&objective: &Objective| {
+            let value = measured.value(objective.kind);
+            let bound = nothing(value);
+            let cap = cap(value, objective.tolerance);
+            let gap = format_gap(value, bound);
+            ObjectiveRecord { objective, value, optimum: value, bound, cap, gap }
+        };
+        let objectives: Vec<_> = problem.objectives.iter().map(objective).collect();
+        // Of what cannot be less even zero is a proof.
+        let proven = objectives.iter().all(|objective| objective.bound >= objective.optimum);
+        let ids = problem.components.iter().map(|c| c.demand.id);
+        let devices = problem.devices.iter().zip(&measured.devices);
+        Self {
+            scenario: scenario.clone(),
+            problem: fingerprint(problem),
+            status: if proven { Status::Optimal } else { Status::Feasible(LimitReached::Nodes) },
+            objectives,
+            traffic: traffic_record(measured),
+            solver: name.to_owned(),
+            nodes: 0,
+            devices: devices.map(|(device, used)| DeviceRecord::of(&device.id, used)).collect(),
+            homes: ids.zip(placement.device_of.iter().copied()).collect(),
+        }
+    }
+
     /// The map as the verifier wants it; refuses one for other components than the problem's.
     pub fn placement(&self, problem: &Problem) -> Result<Placement, Error> {
         let ids = problem.components.iter().map(|c| c.demand.id);
@@ -187,6 +222,16 @@ impl Record {
             return Err(Error::new("use the map").found("it was made for other components"));
         }
         Ok(Placement { device_of: self.homes.iter().map(|&(_, device)| device).collect() })
+    }
+}
+
+/// Zero in the unit of a value.
+fn nothing(value: ObjectiveValue) -> ObjectiveValue {
+    match value {
+        ObjectiveValue::Bytes(_) => ObjectiveValue::Bytes(0),
+        ObjectiveValue::Count(_) => ObjectiveValue::Count(0),
+        ObjectiveValue::Time(_) => ObjectiveValue::Time(0),
+        ObjectiveValue::Ratio(_) => ObjectiveValue::Ratio(Ratio::ZERO),
     }
 }
 

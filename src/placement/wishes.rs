@@ -23,6 +23,7 @@ pub(super) struct ConstraintsEntry {
     #[serde(default)]
     headroom: Vec<String>,
     max_devices: Option<u64>,
+    max_moved_bytes: Option<u64>,
     sends: Option<SendsEntry>,
     layer_devices: Option<LayerDevicesEntry>,
     granularity: Option<GranularityEntry>,
@@ -79,6 +80,7 @@ pub(super) fn read_limits(entry: &ConstraintsEntry) -> Result<Limits, Error> {
     let headrooms = entry.headroom.iter().map(|text| Headroom::parse(text));
     Ok(Limits {
         headrooms: headrooms.collect::<Result<_, _>>()?,
+        moved_bytes_max: entry.max_moved_bytes,
         devices_max: entry.max_devices.map(|n| parse_devices_max(&n.to_string())).transpose()?,
         sends: entry.sends.as_ref().map(|sends| match sends {
             SendsEntry::PerExpert => SendRule::PerExpert,

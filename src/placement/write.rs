@@ -108,6 +108,7 @@ impl Record {
             attention,
             affinity,
             current,
+            moved_bytes_max,
         } = &scenario.limits;
         out.section("constraints", |out| {
             out.entry("default_pins", scenario.default_pins);
@@ -118,6 +119,9 @@ impl Record {
             }
             if let Some(most) = devices_max {
                 out.entry("max_devices", most);
+            }
+            if let Some(most) = moved_bytes_max {
+                out.entry("max_moved_bytes", most);
             }
             if let Some(sends) = sends {
                 out.entry("sends", sends.name());

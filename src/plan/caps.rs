@@ -15,12 +15,15 @@ pub(super) struct Caps {
 }
 
 impl Caps {
-    /// The capacities without their headroom, and the limit on devices.
+    /// The capacities without their headroom, and the limits on devices and on what moves.
     pub(super) fn of(problem: &Problem) -> Self {
         let device_bytes = (0..problem.devices.len()).map(|d| problem.limit_bytes(d)).collect();
         let mut caps = Self { device_bytes, most: BTreeMap::new() };
         if let Some(most) = problem.devices_max.and_then(|most| u64::try_from(most).ok()) {
             caps.tighten(ObjectiveKind::DevicesUsed, most);
+        }
+        if let Some(most) = problem.moved_bytes_max {
+            caps.tighten(ObjectiveKind::Migration, most);
         }
         caps
     }

@@ -101,13 +101,15 @@ fn solve_stages<B: Backend>(
     let classes = Classes::of(problem)?;
     // Until moves count, where units are now does not tell them apart.
     let unmoved = Classes::unmoved(problem)?;
-    let mut search = Search::new(problem, &unmoved, backend, options);
     let mut caps = Caps::of(problem);
     for &(kind, most) in given.held {
         caps.hold(problem, kind, most);
     }
+    let counted = caps.most(ObjectiveKind::Migration).is_some();
+    let first = if counted { &classes } else { &unmoved };
+    let mut search = Search::new(problem, first, backend, options);
     let known = given.starts.iter().chain(&problem.current);
-    search.starts = starts::candidates(problem, &unmoved, known);
+    search.starts = starts::candidates(problem, first, known);
     let mut best: Option<Candidate> = None;
     let mut stages: Vec<StageReport> = Vec::new();
     for objective in &problem.objectives {

@@ -87,6 +87,9 @@ impl Problem {
                 && current.device_of.iter().all(|&d| d < self.devices.len() || d == NOWHERE)
         };
         let migrates = self.objectives.iter().any(|o| o.kind == ObjectiveKind::Migration);
+        if self.moved_bytes_max.is_some() && self.current.is_none() {
+            return refuse("a limit on what moves from no current placement".to_owned());
+        }
         match &self.current {
             Some(current) if !fits(current) => {
                 refuse("a current placement of other components or devices".to_owned())

@@ -48,15 +48,15 @@ pub(super) fn type_names() -> impl Iterator<Item = &'static str> {
 
 const BLOCK: u64 = 64;
 /// `quantize_4bit` asserts one of these.
-const BLOCKS: [u64; 8] = [32, 64, 128, 256, 512, 1024, 2048, 4096];
+pub(super) const BLOCKS: [u64; 8] = [32, 64, 128, 256, 512, 1024, 2048, 4096];
 /// The 16 values of a 4-bit type in f32, a table per matrix.
-const CODE_BYTES: u64 = 16 * 4;
+pub(super) const CODE_BYTES: u64 = 16 * 4;
 /// Double quantization: statistics that share one statistic of their own.
-const NESTED_BLOCK: u64 = 256;
+pub(super) const NESTED_BLOCK: u64 = 256;
 /// The 256 values statistics are quantized to, in f32, a table per matrix.
-const NESTED_CODE_BYTES: u64 = 256 * 4;
+pub(super) const NESTED_CODE_BYTES: u64 = 256 * 4;
 /// The mean that was subtracted before, in f32.
-const OFFSET_BYTES: u64 = 4;
+pub(super) const OFFSET_BYTES: u64 = 4;
 
 impl Bitsandbytes {
     pub(super) fn new(form: Form) -> Self {

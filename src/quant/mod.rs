@@ -17,6 +17,7 @@ mod mlx;
 mod mxfp4;
 mod notices;
 mod overrides;
+mod parts;
 mod plain;
 mod staging;
 mod type_names;
@@ -31,6 +32,7 @@ pub use config::from_config;
 use format::Format;
 pub use guess::{Explanation, FoundType, explain, explain_gguf};
 pub use overrides::Override;
+pub(crate) use parts::{Part, parts, unpacked};
 pub use staging::Staging;
 pub use type_names::type_names;
 

@@ -258,7 +258,7 @@ fn legend(out: &mut String, frontier: &Frontier) {
 }
 
 /// Round numbers between two, four to ten of them.
-fn ticks(from: f64, to: f64) -> Vec<f64> {
+pub(super) fn ticks(from: f64, to: f64) -> Vec<f64> {
     let raw = (to - from) / 5.0;
     let power = 10_f64.powf(raw.max(1e-9).log10().floor());
     let steps = [1.0, 2.0, 2.5, 5.0, 10.0];
@@ -285,12 +285,13 @@ fn decades(from: f64, to: f64) -> Vec<f64> {
 }
 
 /// A number of a tick: no more places than it has.
-fn short(tick: f64) -> String {
+pub(super) fn short(tick: f64) -> String {
     let text = format!("{tick:.4}");
     text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
-fn escaped(text: &str) -> String {
+/// Text that cannot leave its place in a picture.
+pub(super) fn escaped(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
 

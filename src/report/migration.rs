@@ -147,6 +147,12 @@ pub fn horizon(horizon: &Horizon) -> String {
     )
 }
 
+/// That more has to move than was allowed.
+pub fn too_little(least_bytes: u64) -> String {
+    let (size, bytes) = (format_bytes(least_bytes), grouped(least_bytes));
+    format!("infeasible: at least {size} ({bytes} bytes) must move, which is proven\n")
+}
+
 /// What moving a little more would buy, with the words that ask for it.
 pub fn slack(slack: &Slack, width: usize) -> String {
     let Slack { objectives, moved_bytes, kind, values: [now, then] } = slack;
@@ -161,7 +167,7 @@ pub fn slack(slack: &Slack, width: usize) -> String {
         })
         .collect();
     let line = format!(
-        "moving {} instead makes {} {} rather than {}:",
+        "moving {} of weights instead makes {} {} rather than {}:",
         format_bytes(*moved_bytes),
         kind.name(),
         objective_value(*kind, *then),

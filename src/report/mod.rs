@@ -27,6 +27,7 @@ mod profile;
 mod reconciliation;
 mod remedy;
 pub mod sensitivity;
+mod simulation;
 mod solution;
 pub mod sweep;
 mod table;
@@ -44,10 +45,13 @@ pub use infeasible::infeasible;
 pub use inspect::{Filter, Inspection, inspection, inspection_json, tensors};
 pub use loading::{DriverBytes, LoadedDevice, Loading, Planned, loading, loading_json};
 pub use map::map;
-pub use migration::{horizon, horizon_json, migration, migration_json, slack, slack_json};
+pub use migration::{
+    horizon, horizon_json, migration, migration_json, slack, slack_json, too_little,
+};
 pub use moves::{Moves, PeakBytes, moves, moves_json};
 pub use profile::{profile, profile_json};
 pub use reconciliation::reconciliation;
+pub use simulation::{Replayed, simulation, simulation_json, simulation_svg, trace, trace_json};
 pub use solution::{Solution, holdings, question, solution};
 pub use table::{Align, Table};
 pub use watching::{Watched, watched, watched_json};

@@ -11,7 +11,7 @@ use crate::problem::{ObjectiveKind, Problem};
 use crate::routing::Statistics;
 use crate::routing::draws::kind;
 use crate::scenario::{Attention, Granularity, Limits, Scenario};
-use crate::units::grouped;
+use crate::units::{format_bytes, grouped};
 use crate::verify::{Measured, Traffic};
 
 /// A solved problem and what the verifier measured.
@@ -100,7 +100,7 @@ pub fn question(scenario: &Scenario) -> String {
 fn limits(scenario: &Scenario) -> String {
     let Limits { headrooms, devices_max, sends, layer_devices, routing, granularity, .. } =
         &scenario.limits;
-    let Limits { attention, current, .. } = &scenario.limits;
+    let Limits { attention, current, moved_bytes_max, .. } = &scenario.limits;
     let mut said = Vec::new();
     if !headrooms.is_empty() {
         let sizes: Vec<String> = headrooms.iter().map(|h| printable(&h.to_string())).collect();
@@ -121,6 +121,7 @@ fn limits(scenario: &Scenario) -> String {
         said.push("attention on every device, experts divided evenly".to_owned());
     }
     said.extend(current.as_ref().map(|_| "moving from another placement".to_owned()));
+    said.extend(moved_bytes_max.map(|most| format!("at most {} of it", format_bytes(most))));
     let mut text = if said.is_empty() { String::new() } else { format!("\n{}", said.join("; ")) };
     for statistics in routing {
         text.push('\n');

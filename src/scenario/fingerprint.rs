@@ -60,6 +60,7 @@ fn limits(problem: &Problem) -> Vec<String> {
         lines.push(format!("headroom {}", numbers(bytes)));
     }
     lines.extend(problem.devices_max.map(|most| format!("devices at most {most}")));
+    lines.extend(problem.moved_bytes_max.map(|most| format!("moved bytes at most {most}")));
     if let Sends::PerDevice { experts, experts_per_token } = problem.sends {
         lines.push(format!("sends per device {experts_per_token} of {experts}"));
     }

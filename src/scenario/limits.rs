@@ -33,6 +33,8 @@ pub struct Limits {
     pub granularity: Granularity,
     /// Where things are now.
     pub current: Option<Current>,
+    /// The most weight bytes that may move from there.
+    pub moved_bytes_max: Option<u64>,
     /// Whether each layer's attention has one home.
     pub attention: Attention,
     /// How experts of consecutive layers go together, where attention is replicated.

@@ -106,6 +106,7 @@ impl Scenario {
             objectives: with_spill_first(&self.objectives, self.hardware.has_cpu()),
             headroom_bytes: limits::headroom_bytes(&self.limits.headrooms, &self.hardware)?,
             devices_max: self.limits.devices_max,
+            moved_bytes_max: self.limits.moved_bytes_max,
             sends: self.sends()?,
             current,
             decode,

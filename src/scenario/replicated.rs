@@ -58,6 +58,7 @@ impl Scenario {
             objectives: self.objectives.clone(),
             headroom_bytes: limits::headroom_bytes(&self.limits.headrooms, &self.hardware)?,
             devices_max: self.limits.devices_max,
+            moved_bytes_max: None,
             sends: Sends::PerExpert,
             current: None,
             decode: None,
@@ -100,6 +101,7 @@ impl Scenario {
         let single = [
             ("--sends", self.limits.sends.is_some()),
             ("--migrate-from", self.limits.current.is_some()),
+            ("a limit on what moves", self.limits.moved_bytes_max.is_some()),
             ("a rule for the devices of a layer", self.limits.layer_devices.is_some()),
             ("a granularity", self.limits.granularity != Granularity::Expert),
         ];

@@ -23,7 +23,7 @@ use crate::problem::{Component, DeviceSet, Placement, Problem};
 /// # Errors
 /// Every violation there is, in this order: structural ones alone (nothing can be measured then), else
 /// components where they may not be, components apart that belong together,
-/// experts divided unevenly where attention is replicated, devices over capacity, too many devices.
+/// experts divided unevenly where attention is replicated, devices over capacity, too many devices, too much moved.
 pub fn verify(problem: &Problem, placement: &Placement) -> Result<Measured, Vec<Violation>> {
     check_structure(problem, placement)?;
     let loads = loads(problem, placement);
@@ -32,6 +32,7 @@ pub fn verify(problem: &Problem, placement: &Placement) -> Result<Measured, Vec<
     violations.extend(uneven(problem, placement));
     violations.extend(over_capacity(problem, &loads));
     violations.extend(too_many_devices(problem, &loads));
+    violations.extend(moved_too_much(problem, placement));
     if violations.is_empty() { Ok(measured(problem, placement, &loads)) } else { Err(violations) }
 }
 
@@ -148,6 +149,15 @@ fn too_many_devices(problem: &Problem, loads: &[Load<'_>]) -> Option<Violation> 
     let most = problem.devices_max?;
     let found = loads.iter().filter(|load| load.hosts_anything()).count();
     (found > most).then_some(Violation::TooManyDevices { most, found })
+}
+
+fn moved_too_much(problem: &Problem, placement: &Placement) -> Option<Violation> {
+    let (most_bytes, current) = (problem.moved_bytes_max?, problem.current.as_ref()?);
+    let pairs = homes(problem, placement).zip(&current.device_of);
+    let moved = pairs.filter(|((_, device), there)| device != *there);
+    let found = moved.map(|((component, _), _)| u128::from(component.demand.weights_bytes)).sum();
+    let found_bytes = saturate(found);
+    (found_bytes > most_bytes).then_some(Violation::MovedTooMuch { most_bytes, found_bytes })
 }
 
 fn measured(problem: &Problem, placement: &Placement, loads: &[Load<'_>]) -> Measured {

@@ -71,6 +71,13 @@ pub enum Violation {
         /// How many it has.
         found: usize,
     },
+    /// More moves away from where things are than may.
+    MovedTooMuch {
+        /// Weight bytes that may.
+        most_bytes: u64,
+        /// Weight bytes that do.
+        found_bytes: u64,
+    },
     /// More devices host something than may.
     TooManyDevices {
         /// How many may.
@@ -125,6 +132,14 @@ impl fmt::Display for Violation {
                     f,
                     "layers.{layer}.experts: expected {least} to {most} on {}, found {found}",
                     printable(device)
+                )
+            }
+            Self::MovedTooMuch { most_bytes, found_bytes } => {
+                write!(
+                    f,
+                    "expected at most {} ({most_bytes} bytes) to move, found {} ({found_bytes} bytes)",
+                    format_bytes(*most_bytes),
+                    format_bytes(*found_bytes),
                 )
             }
             Self::TooManyDevices { most, found } => {

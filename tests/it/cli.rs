@@ -36,7 +36,9 @@ fn help_has_an_example_everywhere() {
         "fit",
         "sweep",
         "frontier",
+        "simulate",
         "rebalance",
+        "watch",
     ];
     if cfg!(feature = "candle") {
         golden("help.txt", &top.stdout);

@@ -27,7 +27,7 @@ const HOMES: [(&[&str], &[&str]); 8] = [
 ];
 
 /// Which rooms must not name which: the left ones none of the right ones.
-const STRANGERS: [(&[&str], &[&str]); 9] = [
+const STRANGERS: [(&[&str], &[&str]); 10] = [
     // Facts know nothing of what is decided with them.
     (
         &[
@@ -61,6 +61,8 @@ const STRANGERS: [(&[&str], &[&str]); 9] = [
         &["frontier", "sensitivity"],
         &["scenario", "model", "quant", "placement", "baseline", "remedy"],
     ),
+    // A replay knows a recorded map, never how it was found or whether it is right.
+    (&["simulate"], &["plan", "verify", "baseline", "remedy", "sweep", "yaml"]),
     // Whoever plans knows nothing of the runtime.
     (
         &[
@@ -74,6 +76,7 @@ const STRANGERS: [(&[&str], &[&str]); 9] = [
             "memory",
             "model",
             "routing",
+            "simulate",
             "report",
             "trace",
         ],
@@ -102,6 +105,7 @@ const STRANGERS: [(&[&str], &[&str]); 9] = [
             "sweep",
             "frontier",
             "sensitivity",
+            "simulate",
             "trace",
             "files",
             "yaml",

@@ -95,6 +95,8 @@ mod routing;
 mod runtimes;
 /// From the words of the user to the problem: pins, forbidden places, what lives together.
 mod scenarios;
+/// A load before there is a device: allocators, what asks them, what the command says.
+mod simulate;
 /// The law of times beside the mean of simulated steps.
 mod simulated;
 mod support;

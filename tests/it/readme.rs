@@ -1,4 +1,4 @@
-//! The README and the page on time show real output: every `$ apportion ...` block is run and compared.
+//! The README and the pages on time and memory show real output: every `$ apportion ...` block is run and compared.
 //!
 //! `APPORTION_BLESS=1 cargo test readme` writes the blocks anew.
 
@@ -18,6 +18,11 @@ fn every_block_of_the_readme_is_what_the_program_prints() {
 #[test]
 fn every_block_of_the_page_on_time_is_what_the_program_prints() {
     check("src/documentation/time.md");
+}
+
+#[test]
+fn every_block_of_the_page_on_memory_is_what_the_program_prints() {
+    check("src/documentation/memory.md");
 }
 
 fn check(page: &str) {

@@ -47,6 +47,7 @@ pub fn plain(layers: u32, experts: u32, capacities: &[u64]) -> Problem {
         prefill: None,
         everywhere: attentions.collect(),
         affinity: None,
+        moved_bytes_max: None,
     }
 }
 

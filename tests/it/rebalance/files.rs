@@ -75,8 +75,7 @@ fn what_is_not_so_is_named() {
     assert!(replays(&text.replacen(&format!("{first}\n"), "", 1)).contains("ends at"));
     let twice = text.replacen(second, first, 1);
     assert!(replays(&twice).contains(&format!("step 2 ({component}")), "{}", replays(&twice));
-    let parked =
-        first.replace("-> gpu", "-> (files) #").split(" #").next().unwrap().to_owned() + "\"";
+    let parked = format!("{} -> (files)\"", first.rsplit_once(" -> ").unwrap().0);
     assert!(replays(&text.replacen(first, &parked, 1)).contains("given up"));
 
     // Right, with other numbers beside it: the differences say so.
@@ -106,4 +105,38 @@ fn placements_that_do_not_belong_together_are_refused() {
     let bytes = over.devices[0].used_bytes;
     over.scenario.hardware.devices[0].capacity_bytes = bytes - 1;
     assert!(message(&over, &there).contains("passes the verifier"));
+}
+
+#[test]
+fn no_change_of_a_character_does_harm() {
+    let (plan, _) = plan();
+    let text = plan.to_yaml();
+    // The plan's own part, and as much of the placements.
+    let own = text.find("\n--- # from").unwrap() + 400;
+    let mut random = Random::new(7);
+    let [mut refused, mut wrong, mut same] = [0; 3];
+    for _ in 0..1500 {
+        let mut bytes = text.clone().into_bytes();
+        for _ in 0..random.within(1, 3) {
+            let at = random.index(own.min(bytes.len()));
+            let with = b" 0123456789gpuh()->:.\"-#\nsxyz"[random.index(29)];
+            match random.below(3) {
+                0 => bytes[at] = with,
+                1 => drop(bytes.remove(at)),
+                _ => bytes.insert(at, with),
+            }
+        }
+        let changed = String::from_utf8(bytes).unwrap();
+        match read(&changed) {
+            Err(message) => {
+                assert!(message.contains("plan.yaml"), "{message}");
+                refused += 1;
+            }
+            Ok(plan) => match plan.replay() {
+                Ok(replayed) if plan.differences(&replayed).is_empty() => same += 1,
+                _ => wrong += 1,
+            },
+        }
+    }
+    assert!(refused > 500 && wrong > 10 && same > 5, "{refused} {wrong} {same}");
 }

@@ -68,7 +68,7 @@ fn solved(scenario: &Scenario) -> Option<Record> {
     let problem = scenario.problem().unwrap();
     match answer(&problem, &options()).unwrap() {
         Found::Placed(solved, measured) => Some(Record::of(scenario, &problem, &solved, &measured)),
-        Found::Infeasible(_) | Found::Unknown(_) => None,
+        _ => None,
     }
 }
 
@@ -83,9 +83,9 @@ fn next(from: &Record, changes: &Changes, goal: Goal) -> Next {
 /// The record of what was found, if anything was.
 fn record(next: &Next) -> Option<Record> {
     match &next.found {
-        Found::Placed(solved, measured) => {
+        Found::Placed(solved, measured) if next.least_bytes.is_none() => {
             Some(Record::of(&next.scenario, &next.problem, solved, measured))
         }
-        Found::Infeasible(_) | Found::Unknown(_) => None,
+        _ => None,
     }
 }

@@ -3,7 +3,7 @@
 use apportion::hardware::{DeviceKind, Spec};
 use apportion::migrate::{Changes, Goal, Place, Plan};
 use apportion::model::ComponentId;
-use apportion::placement::Record;
+use apportion::placement::{Record, differences};
 use apportion::problem::{ObjectiveKind, ObjectiveValue, Problem};
 use apportion::quant::Override;
 use apportion::verify::verify;
@@ -20,8 +20,9 @@ fn every_change_is_answered_by_a_plan_that_replays_within_the_limits() {
     // What the walks met, so that they cannot become empty unnoticed.
     assert!(walked.changes >= 2500, "{walked:?}");
     assert!(walked.placed >= 1500 && walked.infeasible >= 50, "{walked:?}");
-    assert!(walked.with_moves >= 600 && walked.with_loads >= 150, "{walked:?}");
-    assert!(walked.enumerated >= 100 && walked.over_at_start >= 50, "{walked:?}");
+    assert!(walked.with_moves >= 250 && walked.with_loads >= 70, "{walked:?}");
+    assert!(walked.with_detours >= 20 && walked.stuck <= 5, "{walked:?}");
+    assert!(walked.enumerated >= 500 && walked.over_at_start >= 150, "{walked:?}");
 }
 
 #[derive(Debug, Default)]
@@ -48,15 +49,26 @@ fn walk(random: &mut Random, walked: &mut Walked) {
         let found = next(&here, &changes, goal);
         let Some(there) = record(&found) else {
             walked.infeasible += 1;
+            if let (Goal::AtMost(bytes), Some(least_bytes)) = (goal, found.least_bytes) {
+                assert!(least_bytes > bytes);
+            }
             continue;
         };
         walked.placed += 1;
+        // What is written down is so, the limit on what moves included.
+        let measured = verify(&found.problem, &there.placement(&found.problem).unwrap()).unwrap();
+        assert_eq!(there.scenario.problem().unwrap(), found.problem);
+        assert_eq!(differences(&there, &found.problem, &measured).len(), 0, "{changes:?} {goal:?}");
         if goal == Goal::LeastMoved && placements(&found.problem) <= 3000 {
             walked.enumerated += 1;
             assert_eq!(moved(&there), least(&found.problem), "{changes:?}");
         }
         if let Goal::AtMost(bytes) = goal {
             assert!(moved(&there) <= bytes);
+            if placements(&found.problem) <= 3000 {
+                walked.enumerated += 1;
+                best(&found.problem, &there);
+            }
         }
         match Plan::between(&here, &there, None).unwrap() {
             Ok(plan) => check(&plan, &here, &there, walked),
@@ -110,6 +122,16 @@ fn moved(record: &Record) -> u64 {
         Some(ObjectiveValue::Bytes(bytes)) => bytes,
         other => panic!("{other:?}"),
     }
+}
+
+/// No placement within every limit, the one on what moves included, has a lower first objective than was found or proven.
+fn best(problem: &Problem, record: &Record) {
+    let first = &record.objectives[0];
+    let values = enumerate(problem)
+        .filter_map(|placement| Some(verify(problem, &placement).ok()?.value(first.kind())));
+    let best = values.min().unwrap();
+    assert!(first.bound <= best && best <= first.optimum, "{first:?}, {best:?}");
+    assert_eq!(first.optimum, best, "{first:?}");
 }
 
 /// The fewest bytes any placement moves, by looking at each of them.

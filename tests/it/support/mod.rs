@@ -250,6 +250,7 @@ impl Tiny {
             prefill: None,
             everywhere: Vec::new(),
             affinity: None,
+            moved_bytes_max: None,
         }
     }
 
