@@ -4,12 +4,16 @@
 //! more memory than the caller allows, and a writer that leaves either the old file or the whole new
 //! one. It knows nothing of formats.
 
+mod lines;
+
 use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
 use crate::error::Error;
 use crate::units::format_bytes;
+
+pub use lines::{Appended, Tail};
 
 /// No file this program reads as a whole may be larger, in bytes: the map of a model with thousands of
 /// experts is far below it.

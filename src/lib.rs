@@ -106,6 +106,7 @@ pub mod report;
 pub mod sensitivity;
 pub mod simulate;
 pub mod sweep;
+pub mod trace;
 
 #[cfg(feature = "candle")]
 pub mod load;

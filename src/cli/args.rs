@@ -12,6 +12,7 @@ mod rebalance;
 #[cfg(feature = "candle")]
 mod runtime;
 mod simulate;
+mod watch;
 
 use std::path::PathBuf;
 
@@ -27,8 +28,9 @@ pub use question::{
 };
 pub use rebalance::RebalanceArgs;
 #[cfg(feature = "candle")]
-pub use runtime::{GenerateArgs, LoadArgs, ModeArg, ProfileArgs, RuntimeArgs};
+pub use runtime::{GenerateArgs, LoadArgs, ModeArg, ProfileArgs, RebalanceWhenArgs, RuntimeArgs};
 pub use simulate::SimulateArgs;
+pub use watch::WatchArgs;
 
 /// The placement compiler for large models: exact bytes in, a proven placement out.
 #[derive(Debug, Parser)]
@@ -73,6 +75,8 @@ pub enum Command {
     Simulate(SimulateArgs),
     /// Find the placement that is best now, and an order of moves to it
     Rebalance(RebalanceArgs),
+    /// Show the memory of a running system beside what was planned
+    Watch(WatchArgs),
     /// Load the weights onto the devices of a placement and count every byte
     #[cfg(feature = "candle")]
     Load(LoadArgs),

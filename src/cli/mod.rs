@@ -21,12 +21,20 @@ mod inspect;
 #[cfg(feature = "candle")]
 mod interrupt;
 #[cfg(feature = "candle")]
+mod live;
+#[cfg(feature = "candle")]
 mod load;
+#[cfg(feature = "candle")]
+mod memlog;
 mod models;
+#[cfg(feature = "candle")]
+mod moved;
 #[cfg(feature = "candle")]
 mod profile;
 mod progress;
 mod rebalance;
+#[cfg(feature = "candle")]
+mod rebalancing;
 mod reconcile;
 mod replay;
 #[cfg(feature = "candle")]
@@ -37,6 +45,7 @@ mod solve;
 #[cfg(feature = "candle")]
 mod stream;
 mod sweep;
+mod watch;
 
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
@@ -92,6 +101,7 @@ pub fn run() -> ExitCode {
         Command::Frontier(args) => frontier::run(&args),
         Command::Simulate(args) => simulate::run(&args),
         Command::Rebalance(args) => rebalance::run(&args),
+        Command::Watch(args) => watch::run(&args),
         #[cfg(feature = "candle")]
         Command::Load(args) => load::run(&args),
         #[cfg(feature = "candle")]
@@ -101,7 +111,7 @@ pub fn run() -> ExitCode {
         #[cfg(feature = "candle")]
         Command::Calibrate(args) => calibrate::run(&args),
     };
-    match answer.and_then(|answer| print(&answer.text).map(|()| answer.status)) {
+    match answer.and_then(|answer| print(&answer.text).map(|_| answer.status)) {
         Ok(status) => ExitCode::from(status),
         Err(error) => {
             say(&format!("error: {error}"));
@@ -114,13 +124,14 @@ pub fn run() -> ExitCode {
 }
 
 /// A reader that has seen enough closes the pipe; that is its right and no failure of ours.
-fn print(text: &str) -> Result<(), Error> {
+///
+/// Whether somebody still reads.
+fn print(text: &str) -> Result<bool, Error> {
     let mut out = io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        Err(e) if e.kind() != io::ErrorKind::BrokenPipe => {
-            Err(Error::new("write to stdout").found(e.to_string()))
-        }
-        _ => Ok(()),
+        Ok(()) => Ok(true),
+        Err(e) if e.kind() == io::ErrorKind::BrokenPipe => Ok(false),
+        Err(e) => Err(Error::new("write to stdout").found(e.to_string())),
     }
 }
 

@@ -17,7 +17,7 @@ use super::{Answer, interrupt, runtime, say};
 pub fn run(args: &ProfileArgs) -> Result<Answer, Error> {
     check_target(&args.output_file)?;
     let (tokens, name) = text(args)?;
-    let prepared = runtime::prepare(&args.runtime)?;
+    let prepared = runtime::prepare(&args.runtime, false)?;
     let architecture = &prepared.manifest.architecture;
     if architecture.experts == 0 {
         return Err(Error::new("profile")
@@ -35,10 +35,13 @@ pub fn run(args: &ProfileArgs) -> Result<Answer, Error> {
     let counts = Arc::new(Mutex::new(ready.routing_counts()));
     ready.decoder.observe(Some(Box::new(Arc::clone(&counts))));
     let started = Instant::now();
+    ready.log.note("read before", &ready.decoder.placed().devices)?;
     let progress = Progress::new("tokens", tokens.len());
     let done = read(&mut ready.decoder, &tokens, chunk, stop, &mut |part| progress.advance(part))?;
     let elapsed = started.elapsed();
     drop(progress);
+    ready.log.note("read after", &ready.decoder.placed().devices)?;
+    ready.log.end(&ready.decoder.placed().devices)?;
     if done == 0 {
         say("nothing was read, so nothing is written");
         return Ok(Answer::interrupted(String::new()));

@@ -189,7 +189,8 @@ fn routing(args: &RebalanceArgs) -> Result<Option<Vec<Arc<Statistics>>>, Error> 
     args.routing.iter().map(read).collect::<Result<Vec<_>, _>>().map(Some)
 }
 
-fn usable(text: &str) -> Result<(String, u64), Error> {
+/// `gpu0=9GiB`.
+pub fn usable(text: &str) -> Result<(String, u64), Error> {
     let refuse = || Error::new("read --usable").object(text);
     let (device, size) = text
         .split_once('=')

@@ -21,6 +21,8 @@ use apportion::report::{self, DriverBytes, LoadedDevice, Loading};
 
 use super::args::{ModeArg, RuntimeArgs};
 use super::bars::Bars;
+use super::memlog::MemoryLog;
+use super::moved::{self, OnTheWay};
 use super::say;
 
 /// A model on its devices.
@@ -29,9 +31,24 @@ pub struct Ready {
     pub last_tokens: Vec<u32>,
     pub decoder: Decoder,
     pub loading: Loading,
+    pub log: MemoryLog,
+    /// The plan that the model is on the way of, as it was loaded.
+    pub on_the_way: Option<OnTheWay>,
+    /// Of each device in CPU memory.
+    pub threads: usize,
 }
 
 impl Ready {
+    /// The placement that the model is in; `None` on the way to another.
+    pub fn placement(&self) -> Option<&Record> {
+        match &self.on_the_way {
+            None => Some(&self.record),
+            Some(way) if way.done == 0 => Some(&way.plan.from),
+            Some(way) if way.done == way.plan.steps.len() => Some(&way.plan.to),
+            Some(_) => None,
+        }
+    }
+
     /// Counts of the experts the model will choose, none yet.
     pub fn routing_counts(&self) -> RoutingCounts {
         let architecture = &self.decoder.placed().architecture;
@@ -43,10 +60,13 @@ impl Ready {
 /// What is known before a weight is read.
 pub struct Prepared {
     record: Record,
+    pub model: Model,
     pub manifest: Manifest,
     planned: Vec<Planned>,
     devices: Arc<[Device]>,
     threads: usize,
+    on_the_way: Option<OnTheWay>,
+    log: MemoryLog,
 }
 
 impl Prepared {
@@ -57,8 +77,8 @@ impl Prepared {
 }
 
 /// Reads the placement, verifies it, and holds it against the headers of the weights and the devices at
-/// hand: what can be refused is refused here.
-pub fn prepare(args: &RuntimeArgs) -> Result<Prepared, Error> {
+/// hand: what can be refused is refused here. `migrates` says that a journal is about to be written.
+pub fn prepare(args: &RuntimeArgs, migrates: bool) -> Result<Prepared, Error> {
     let bindings = args.device.iter().map(|text| text.parse()).collect::<Result<_, _>>()?;
     let budgets = args.budget.iter().map(|text| text.parse()).collect::<Result<_, _>>()?;
     let threads = args.threads.map_or_else(cores, whole);
@@ -70,13 +90,21 @@ pub fn prepare(args: &RuntimeArgs) -> Result<Prepared, Error> {
     for notice in &model.notices {
         say(&format!("note: {}", printable(notice)));
     }
-    let planned = Planned::of(&record).map_err(|error| error.object(source))?;
-    let manifest = Manifest::new(&record, &checkpoint, &model)?;
+    let mut planned = Planned::of(&record).map_err(|error| error.object(source))?;
+    let mut manifest = Manifest::new(&record, &checkpoint, &model)?;
+    let on_the_way = moved::on_the_way(args, migrates, &record, &model)?;
+    if let Some(on_the_way) = &on_the_way {
+        planned = on_the_way.apply(&mut manifest)?;
+    }
+    let mut log = MemoryLog::begin(args.memory_log.as_deref())?;
+    log.note("bind before", &[])?;
     let bound = bind(&planned, &Wishes { bindings, budgets, threads })?;
+    log.note("bind after", &bound.devices)?;
     for notice in bound.notices.iter().chain(&manifest.notices) {
         say(&format!("note: {}", printable(notice)));
     }
-    Ok(Prepared { record, manifest, planned, devices: bound.devices, threads })
+    let devices = bound.devices;
+    Ok(Prepared { record, model, manifest, planned, devices, threads, on_the_way, log })
 }
 
 /// Loads the weights and makes the decoder; `None` when `stop` ended it.
@@ -97,13 +125,15 @@ fn place(
     stop: &AtomicBool,
     started: Instant,
 ) -> Result<Ready, Error> {
-    let Prepared { record, manifest, planned, devices, threads } = prepared;
+    let Prepared { record, manifest, planned, devices, threads, on_the_way, mut log, .. } =
+        prepared;
     let running = Running::of(&record)?;
     let options = LoadOptions { threads, cpu_repack: args.cpu_repack, stop: Some(stop) };
     let bars = Bars::new(
         devices.iter().map(|device| (device.id.clone(), read_bytes(&manifest, device.index))),
     );
     let before: Vec<Option<DriverMemory>> = devices.iter().map(Device::driver_memory).collect();
+    log.note("load before", &devices)?;
     let placed = load(&manifest, Arc::clone(&devices), running, &options, &bars)?;
     drop(bars);
     let elapsed = started.elapsed();
@@ -114,6 +144,7 @@ fn place(
     };
     let last_tokens = placed.architecture.last_tokens.clone();
     let decoder = Decoder::new(placed, mode)?;
+    log.note("load after", &devices)?;
     let mut loading = loading(&devices, &planned, &tally, elapsed);
     for ((row, device), before) in loading.devices.iter_mut().zip(devices.iter()).zip(before) {
         row.driver = before.zip(device.driver_memory()).map(|(before, after)| DriverBytes {
@@ -122,7 +153,7 @@ fn place(
             total_bytes: after.total_bytes,
         });
     }
-    Ok(Ready { record, last_tokens, decoder, loading })
+    Ok(Ready { record, last_tokens, decoder, loading, log, on_the_way, threads })
 }
 
 /// Bytes of the files that go to a device.

@@ -25,3 +25,10 @@ pub struct Placed {
     pub(super) homes: BTreeMap<ComponentId, usize>,
     pub(super) weights: BTreeMap<(ComponentId, Slot), Weight>,
 }
+
+impl Placed {
+    /// Where each component lives, as an index into the devices.
+    pub fn homes(&self) -> &BTreeMap<ComponentId, usize> {
+        &self.homes
+    }
+}

@@ -22,8 +22,13 @@ impl PlannedSends {
         Self { homes: homes.iter().copied().collect(), to_experts: 0 }
     }
 
+    /// A component lives elsewhere from now on.
+    pub fn moved(&mut self, component: ComponentId, device: usize) {
+        self.homes.insert(component, device);
+    }
+
     /// Activations that cross the chain for one token, from the embedding to the head, and those of dense parts
-    /// that live away from their attention.
+    /// that live away from their attention; a router that does, for a while, gets them once.
     pub fn of_chain(&self) -> u64 {
         let home = |id: ComponentId| self.homes.get(&id);
         let attention = self.homes.iter().filter(|(id, _)| matches!(id, ComponentId::Attention(_)));
@@ -41,7 +46,12 @@ impl PlannedSends {
             _ => false,
         };
         let dense = self.homes.iter().filter(|&entry| away(entry)).count();
-        u64::try_from(hand_overs + 2 * dense).unwrap_or(u64::MAX)
+        let router = |(id, device): (&ComponentId, &usize)| match id {
+            ComponentId::Router(layer) => home(ComponentId::Attention(*layer)) != Some(device),
+            _ => false,
+        };
+        let routers = self.homes.iter().filter(|&entry| router(entry)).count();
+        u64::try_from(hand_overs + 2 * dense + routers).unwrap_or(u64::MAX)
     }
 
     /// Activations to experts on other devices and back, for all tokens observed.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
-use super::{decimal, decimals, per_second, plural};
+use super::{Moves, decimal, decimals, moves, moves_json, per_second, plural};
 use crate::units::{Ratio, format_bytes};
 
 /// What was generated and what it cost.
@@ -20,10 +20,12 @@ pub struct Generation {
     pub prefill: Stretch,
     /// Every token after the first.
     pub decode: Stretch,
-    /// Transfers per token that the placement expects.
-    pub planned_transfers: Ratio,
+    /// Transfers per token that the placement expects; `None` on the way to another.
+    pub planned_transfers: Option<Ratio>,
     /// Transfers of the decode stretch that the map asks for, given the experts that were chosen.
     pub routed_transfers: u64,
+    /// Components that moved meanwhile, once for each migration.
+    pub migrations: Vec<Moves>,
 }
 
 /// A stretch of work.
@@ -52,21 +54,27 @@ impl Stretch {
 /// The figures, a line for each kind.
 pub fn generation(generation: &Generation) -> String {
     let Generation { prefill, decode, .. } = generation;
-    let planned = decimal(generation.planned_transfers);
+    let planned = generation.planned_transfers.map(decimal);
     let transfers = decode.transfers_per_token().map_or_else(
-        || format!("{planned} per token expected"),
+        || match &planned {
+            Some(planned) => format!("{planned} per token expected"),
+            None => "none measured".to_owned(),
+        },
         |measured| {
             let bytes = format_bytes(decode.transfer_bytes);
             let routed = decimal(Ratio::new(generation.routed_transfers, decode.tokens));
             let measured = decimal(measured);
+            let expected = planned.as_deref().map(|planned| format!(", {planned} expected"));
+            let expected = expected.unwrap_or_default();
             format!(
-                "{measured} per token, {routed} planned for these experts, {planned} expected; {bytes} in all"
+                "{measured} per token, {routed} planned for these experts{expected}; {bytes} in all"
             )
         },
     );
     let ended = generation.ended.replace('_', " ");
+    let migrations: String = generation.migrations.iter().map(moves).collect();
     format!(
-        "prompt     {}\ndecode     {}\ntransfers  {transfers}\nended      {ended}\n",
+        "prompt     {}\ndecode     {}\ntransfers  {transfers}\n{migrations}ended      {ended}\n",
         speed(prefill),
         speed(decode)
     )
@@ -95,13 +103,17 @@ pub fn generation_json(generation: &Generation) -> Value {
     insert(
         "transfers",
         json!({
-            "planned_per_token": generation.planned_transfers.as_f64(),
+            "planned_per_token": generation.planned_transfers.map(Ratio::as_f64),
             "routed_per_token": (decode.tokens > 0)
                 .then(|| Ratio::new(generation.routed_transfers, decode.tokens).as_f64()),
             "per_token_measured": decode.transfers_per_token().map(Ratio::as_f64),
             "bytes": decode.transfer_bytes,
         }),
     );
+    if !generation.migrations.is_empty() {
+        let migrations: Vec<Value> = generation.migrations.iter().map(moves_json).collect();
+        insert("migrations", Value::Array(migrations));
+    }
     Value::Object(object)
 }
 
@@ -126,8 +138,9 @@ mod tests {
             ended: "max_tokens",
             prefill: stretch(8, 250, 9),
             decode: stretch(4, 500, 10),
-            planned_transfers: Ratio::new(9, 4),
+            planned_transfers: Some(Ratio::new(9, 4)),
             routed_transfers: 10,
+            migrations: Vec::new(),
         }
     }
 

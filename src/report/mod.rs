@@ -22,6 +22,7 @@ mod loading;
 pub mod lp;
 mod map;
 mod migration;
+mod moves;
 mod profile;
 mod reconciliation;
 mod remedy;
@@ -30,6 +31,7 @@ mod simulation;
 mod solution;
 pub mod sweep;
 mod table;
+mod watching;
 
 pub use bars::bars;
 pub use calibration::{calibration, calibration_json};
@@ -46,11 +48,13 @@ pub use map::map;
 pub use migration::{
     horizon, horizon_json, migration, migration_json, slack, slack_json, too_little,
 };
+pub use moves::{Moves, PeakBytes, moves, moves_json};
 pub use profile::{profile, profile_json};
 pub use reconciliation::reconciliation;
 pub use simulation::{Replayed, simulation, simulation_json, simulation_svg, trace, trace_json};
 pub use solution::{Solution, holdings, question, solution};
 pub use table::{Align, Table};
+pub use watching::{Watched, watched, watched_json};
 
 use std::time::Duration;
 

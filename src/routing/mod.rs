@@ -21,6 +21,7 @@
 //! The same form, without the version, is that of published counts of Mixtral.
 
 mod check;
+mod distance;
 pub(crate) mod draws;
 mod fits;
 mod read;
@@ -32,6 +33,7 @@ use crate::error::Error;
 use crate::files;
 
 use crate::problem::Affinity;
+pub use distance::distance;
 pub use draws::Kind;
 #[cfg(feature = "candle")]
 pub(crate) use draws::possible_sets;

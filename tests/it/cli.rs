@@ -38,6 +38,7 @@ fn help_has_an_example_everywhere() {
         "frontier",
         "simulate",
         "rebalance",
+        "watch",
     ];
     if cfg!(feature = "candle") {
         golden("help.txt", &top.stdout);

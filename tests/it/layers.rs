@@ -14,7 +14,10 @@ const HOMES: [(&[&str], &[&str]); 8] = [
     (&["good_lp::", "microlp::", "good_lp;", "microlp;"], &["src/plan/solver/"]),
     (&["clap"], &["src/cli/", "src/main.rs"]),
     (&["crate::cli", "apportion::"], &["src/cli/", "src/main.rs"]),
-    (&["std::fs", "std::env", "env::var("], &["src/files.rs", "src/build.rs", "src/cli/"]),
+    (
+        &["std::fs", "std::env", "env::var("],
+        &["src/files.rs", "src/files/", "src/build.rs", "src/cli/"],
+    ),
     (&["std::process"], &["src/files.rs", "src/cli/", "src/main.rs"]),
     (
         &["Instant", "SystemTime"],
@@ -27,7 +30,17 @@ const HOMES: [(&[&str], &[&str]); 8] = [
 const STRANGERS: [(&[&str], &[&str]); 10] = [
     // Facts know nothing of what is decided with them.
     (
-        &["dtype", "checkpoint", "model", "quant", "routing", "runtime", "memory", "hardware"],
+        &[
+            "dtype",
+            "checkpoint",
+            "model",
+            "quant",
+            "routing",
+            "runtime",
+            "memory",
+            "hardware",
+            "trace",
+        ],
         &["plan", "scenario", "verify", "placement"],
     ),
     // What is in a file is read without an opinion of what should be.
@@ -65,6 +78,7 @@ const STRANGERS: [(&[&str], &[&str]); 10] = [
             "routing",
             "simulate",
             "report",
+            "trace",
         ],
         &["load"],
     ),
@@ -92,6 +106,7 @@ const STRANGERS: [(&[&str], &[&str]); 10] = [
             "frontier",
             "sensitivity",
             "simulate",
+            "trace",
             "files",
             "yaml",
             "strict",

@@ -32,6 +32,16 @@ pub struct RuntimeArgs {
     /// tokens at once: more than twice the bytes, which no placement counts
     #[arg(long, help_heading = "Machine")]
     pub cpu_repack: bool,
+    /// Load what is on the way to another placement: this plan began with PLACEMENT, and --journal says how
+    /// far it came
+    #[arg(long, value_name = "FILE", help_heading = "Migration")]
+    pub plan: Option<PathBuf>,
+    /// The journal of a plan: what of it is done
+    #[arg(long, value_name = "FILE", help_heading = "Migration")]
+    pub journal: Option<PathBuf>,
+    /// Write what is on every device, before and after each phase, to this file, for `apportion watch`
+    #[arg(long, value_name = "FILE", help_heading = "Output")]
+    pub memory_log: Option<PathBuf>,
 }
 
 /// How devices work together.
@@ -66,7 +76,12 @@ Examples:
 
 Ctrl-C ends it after the token it is at and prints what there is; a second one ends it at once.
 
-Exit status: 0 generated, 130 ended by Ctrl-C, 2 could not be done.")]
+  apportion rebalance placement.yaml --usable gpu0=9GiB -o next.yaml --plan plan.yaml
+  apportion generate placement.yaml --weights tiny.gguf --prompt-ids 1,5 --migrate plan.yaml --journal j
+
+Where a step of the migration is refused, the text goes on and the status is 1.
+
+Exit status: 0 generated, 1 generated but not all moved, 130 ended by Ctrl-C, 2 could not be done.")]
 pub struct GenerateArgs {
     #[command(flatten)]
     pub runtime: RuntimeArgs,
@@ -87,8 +102,47 @@ pub struct GenerateArgs {
     /// Where the random numbers begin; with the same one the same tokens are drawn
     #[arg(long, value_name = "N", default_value_t = 0, value_parser = whole, requires = "temperature")]
     pub seed: u64,
+    /// Change to the placement that this plan leads to, one component between two tokens; --journal is written
+    #[arg(long, value_name = "PLAN", help_heading = "Migration")]
+    pub migrate: Option<PathBuf>,
+    /// Tokens to generate before the first component moves
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 1,
+        value_parser = whole,
+        requires = "migrate",
+        help_heading = "Migration"
+    )]
+    pub migrate_after: u64,
+    #[command(flatten)]
+    pub rebalance: RebalanceWhenArgs,
     #[command(flatten)]
     pub output: OutputArgs,
+}
+
+/// When another placement is looked for.
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Rebalancing")]
+pub struct RebalanceWhenArgs {
+    /// Look for a better placement when the experts chosen in two windows of tokens differ by so much from what the
+    /// placement was made for (`drift=0.2`, total variation distance), or when a file of lines such as `gpu0=9GiB`
+    /// says something else (`usable=FILE`); repeatable
+    #[arg(long = "rebalance-when", value_name = "WHAT", conflicts_with = "migrate")]
+    pub when: Vec<String>,
+    /// Tokens of a window, and from one migration to the next at least
+    #[arg(
+        long = "rebalance-every",
+        value_name = "N",
+        default_value_t = 64,
+        value_parser = whole,
+        requires = "when"
+    )]
+    pub every: u64,
+    /// The least part of the traffic, or of the decode latency where the placement was solved for that, that must be
+    /// gained; what no longer fits moves in any case
+    #[arg(long = "rebalance-gain", value_name = "SHARE", default_value = "5%", requires = "when")]
+    pub gain: String,
 }
 
 /// What is continued.

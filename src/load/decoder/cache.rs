@@ -10,6 +10,7 @@ use candle_core::{DType, Tensor};
 use super::cells::Cells;
 use crate::error::Error;
 use crate::load::devices::{Backing, Device};
+use crate::load::failed;
 use crate::runtime::KvType;
 
 /// The sizes of a cache.
@@ -57,13 +58,7 @@ impl Cache {
             KvType::F32 => DType::F32,
             KvType::F16 => DType::F16,
             KvType::Bf16 => DType::BF16,
-            other => {
-                return Err(Error::new("make the KV cache")
-                    .object(&device.id)
-                    .expected("f32, f16 or bf16 on a GPU")
-                    .found(format!("`{}`", other.name()))
-                    .hint("solve again with another --kv-type"));
-            }
+            other => return Err(not_on_a_gpu(other, device)),
         };
         let size = (shape.heads, shape.cells, shape.width);
         let zeros = || device.run(|| Tensor::zeros(size, dtype, &device.real));
@@ -71,6 +66,27 @@ impl Cache {
         let bytes = 2 * shape.elements() * dtype.size_in_bytes();
         let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
         made.map_err(|error| device.refused("a KV cache", bytes, &error))
+    }
+
+    /// The same keys and values in new memory on another device; these stay as they are.
+    ///
+    /// # Errors
+    /// No memory there, and a type that the device does not keep.
+    pub(super) fn copied(
+        &self,
+        kv_type: KvType,
+        from: &Device,
+        to: &Device,
+    ) -> Result<Self, Error> {
+        let host = match self {
+            Self::Host(host) if to.backing == Backing::Cpu => return to.run(|| host.again()),
+            Self::Host(host) => return host.uploaded(kv_type, to),
+            Self::Gpu { keys, values } => from.run(|| HostCache::downloaded(keys, values))?,
+        };
+        match to.backing {
+            Backing::Cpu => Ok(Self::Host(host)),
+            Backing::Cuda(_) => host.uploaded(kv_type, to),
+        }
     }
 
     /// What it takes, in bytes.
@@ -95,7 +111,46 @@ pub(super) fn cells_of(positions: Range<usize>, cells: usize) -> [Range<usize>; 
     [first..first + before_end, 0..count - before_end]
 }
 
+fn not_on_a_gpu(kv_type: KvType, device: &Device) -> Error {
+    Error::new("make the KV cache")
+        .object(&device.id)
+        .expected("f32, f16 or bf16 on a GPU")
+        .found(format!("`{}`", kv_type.name()))
+        .hint("solve again with another --kv-type")
+}
+
 impl HostCache {
+    /// In other host memory, keys and values side by side.
+    fn again(&self) -> Result<Cache, Error> {
+        let (keys, values) = rayon::join(|| self.keys.again(), || self.values.again());
+        Ok(Cache::Host(Self { shape: self.shape, keys: keys?, values: values? }))
+    }
+
+    fn downloaded(keys: &Tensor, values: &Tensor) -> Result<Self, Error> {
+        let failed = failed("copy the KV cache");
+        let (heads, cells, width) = keys.dims3().map_err(&failed)?;
+        let cells_of = |side: &Tensor| {
+            Cells::of_tensor(&side.to_device(&candle_core::Device::Cpu).map_err(&failed)?)
+        };
+        let shape = CacheShape { heads, cells, width };
+        Ok(Self { shape, keys: cells_of(keys)?, values: cells_of(values)? })
+    }
+
+    fn uploaded(&self, kv_type: KvType, to: &Device) -> Result<Cache, Error> {
+        let CacheShape { heads, cells, width } = self.shape;
+        let up = |side: &Cells| {
+            let made = to.run(|| {
+                let there = side.to_tensor((heads, cells, width), &to.real)?;
+                // All of it is there before anybody drops where it came from.
+                Some(there.and_then(|there| to.real.synchronize().map(|()| there)))
+            });
+            let made = made.ok_or_else(|| not_on_a_gpu(kv_type, to))?;
+            let bytes = u64::try_from(side.bytes()).unwrap_or(u64::MAX);
+            made.map_err(|error| to.refused("a KV cache", bytes, &error))
+        };
+        Ok(Cache::Gpu { keys: up(&self.keys)?, values: up(&self.values)? })
+    }
+
     /// Writes one head's key and value of a position.
     pub(super) fn write(&mut self, head: usize, position: usize, key: &[f32], value: &[f32]) {
         let at = self.at(head, position % self.shape.cells);

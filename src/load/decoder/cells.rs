@@ -1,10 +1,12 @@
 //! Rows of keys or values in host memory, in the type the plan keeps them in.
 
 use candle_core::quantized::k_quants::{BlockQ4_0, BlockQ8_0, GgmlType};
+use candle_core::{DType, Device, Tensor};
 use half::slice::HalfFloatSliceExt;
 use half::{bf16, f16};
 
 use crate::error::Error;
+use crate::load::failed;
 use crate::runtime::KvType;
 
 /// Rows of equal width, written and read as f32.
@@ -35,6 +37,49 @@ impl Cells {
                     .found(format!("`{}`", other.name()))
                     .hint("solve again with another --kv-type"));
             }
+        })
+    }
+
+    /// The same rows in memory of their own.
+    ///
+    /// # Errors
+    /// More memory than there is.
+    pub(super) fn again(&self) -> Result<Self, Error> {
+        Ok(match self {
+            Self::F32(rows) => Self::F32(copied(rows)?),
+            Self::F16(rows) => Self::F16(copied(rows)?),
+            Self::Bf16(rows) => Self::Bf16(copied(rows)?),
+            Self::Q8_0(rows) => Self::Q8_0(copied(rows)?),
+            Self::Q4_0(rows) => Self::Q4_0(copied(rows)?),
+        })
+    }
+
+    /// What was in a tensor of the plan's type.
+    ///
+    /// # Errors
+    /// Types that tensors of keys and values do not have.
+    pub(super) fn of_tensor(tensor: &Tensor) -> Result<Self, Error> {
+        let rows = || tensor.flatten_all();
+        let cells = || match tensor.dtype() {
+            DType::F32 => rows()?.to_vec1().map(Self::F32),
+            DType::F16 => rows()?.to_vec1().map(Self::F16),
+            DType::BF16 => rows()?.to_vec1().map(Self::Bf16),
+            other => candle_core::bail!("keys and values are {other:?}"),
+        };
+        cells().map_err(failed("copy the KV cache"))
+    }
+
+    /// Them as a tensor on a GPU; `None` for blocks, which only the CPU reads.
+    pub(super) fn to_tensor(
+        &self,
+        shape: (usize, usize, usize),
+        device: &Device,
+    ) -> Option<candle_core::Result<Tensor>> {
+        Some(match self {
+            Self::F32(rows) => Tensor::from_slice(rows, shape, device),
+            Self::F16(rows) => Tensor::from_slice(rows, shape, device),
+            Self::Bf16(rows) => Tensor::from_slice(rows, shape, device),
+            Self::Q8_0(_) | Self::Q4_0(_) => return None,
         })
     }
 
@@ -93,11 +138,22 @@ fn blocks_mut<T: GgmlType>(rows: &mut [T], at: usize, end: usize) -> &mut [T] {
 
 /// A vector of equal values, or an error where memory does not suffice.
 fn zeros<T: Clone>(count: usize, zero: T) -> Result<Vec<T>, Error> {
+    let mut cells = room(count)?;
+    cells.resize(count, zero);
+    Ok(cells)
+}
+
+fn copied<T: Clone>(rows: &[T]) -> Result<Vec<T>, Error> {
+    let mut cells = room(rows.len())?;
+    cells.extend_from_slice(rows);
+    Ok(cells)
+}
+
+fn room<T>(count: usize) -> Result<Vec<T>, Error> {
     let mut cells = Vec::new();
     cells.try_reserve_exact(count).map_err(|_| {
         Error::new("make the KV cache").found(format!("no memory for {count} elements"))
     })?;
-    cells.resize(count, zero);
     Ok(cells)
 }
 

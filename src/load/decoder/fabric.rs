@@ -90,6 +90,11 @@ impl Fabric {
         }
     }
 
+    /// One more device, which is CPU memory: no way to it is a GPU's own.
+    pub(super) fn extend(&mut self, devices: Arc<[Device]>) {
+        self.devices = devices;
+    }
+
     pub(super) fn device(&self, index: usize) -> Result<&Device, Error> {
         self.devices
             .get(index)

@@ -19,7 +19,7 @@ use crate::model::ComponentId;
 #[derive(Debug)]
 pub(super) struct LayerPlan {
     pub(super) layer: u32,
-    /// Of attention, cache and router.
+    /// Of attention and cache.
     pub(super) home: usize,
     feed_forward: FeedForward,
 }
@@ -29,8 +29,9 @@ pub(super) struct LayerPlan {
 enum FeedForward {
     /// One part for every token, on a device.
     Dense(usize),
-    /// Some of many; each one's device.
-    Experts(Vec<usize>),
+    /// Some of many; the device of the router, which placements keep beside attention and moves may take away
+    /// from it for a while, and each expert's.
+    Experts { router: usize, homes: Vec<usize> },
 }
 
 impl LayerPlan {
@@ -41,7 +42,8 @@ impl LayerPlan {
         } else {
             let experts = u32::try_from(placed.architecture.experts).unwrap_or(u32::MAX);
             let homes = (0..experts).map(|e| home(placed, ComponentId::Expert(layer, e)));
-            FeedForward::Experts(homes.collect::<Result<_, Error>>()?)
+            let router = home(placed, ComponentId::Router(layer))?;
+            FeedForward::Experts { router, homes: homes.collect::<Result<_, Error>>()? }
         };
         Ok(Self { layer, home: attention, feed_forward })
     }
@@ -58,7 +60,6 @@ pub(super) struct Run<'a> {
 struct Attended {
     stream: Tensor,
     normalized: Tensor,
-    scores: Option<Vec<Vec<f32>>>,
 }
 
 impl Run<'_> {
@@ -76,8 +77,9 @@ impl Run<'_> {
         let x = x.on(plan.home)?;
         let attended = home.run(|| self.attention(plan, x, cache, angles, first))?;
         let normalized = Activation::new(attended.normalized, plan.home);
-        let added = match (&plan.feed_forward, attended.scores) {
-            (FeedForward::Experts(homes), Some(scores)) => {
+        let added = match &plan.feed_forward {
+            FeedForward::Experts { router, homes } => {
+                let scores = self.scores(plan, *router, &normalized)?;
                 let architecture = &self.placed.architecture;
                 let choices: Vec<Vec<Choice>> =
                     scores.iter().map(|scores| choose(scores, architecture)).collect();
@@ -87,14 +89,22 @@ impl Run<'_> {
                 let layer = plan.layer;
                 experts(self.placed, self.fabric, self.mode, layer, homes, &normalized, &choices)?
             }
-            (FeedForward::Dense(at), _) => self.dense(plan, *at, &normalized)?,
-            (FeedForward::Experts(_), None) => {
-                return Err(Error::new("run the model").found("a layer without scores"));
-            }
+            FeedForward::Dense(at) => self.dense(plan, *at, &normalized)?,
         };
         let added = added.on(plan.home)?;
         let sum = home.run(|| &attended.stream + added).map_err(failed("add a layer's answer"))?;
         Ok(Activation::new(sum, plan.home))
+    }
+
+    /// The router's scores of every token, in host memory.
+    fn scores(&self, plan: &LayerPlan, at: usize, x: &Activation) -> Result<Vec<Vec<f32>>, Error> {
+        let there = self.fabric.send(x, at)?;
+        let tensor = there.on(at)?;
+        let router = Part::on(self.placed, ComponentId::Router(plan.layer), at)?;
+        self.fabric.device(at)?.run(|| {
+            let logits = router.apply(Slot::Router, tensor)?;
+            scores(&logits).map_err(router.failed())
+        })
     }
 
     /// A feed-forward part that every token passes: there and back.
@@ -106,7 +116,7 @@ impl Run<'_> {
         self.fabric.send(&Activation::new(y, at), plan.home)
     }
 
-    /// Attention with its residual, the norm after it, and the router's scores where there is one.
+    /// Attention with its residual, and the norm after it.
     fn attention(
         &self,
         plan: &LayerPlan,
@@ -132,16 +142,7 @@ impl Run<'_> {
         let out = part.apply_with(Slot::Output, Slot::OutputBias, &mixed)?;
         let stream = (x + out).map_err(part.failed())?;
         let normalized = part.normalize(Slot::FeedForwardNorm, &stream)?;
-        let scores = match plan.feed_forward {
-            FeedForward::Dense(_) => None,
-            FeedForward::Experts(_) => {
-                let id = ComponentId::Router(plan.layer);
-                let router = Part::on(self.placed, id, plan.home)?;
-                let logits = router.apply(Slot::Router, &normalized)?;
-                Some(scores(&logits).map_err(router.failed())?)
-            }
-        };
-        Ok(Attended { stream, normalized, scores })
+        Ok(Attended { stream, normalized })
     }
 }
 

@@ -12,6 +12,7 @@ mod experts;
 mod fabric;
 mod layer;
 mod parts;
+mod relocate;
 mod rope;
 
 use std::sync::Arc;
@@ -31,6 +32,7 @@ use rope::Angles;
 
 pub use choose::Observer;
 pub use fabric::Transfers;
+pub use relocate::Moved;
 
 /// Whether the devices of a layer's experts take turns.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -15,6 +15,12 @@ use crate::units::format_bytes;
 /// More threads for one device are refused.
 const THREADS_MAX: usize = 1024;
 
+/// The name of the host memory where components wait while others pass; another where a device of the placement
+/// has that one.
+pub fn host_id<'a>(mut taken: impl Iterator<Item = &'a str>) -> &'static str {
+    if taken.any(|id| id == "host") { "host-parked" } else { "host" }
+}
+
 /// What users say about the devices of a placement.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Wishes {
@@ -76,11 +82,35 @@ pub fn bind(planned: &[Planned], wishes: &Wishes) -> Result<Bound, Error> {
                 }
             }
         };
-        let ledger = Ledger::new(&device.id, budget_bytes);
+        let ledger = Arc::new(Ledger::new(&device.id, budget_bytes));
         let Real { backing, device: real, workers } = real;
         devices.push(Device { id: device.id.clone(), index, backing, ledger, real, workers });
     }
     Ok(Bound { devices: devices.into(), notices })
+}
+
+impl Device {
+    /// Host memory where components are parked while they move, on threads of its own.
+    ///
+    /// # Errors
+    /// Threads that the system refuses.
+    pub(in crate::load) fn host(
+        beside: &[Self],
+        budget_bytes: u64,
+        threads: usize,
+    ) -> Result<Self, Error> {
+        let id = host_id(beside.iter().map(|device| device.id.as_str()));
+        let workers = pool(id, threads.clamp(1, THREADS_MAX))
+            .map_err(|why| Error::new("start threads for").object(id).found(why))?;
+        Ok(Self {
+            id: id.to_owned(),
+            index: beside.len(),
+            backing: Backing::Cpu,
+            ledger: Arc::new(Ledger::new(id, budget_bytes)),
+            real: candle_core::Device::Cpu,
+            workers,
+        })
+    }
 }
 
 /// Every name is a device's, and said once.

@@ -10,7 +10,7 @@ mod wishes;
 use std::fmt;
 use std::sync::Arc;
 
-pub use bind::{Bound, Wishes, bind};
+pub use bind::{Bound, Wishes, bind, host_id};
 pub use driver::DriverMemory;
 pub use ledger::{Balance, Ledger, Purpose, Staged};
 pub use planned::Planned;
@@ -38,7 +38,7 @@ impl fmt::Display for Backing {
 ///
 /// Everything that happens on it happens on its own threads: a CPU device computes with as many as it was
 /// given, and a GPU is driven by one, so that whatever is asked of it is done in that order.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Device {
     /// Its name in the placement.
     pub id: String,
@@ -46,8 +46,8 @@ pub struct Device {
     pub index: usize,
     /// What it really is.
     pub backing: Backing,
-    /// What is there.
-    pub ledger: Ledger,
+    /// What is there; one book however often the device is cloned.
+    pub ledger: Arc<Ledger>,
     pub(super) real: candle_core::Device,
     /// Shared by the names of one GPU.
     pub(super) workers: Arc<rayon::ThreadPool>,
@@ -57,5 +57,10 @@ impl Device {
     /// Does the work on the device's own threads and waits for it.
     pub(super) fn run<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
         self.workers.install(work)
+    }
+
+    /// The threads that work there.
+    pub fn threads(&self) -> usize {
+        self.workers.current_num_threads()
     }
 }

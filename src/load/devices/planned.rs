@@ -1,10 +1,14 @@
 //! What a placement says is on each device, checked anew.
 
+use super::bind::host_id;
 use crate::error::Error;
 use crate::hardware::{DeviceKind, Hardware};
+use crate::load::migrate::Route;
+use crate::memory::ComponentDemand;
+use crate::migrate::Plan;
 use crate::placement::{Record, differences};
 use crate::scenario::Attention;
-use crate::verify::{DeviceUse, verify};
+use crate::verify::{DeviceUse, Load, verify};
 
 /// One device as a placement plans it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,6 +53,43 @@ impl Planned {
             on_it: *on_it,
         });
         Ok(planned.collect())
+    }
+
+    /// Every device of the placement that a plan begins with, with what is on it after so many steps, and behind them
+    /// host memory where components are parked on the way.
+    ///
+    /// # Errors
+    /// As [`of`](Self::of) and [`Route::of`]; more steps than there are.
+    pub fn after(plan: &Plan, route: &Route, steps: usize) -> Result<Vec<Self>, Error> {
+        let mut planned = Self::of(&plan.from)?;
+        let problem = plan.from.scenario.problem()?;
+        let homes = route.homes(plan, steps)?;
+        let there = |device: usize| -> Vec<&ComponentDemand> {
+            let components = problem.components.iter().map(|component| &component.demand);
+            components.filter(|demand| homes.get(&demand.id) == Some(&device)).collect()
+        };
+        for (index, device) in planned.iter_mut().enumerate() {
+            let mut load = Load::empty(&problem, index);
+            for demand in there(index) {
+                load.add(demand);
+            }
+            device.on_it = load.device_use();
+        }
+        if route.parks(plan) {
+            let parked = there(route.host());
+            let sum = |bytes: fn(&ComponentDemand) -> u64| {
+                parked.iter().map(|demand| bytes(demand)).fold(0, u64::saturating_add)
+            };
+            let on_it = DeviceUse {
+                weights_bytes: sum(|demand| demand.weights_bytes),
+                kv_cache_bytes: sum(|demand| demand.kv_cache_bytes),
+                ..DeviceUse::default()
+            };
+            let id = host_id(planned.iter().map(|device| device.id.as_str())).to_owned();
+            let (capacity_bytes, reserve_bytes) = (plan.claims.host_bytes, 0);
+            planned.push(Self { id, kind: DeviceKind::Cpu, capacity_bytes, reserve_bytes, on_it });
+        }
+        Ok(planned)
     }
 
     /// Every device of a machine, with nothing on it.

@@ -67,6 +67,26 @@ impl RoutingCounts {
         self.last = Some((layer, per_token.to_vec()));
     }
 
+    /// Adds what somebody else counted of the same model.
+    pub fn add(&mut self, other: &Self) {
+        self.tokens = self.tokens.saturating_add(other.tokens);
+        let add = |own: &mut Vec<Vec<u64>>, more: &[Vec<u64>]| {
+            let each = own.iter_mut().flatten().zip(more.iter().flatten());
+            each.for_each(|(own, more)| *own = own.saturating_add(*more));
+        };
+        add(&mut self.counts, &other.counts);
+        for (own, more) in self.pairs.iter_mut().zip(&other.pairs) {
+            add(own, more);
+        }
+        if let (Some(own), Some(more)) = (&mut self.sets, &other.sets) {
+            for (own, more) in own.iter_mut().zip(more) {
+                for (set, count) in more {
+                    *own.entry(set.clone()).or_default() += count;
+                }
+            }
+        }
+    }
+
     /// Tokens so far.
     pub fn tokens(&self) -> u64 {
         self.tokens
@@ -136,6 +156,18 @@ mod tests {
         assert_eq!(pairs, [vec![vec![0, 2, 2], vec![1, 2, 1], vec![1, 2, 1]], vec![]]);
         // The reader holds the sums against each other.
         assert_eq!(Statistics::from_json(&statistics.to_json(), "x").unwrap(), statistics);
+    }
+
+    #[test]
+    fn what_two_counted_adds_up_to_what_one_would_have() {
+        let mut twice = counted();
+        twice.chosen(0, &[vec![0, 1], vec![0, 2]]);
+        twice.chosen(2, &[vec![1, 2], vec![2, 1]]);
+        twice.chosen(0, &[vec![2, 1]]);
+        twice.chosen(2, &[vec![0, 1]]);
+        let mut sum = counted();
+        sum.add(&counted());
+        assert_eq!(sum.statistics("m", "t"), twice.statistics("m", "t"));
     }
 
     #[test]

@@ -126,6 +126,14 @@ impl Manifest {
         })
     }
 
+    /// Takes every component to the device that a later map says, as an index that may be behind the placement's own
+    /// devices.
+    pub fn rehome(&mut self, homes: &BTreeMap<ComponentId, usize>) {
+        for item in &mut self.items {
+            item.device = homes.get(&item.component).copied().unwrap_or(item.device);
+        }
+    }
+
     /// The bytes of all items on a device.
     pub fn bytes_on(&self, device: usize) -> u64 {
         let there = self.items.iter().filter(|item| item.device == device);

@@ -84,6 +84,11 @@ const OF_EXPERT: [(&str, &str, &str, Slot); 3] = [
 ];
 
 impl Slot {
+    /// The least of them.
+    pub(in crate::load) const FIRST: Self = Self::Embedding;
+    /// The greatest of them.
+    pub(in crate::load) const LAST: Self = Self::RopeFactors;
+
     /// What a tensor of that name is to a component; `None` when the decoder has no use for it.
     pub fn of(component: ComponentId, name: &str) -> Option<Self> {
         match component {

@@ -64,7 +64,7 @@ fn device(index: usize, budget_bytes: u64) -> Device {
         id: format!("cpu{index}"),
         index,
         backing: Backing::Cpu,
-        ledger: Ledger::new(&format!("cpu{index}"), budget_bytes),
+        ledger: Arc::new(Ledger::new(&format!("cpu{index}"), budget_bytes)),
         real: Real::Cpu,
         workers: Arc::new(rayon::ThreadPoolBuilder::new().num_threads(2).build().unwrap()),
     }

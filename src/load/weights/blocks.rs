@@ -110,6 +110,11 @@ impl Blocks {
         bytemuck::cast_slice(&self.words)
     }
 
+    /// Them as words, to be filled with whole blocks from elsewhere.
+    pub(super) fn words_mut(&mut self) -> &mut [u16] {
+        &mut self.words
+    }
+
     /// Them as candle knows them; `None` when they are of another type.
     pub(super) fn view<B: Block>(&self) -> Option<&[B]> {
         let bytes = size_of_val(self.words.as_slice());

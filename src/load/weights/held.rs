@@ -1,15 +1,14 @@
 //! The memory behind a weight, and what is computed with it there.
 
-use std::borrow::Cow;
-
-use candle_core::quantized::{QStorage, QTensor};
+use candle_core::quantized::QTensor;
 use candle_core::{CpuStorage, DType, Device, Storage, Tensor};
 use half::{bf16, f16};
 
 use super::activations::{activation_type, with_floats};
 use super::blocks::{self, Block, Blocks};
+use super::copy::blocks_uploaded;
 use super::half::Half;
-use super::{half as halves, kernel, kinds};
+use super::{half as halves, kernel};
 
 /// Where the elements are.
 pub(super) enum Held {
@@ -103,15 +102,7 @@ impl Held {
         columns: usize,
         device: &Device,
     ) -> candle_core::Result<Self> {
-        let shape = (rows, columns);
-        let dense = match self {
-            Self::Dense(tensor) => tensor,
-            Self::F16(elements) => Tensor::from_vec(elements, shape, &Device::Cpu)?,
-            Self::Bf16(elements) => Tensor::from_vec(elements, shape, &Device::Cpu)?,
-            Self::Blocks(blocks) => return Self::Blocks(blocks).hand_over(rows, columns, device),
-            Self::Library(_) => return Ok(self),
-        };
-        Ok(Self::Dense(dense.to_device(device)?))
+        if let Self::Library(_) = self { Ok(self) } else { self.uploaded(rows, columns, device) }
     }
 
     /// Blocks given to candle, which copies them; anything else stays as it is.
@@ -122,11 +113,7 @@ impl Held {
         device: &Device,
     ) -> candle_core::Result<Self> {
         let Self::Blocks(blocks) = self else { return Ok(self) };
-        let Some(kind) = kinds::of_candle(blocks.kind()) else {
-            candle_core::bail!("there are no kernels for {}", blocks.kind().name())
-        };
-        let storage = QStorage::from_data(Cow::Borrowed(blocks.bytes()), device, kind)?;
-        Ok(Self::Library(QTensor::new(storage, (rows, columns))?))
+        blocks_uploaded(&blocks, (rows, columns), device)
     }
 }
 

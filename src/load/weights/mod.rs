@@ -9,6 +9,7 @@
 
 mod activations;
 mod blocks;
+mod copy;
 mod fill;
 mod flaws;
 mod half;

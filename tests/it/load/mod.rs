@@ -14,6 +14,8 @@ mod files;
 mod gpu;
 /// Placement and headers become rows of files.
 mod manifest;
+/// Components change devices while text is generated, and nothing else changes.
+mod migrate;
 /// Logits and choices are those of the reference.
 mod oracle;
 /// Quantized files give what others make of them.

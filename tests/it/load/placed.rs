@@ -13,9 +13,13 @@ use apportion::memory::Load;
 use apportion::model::{ComponentId, Model};
 use apportion::placement::Record;
 use apportion::plan::{self, Outcome};
+use apportion::problem::{Objective, ObjectiveKind};
 use apportion::quant::Scheme;
 use apportion::runtime::KvType;
-use apportion::scenario::{Constraint, ConstraintKind, Limits, Scenario, default_objectives};
+use apportion::scenario::{
+    Constraint, ConstraintKind, Current, Limits, Scenario, default_objectives,
+};
+use apportion::units::Ratio;
 use apportion::verify::verify;
 
 /// What is wanted of a placement.
@@ -30,6 +34,8 @@ pub struct Wanted {
     pub kv_type: KvType,
     /// Whether candle keeps its second copy.
     pub cpu_repack: bool,
+    /// What each device has, in bytes.
+    pub sizes: Vec<u64>,
 }
 
 impl Wanted {
@@ -42,6 +48,7 @@ impl Wanted {
             context: 128,
             kv_type: KvType::F32,
             cpu_repack: false,
+            sizes: vec![1 << 30; devices],
         }
     }
 
@@ -50,12 +57,11 @@ impl Wanted {
     }
 
     fn scenario(&self, model: Model, constraints: Vec<Constraint>) -> Scenario {
-        let sizes = vec![1 << 30; self.devices];
         Scenario {
             model,
             scheme: self.quant.map_or_else(Scheme::stored, |name| Scheme::parse(name).unwrap()),
             load: Load { context: self.context, kv_type: self.kv_type, ..Load::default() },
-            hardware: Hardware::from_sizes(&sizes, None, 0).unwrap(),
+            hardware: Hardware::from_sizes(&self.sizes, None, 0).unwrap(),
             constraints,
             default_pins: false,
             limits: Limits::default(),
@@ -65,6 +71,15 @@ impl Wanted {
 
     /// A record of the placement that puts every component where `home` says.
     pub fn record(&self, home: &dyn Fn(ComponentId) -> usize) -> Record {
+        self.record_after(home, None)
+    }
+
+    /// The same, solved from another one.
+    pub fn record_after(
+        &self,
+        home: &dyn Fn(ComponentId) -> usize,
+        before: Option<&Record>,
+    ) -> Record {
         let checkpoint = Checkpoint::open(&self.weights).unwrap();
         let model = Model::from_checkpoint(&checkpoint, "fixture").unwrap();
         // Routers live with their attention, the final norm with the head.
@@ -75,7 +90,15 @@ impl Wanted {
             Constraint::parse(ConstraintKind::Pin, &format!("{id}=gpu{}", home(id))).unwrap()
         };
         let pins = ids.into_iter().filter(free).map(pin).collect();
-        let scenario = self.scenario(model, pins);
+        let mut scenario = self.scenario(model, pins);
+        if let Some(before) = before {
+            let devices = &before.scenario.hardware.devices;
+            let name = |&(id, at): &(ComponentId, usize)| (id, Some(devices[at].id.clone()));
+            scenario.limits.current =
+                Some(Current { homes: before.homes.iter().map(name).collect() });
+            let (kind, tolerance) = (ObjectiveKind::Migration, Ratio::ZERO);
+            scenario.objectives.push(Objective { kind, tolerance });
+        }
         let problem = scenario.problem().unwrap();
         let Outcome::Solved(solved) = plan::solve(&problem, &plan::Options::default()).unwrap()
         else {
