@@ -198,8 +198,7 @@ fn routing(args: &RebalanceArgs) -> Result<Option<Vec<Arc<Statistics>>>, Error> 
     args.routing.iter().map(read).collect::<Result<Vec<_>, _>>().map(Some)
 }
 
-/// `gpu0=9GiB`.
-pub /// What the last moment of a memory log says of the devices of the placement, where that is less than they have.
+/// What the last moment of a memory log says of the devices of the placement, where that is less than they have.
 fn measured(path: &Path, record: &Record) -> Result<Vec<(String, u64)>, Error> {
     let source = path.display().to_string();
     let text = read_text(path, "read the memory log")?;
@@ -221,7 +220,8 @@ fn measured(path: &Path, record: &Record) -> Result<Vec<(String, u64)>, Error> {
     Ok(last.devices.iter().filter_map(less).collect())
 }
 
-fn usable(text: &str) -> Result<(String, u64), Error> {
+/// `gpu0=9GiB`.
+pub fn usable(text: &str) -> Result<(String, u64), Error> {
     let refuse = || Error::new("read --usable").object(text);
     let (device, size) = text
         .split_once('=')
