@@ -14,6 +14,7 @@ use apportion::quant::Override;
 use apportion::report::{self, Solution, json};
 use apportion::routing::Statistics;
 use apportion::scenario::parse_objectives;
+use apportion::trace::{DeviceMemory, Reader};
 use apportion::units::parse_bytes;
 
 use super::args::RebalanceArgs;
@@ -25,7 +26,7 @@ use super::{Answer, width};
 pub fn run(args: &RebalanceArgs) -> Result<Answer, Error> {
     let model = args.model.as_deref().map(Model::resolve).transpose()?;
     let record = placement(&args.placement, model.as_ref())?;
-    let changes = changes(args)?;
+    let changes = changes(args, &record)?;
     let goal = goal(args)?;
     let objectives = (!args.objective.is_empty()).then(|| parse_objectives(&args.objective));
     let objectives = objectives.transpose()?;
@@ -165,12 +166,20 @@ fn write_plan(path: Option<&Path>, plan: &Plan) -> Result<(), Error> {
 }
 
 /// Reads what is different.
-fn changes(args: &RebalanceArgs) -> Result<Changes, Error> {
+fn changes(args: &RebalanceArgs, record: &Record) -> Result<Changes, Error> {
     let spec =
         |text: &String| Spec::parse(text, DeviceKind::Gpu).map_err(|error| error.place("--add"));
     let overrides = args.quant_override.iter().map(|text| Override::parse(text));
+    let mut stated: Vec<(String, u64)> =
+        args.usable.iter().map(|text| usable(text)).collect::<Result<_, _>>()?;
+    if let Some(path) = &args.measured {
+        let measured = measured(path, record)?;
+        let named = |id: &String| stated.iter().any(|(other, _)| other == id);
+        let others: Vec<_> = measured.into_iter().filter(|(id, _)| !named(id)).collect();
+        stated.extend(others);
+    }
     Ok(Changes {
-        usable: args.usable.iter().map(|text| usable(text)).collect::<Result<_, _>>()?,
+        usable: stated,
         lost: args.lose.clone(),
         added: args.add.iter().map(spec).collect::<Result<_, _>>()?,
         hardware: args.hardware.as_deref().map(flow::hardware_file).transpose()?,
@@ -187,6 +196,28 @@ fn routing(args: &RebalanceArgs) -> Result<Option<Vec<Arc<Statistics>>>, Error> 
     }
     let read = |path: &std::path::PathBuf| Statistics::read(path).map(Arc::new);
     args.routing.iter().map(read).collect::<Result<Vec<_>, _>>().map(Some)
+}
+
+/// What the last moment of a memory log says of the devices of the placement, where that is less than they have.
+fn measured(path: &Path, record: &Record) -> Result<Vec<(String, u64)>, Error> {
+    let source = path.display().to_string();
+    let text = read_text(path, "read the memory log")?;
+    let moments = Reader::whole(&text).map_err(|error| error.object(&source))?;
+    let Some(last) = moments.last() else { return Ok(Vec::new()) };
+    let devices = &record.scenario.hardware.devices;
+    let known = |memory: &&DeviceMemory| devices.iter().find(|device| device.id == memory.id);
+    if last.devices.iter().all(|memory| known(&memory).is_none()) {
+        return Err(Error::new("use the memory log")
+            .object(source)
+            .expected("devices of the placement")
+            .found("only others"));
+    }
+    let less = |memory: &DeviceMemory| {
+        let capacity = known(&memory).map(|device| device.capacity_bytes)?;
+        let usable = memory.usable_bytes();
+        (usable < capacity).then(|| (memory.id.clone(), usable))
+    };
+    Ok(last.devices.iter().filter_map(less).collect())
 }
 
 /// `gpu0=9GiB`.

@@ -70,6 +70,12 @@ impl DeviceMemory {
         let kept = self.weights_bytes.saturating_add(self.kv_cache_bytes);
         kept.saturating_add(self.staged_bytes)
     }
+
+    /// What can be used of it: by its driver what is used already and what nobody uses, else what it may hold.
+    pub fn usable_bytes(&self) -> u64 {
+        let free = |driver: DriverMemory| self.used_bytes().saturating_add(driver.free_bytes);
+        self.driver.map_or(self.budget_bytes, |driver| free(driver).min(self.budget_bytes))
+    }
 }
 
 /// A GPU's memory as its driver counts it, everybody's.

@@ -27,6 +27,10 @@ pub struct RebalanceArgs {
     /// How much of a device may be used from now on, up to its capacity; repeatable
     #[arg(long, value_name = "DEVICE=SIZE", help_heading = "Changes")]
     pub usable: Vec<String>,
+    /// How much of every device may be used by the last moment of a memory log, as `load`, `generate` and `profile` write
+    /// with --memory-log; --usable goes before it
+    #[arg(long, value_name = "FILE", help_heading = "Changes")]
+    pub measured: Option<PathBuf>,
     /// A device that is gone; what was on it is loaded from the files of the model; repeatable
     #[arg(long, value_name = "DEVICE", help_heading = "Changes")]
     pub lose: Vec<String>,

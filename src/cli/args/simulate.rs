@@ -43,7 +43,7 @@ pub struct SimulateArgs {
     /// largest (first)
     #[arg(long, value_name = "ORDER", default_value = "checkpoint", help_heading = "Load")]
     pub order: String,
-    /// First ask every GPU for all its weights at once, as transformers does since version 4.51
+    /// First ask every GPU for all its weights at once, as transformers 5 does
     #[arg(long, help_heading = "Load")]
     pub warm_up: bool,
     /// Tokens generated after the prompt; together they fill the context
@@ -60,7 +60,7 @@ pub struct SimulateArgs {
     #[arg(long, value_name = "NAME=SIZE", help_heading = "Load")]
     pub usable: Vec<String>,
     /// Replay other orders, staging and allocators too, and say what lowers the peak
-    #[arg(long, conflicts_with = "output_file")]
+    #[arg(long)]
     pub advise: bool,
     /// Replay what a real allocator did, and say whether its model does the same
     #[arg(

@@ -44,6 +44,41 @@ fn a_loss_is_answered_ordered_written_and_checked() {
 }
 
 #[test]
+fn what_a_memory_log_says_can_be_used_is_used() {
+    let bench = bench();
+    let head = json!({ "apportion": "memory-log", "version": 1 });
+    let device = |id: &str, weights: u64, free: Option<u64>| {
+        json!({
+            "id": id, "backing": "cuda:0", "weights_bytes": weights, "kv_cache_bytes": 1 << 28,
+            "staged_bytes": 0, "peak_bytes": weights, "budget_bytes": 15_u64 << 30,
+            "driver": free.map(|free| json!({ "free_bytes": free, "total_bytes": 15_u64 << 30 })),
+        })
+    };
+    let moment = |free: u64| {
+        let devices = [device("gpu0", 8 << 30, Some(free)), device("gpu1", 11 << 30, None)];
+        json!({ "ms": 5, "label": "decode", "devices": devices })
+    };
+    // The last moment counts: 8 GiB and a quarter are there, three quarters more are free.
+    let log = format!("{head}\n{}\n{}\n", moment(5 << 30), moment(3 << 28));
+    bench.write("memory.jsonl", &log);
+    let by = |arguments: &str| {
+        let run = bench.line(&format!("rebalance placement.yaml {arguments} --json"));
+        assert_eq!(run.code, 0, "{}", run.stderr);
+        let value: Value = serde_json::from_str(&run.stdout).unwrap();
+        value["plan"]["devices"][0]["limit_bytes"].as_u64().unwrap()
+    };
+    assert_eq!(by("--measured memory.jsonl"), 9 << 30);
+    assert_eq!(by("--measured memory.jsonl --usable gpu0=10GiB"), 10 << 30);
+    bench.write("cut.jsonl", &log[..log.len() - 5]);
+    let run = bench.line("rebalance placement.yaml --measured cut.jsonl");
+    assert_eq!(run.code, 2);
+    assert!(run.stderr.contains("cut.jsonl"), "{}", run.stderr);
+    bench.write("others.jsonl", log.replace("gpu", "tpu"));
+    let run = bench.line("rebalance placement.yaml --measured others.jsonl");
+    assert!(run.stderr.contains("devices of the placement"), "{}", run.stderr);
+}
+
+#[test]
 fn json_says_the_same() {
     let bench = bench();
     let run = bench.line("rebalance placement.yaml --usable gpu0=9GiB --plan plan.yaml --json");
