@@ -184,8 +184,8 @@ mod tests {
         assert_eq!(reader.line(HEAD).unwrap(), None);
         assert_eq!(reader.line(&example().to_line()).unwrap(), Some(example()));
         assert_eq!(example().devices[0].used_bytes(), 9);
-        let text = format!("{HEAD}\n{}\n{0}\n", example().to_line());
-        assert!(Reader::whole(&text).is_err(), "the head twice");
+        let twice = format!("{HEAD}\n{HEAD}\n");
+        assert!(Reader::whole(&twice).is_err(), "the head twice");
         let text = format!("{HEAD}\n{}\n", example().to_line());
         assert_eq!(Reader::whole(&text).unwrap(), [example()]);
     }

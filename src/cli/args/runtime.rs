@@ -32,8 +32,8 @@ pub struct RuntimeArgs {
     /// tokens at once: more than twice the bytes, which no placement counts
     #[arg(long, help_heading = "Machine")]
     pub cpu_repack: bool,
-    /// Load what is on the way to another placement: this plan began with PLACEMENT, and --journal says how
-    /// far it came
+    /// Load what is on the way to another placement: this plan began with PLACEMENT, and --journal says how far
+    /// it came; without one it has not begun
     #[arg(long, value_name = "FILE", help_heading = "Migration")]
     pub plan: Option<PathBuf>,
     /// The journal of a plan: what of it is done
@@ -74,12 +74,12 @@ Examples:
   apportion generate placement.yaml --weights ./Mixtral-8x7B-v0.1 --prompt 'The capital of France'
   apportion generate placement.yaml --weights tiny.gguf --prompt-ids 1,5,17 --max-tokens 16 --json
 
-Ctrl-C ends it after the token it is at and prints what there is; a second one ends it at once.
-
   apportion rebalance placement.yaml --usable gpu0=9GiB -o next.yaml --plan plan.yaml
-  apportion generate placement.yaml --weights tiny.gguf --prompt-ids 1,5 --migrate plan.yaml --journal j
+  apportion generate placement.yaml --weights tiny.gguf --prompt-ids 1 --migrate plan.yaml --journal j
+  apportion generate placement.yaml --weights tiny.gguf --prompt-ids 1 --plan plan.yaml --journal j
 
-Where a step of the migration is refused, the text goes on and the status is 1.
+Ctrl-C ends it after the token it is at and prints what there is; a second one ends it at once.
+Where a step of a migration is refused, the text goes on and the status is 1.
 
 Exit status: 0 generated, 1 generated but not all moved, 130 ended by Ctrl-C, 2 could not be done.")]
 pub struct GenerateArgs {

@@ -13,8 +13,8 @@ Examples:
   apportion watch map.yaml --log memory.jsonl --above 95%
   apportion watch map.yaml --nvml --interval 500ms --above gpu0=15GiB
 
-A log that ends in the middle of a line is waited for; its last line ends the watch. --nvml needs a build with
-the feature `nvml`, and a driver.
+A log that ends in the middle of a line is waited for; its last line ends the watch.
+--nvml needs a build with the feature `nvml`, and a driver.
 
 Exit status: 0 nothing held too much, 1 a device did, 2 could not be watched.")]
 pub struct WatchArgs {

@@ -30,6 +30,11 @@
 //! from files, and caches that are made anew for another context or batch, are for a program that loads anew: a plan
 //! with such steps is refused here before anything moves.
 //!
+//! # When to move again
+//!
+//! [`Steady`] watches which experts are chosen and says when another placement is worth asking for; what is best then is
+//! for the planner, which whoever runs the decoder asks ([`crate::migrate::rebalance`]).
+//!
 //! # Journal, version 1
 //!
 //! JSON lines in a file that is only added to; each is on the disk before the next thing happens. The first line has

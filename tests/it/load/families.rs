@@ -66,7 +66,7 @@ fn agrees(folder: &Path, theirs: &mut dyn FnMut(&Tensor) -> candle_core::Result<
         context: 64,
         kv_type: KvType::F32,
         cpu_repack: false,
-        sizes: vec![1 << 30; 2],
+        sizes: vec![1 << 30; 3],
     };
     let record = wanted.record(&scattered(2, 3));
     let (mut decoder, _) = wanted.decoder(&record, Mode::Concurrent);

@@ -17,7 +17,7 @@ fn whatever_ends_a_program_the_next_one_goes_on_from_its_journal() {
     let wanted = generated(&bench, &["--max-tokens", "12"])["tokens"].clone();
     let mut random = Random::new(7);
     let mut positions = Vec::new();
-    for _ in 0..12 {
+    for run in 0..12 {
         let journal = bench.path("journal");
         let _ = fs::remove_file(&journal);
         let mut child = Command::new(env!("CARGO_BIN_EXE_apportion"))
@@ -30,15 +30,15 @@ fn whatever_ends_a_program_the_next_one_goes_on_from_its_journal() {
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
-        // Most of the time it moves, and is ended between two random moments of that.
-        for _ in 0..2000 {
-            let begun = fs::read_to_string(&journal).is_ok_and(|text| text.lines().count() > 1);
-            if begun || child.try_wait().unwrap().is_some() {
+        // Ended in the midst of it: after so many lines of its journal, and a random moment.
+        for _ in 0..10_000 {
+            let lines = fs::read_to_string(&journal).map_or(0, |text| text.lines().count());
+            if lines > run || child.try_wait().unwrap().is_some() {
                 break;
             }
-            thread::sleep(Duration::from_millis(1));
+            thread::sleep(Duration::from_micros(200));
         }
-        thread::sleep(Duration::from_micros(random.below(40_000)));
+        thread::sleep(Duration::from_micros(random.below(3000)));
         child.kill().unwrap();
         child.wait().unwrap();
         let position = Position::read(&journal, &plan).unwrap();

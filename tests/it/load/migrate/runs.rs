@@ -191,6 +191,8 @@ fn plans_and_journals_that_do_not_belong_are_refused() {
         "gpu0=cpu",
         "--device",
         "gpu1=cpu",
+        "--threads",
+        "1",
     ]);
     next.refuses(&["apply the migration plan"]);
 }
