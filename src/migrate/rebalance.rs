@@ -5,10 +5,11 @@ use super::{Changes, facts};
 use crate::error::Error;
 use crate::placement::Record;
 use crate::plan::{Given, Options};
-use crate::problem::{Objective, ObjectiveKind, ObjectiveValue, Problem};
+use crate::problem::{DeviceSet, Objective, ObjectiveKind, ObjectiveValue, Problem};
 use crate::scenario::{Attention, Current, Scenario, with_spill_first};
 use crate::sweep::{Found, answer_given};
 use crate::units::Ratio;
+use crate::verify::verify;
 
 /// What moving is worth.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,8 +75,27 @@ pub fn rebalance(
     if let Goal::AtMost(bytes) = goal {
         return at_most(scenario, problem, bytes, options);
     }
-    let found = answer_given(&problem, options, &Given::default())?;
+    let narrowed = staying(&problem);
+    let found = answer_given(narrowed.as_ref().unwrap_or(&problem), options, &Given::default())?;
     Ok(Next { scenario, problem, found, horizon: None, least_bytes: None })
+}
+
+/// The problem with everything where it is, where that is an answer and moving nothing comes before all else: there is
+/// no other answer then, and nothing to search for.
+fn staying(problem: &Problem) -> Option<Problem> {
+    let current = problem.current.as_ref()?;
+    let first = problem.objectives.first()?;
+    if *first != MIGRATION || verify(problem, current).is_err() {
+        return None;
+    }
+    let mut narrowed = problem.clone();
+    for (component, &device) in narrowed.components.iter_mut().zip(&current.device_of) {
+        // What weighs nothing moves for nothing.
+        if component.demand.weights_bytes > 0 {
+            component.allowed = DeviceSet::only(device);
+        }
+    }
+    Some(narrowed)
 }
 
 /// The best that moves at most so much. What has to move at least is asked first: it is quickly proven, and where it
