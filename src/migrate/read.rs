@@ -67,7 +67,7 @@ impl Plan {
             refuse()
                 .expected(format!("a plan, then `{FROM}` and `{TO}`, each before a placement"))
                 .found("something else")
-                .hint("the file is cut off, or it is no plan; `apportion rebalance -o` writes one")
+                .hint("the file is cut off, or it is no plan; `apportion rebalance --plan` writes one")
         })?;
         let [plan, from, to] = parts;
         let head: HeadEntry = yaml::from_str(plan, OPERATION, source)?;
