@@ -49,8 +49,9 @@ impl Migration {
         if self.stopped.is_some() || tokens < self.after {
             return Ok(());
         }
-        let Some(step) = self.migrator.next() else { return Ok(()) };
-        let name = self.migrator.plan().line(step);
+        let Some(step) = self.migrator.next().copied() else { return Ok(()) };
+        let name = self.migrator.plan().line(&step);
+        let done = self.migrator.done();
         live.log.note(&format!("migrate before {name}"), &live.decoder.placed().devices)?;
         let began = Instant::now();
         let moved = self.migrator.step(live.decoder);
@@ -64,7 +65,17 @@ impl Migration {
             }
             Ok(None) => {}
             // The model is whole where it is; the text goes on.
-            Err(error) => self.stopped = Some(error),
+            Err(error) => {
+                // Done, and only not written down.
+                if self.migrator.done() > done {
+                    self.moved_bytes = self.moved_bytes.saturating_add(step.moved_bytes());
+                    let home = live.decoder.placed().homes().get(&step.component).copied();
+                    if let Some(home) = home {
+                        lock(live.sends).moved(step.component, home);
+                    }
+                }
+                self.stopped = Some(error);
+            }
         }
         live.log.note(&format!("migrate after {name}"), &live.decoder.placed().devices)
     }

@@ -84,12 +84,12 @@ fn answer(
     };
     let to = Record::of(scenario, problem, solved, measured);
     let solution = Solution { scenario, problem, solved, measured, elapsed };
-    solve::write(&solution, args.output_file.as_deref())?;
     let ordered = Plan::between(record, &to, host)?;
     let yes = ordered.is_ok();
     let ordered = match ordered {
         Ok(plan) => {
             write_plan(args.plan.as_deref(), &plan)?;
+            solve::write(&solution, args.output_file.as_deref())?;
             let replayed = plan.replay().map_err(|wrong| Error::new("replay").found(wrong))?;
             Ok((plan, replayed))
         }
@@ -120,7 +120,7 @@ fn as_text(
         Ok((plan, replayed)) => text.push_str(&report::migration(plan, replayed)),
         Err(Stuck { proven, waiting }) => {
             text.push_str(if *proven {
-                "there is no order of moves that keeps to the limits: with all that can move moved\n"
+                "no order of what has to move keeps to the limits: with all that can move moved\n"
             } else {
                 "no order of moves was found that keeps to the limits: with what could move moved\n"
             });
@@ -145,7 +145,7 @@ fn as_json(
     value["plan"] = match ordered {
         Ok((plan, replayed)) => report::migration_json(plan, replayed),
         Err(Stuck { proven, waiting }) => {
-            serde_json::json!({ "none_exists": proven, "waiting": waiting })
+            serde_json::json!({ "proven": proven, "waiting": waiting })
         }
     };
     value
@@ -212,9 +212,13 @@ fn measured(path: &Path, record: &Record) -> Result<Vec<(String, u64)>, Error> {
             .expected("devices of the placement")
             .found("only others"));
     }
+    // A ledger does not have what is kept free, and a driver's own memory is not free.
+    let kept = record.scenario.problem()?.devices;
     let less = |memory: &DeviceMemory| {
         let capacity = known(&memory).map(|device| device.capacity_bytes)?;
-        let usable = memory.usable_bytes();
+        let kept = kept.iter().find(|device| device.id == memory.id);
+        let kept_bytes = kept.map_or(0, |device| device.reserve_bytes);
+        let usable = memory.usable_bytes().saturating_add(kept_bytes);
         (usable < capacity).then(|| (memory.id.clone(), usable))
     };
     Ok(last.devices.iter().filter_map(less).collect())

@@ -107,13 +107,15 @@ impl Rebalancing {
         let began = Instant::now();
         let statistics =
             drift.map(|_| both.statistics(&self.record.scenario.model.name, "generated"));
+        let usable = usable.unwrap_or_else(|| self.known_usable.clone());
         let changes = Changes {
-            usable: usable.clone().unwrap_or_default(),
+            usable: usable.clone(),
             routing: statistics.map(|statistics: Statistics| vec![Arc::new(statistics)]),
             ..Changes::default()
         };
         let next = self.next(&changes)?;
-        self.known_usable = usable.unwrap_or_else(|| self.known_usable.clone());
+        let changes = Changes { usable: self.listed_anew(&usable), ..changes };
+        self.known_usable = usable;
         let made_for = drift.map(|_| both.counts().to_vec());
         let Some((plan, gained)) = next else {
             if let Some(counts) = made_for {
@@ -125,12 +127,18 @@ impl Rebalancing {
             // The migrator takes from this what the plan does not allow.
             device.ledger.set_budget(*budget);
         }
-        let (from, to) = (self.record.homes.clone(), plan.to.homes.clone());
-        self.record = plan.to.clone();
+        let to = plan.to.clone();
         let why = why(drift, &changes.usable, gained.as_deref());
         let migrator = Migrator::new(plan, 0, decoder, self.threads)?;
+        let before = std::mem::replace(&mut self.record, to);
+        let (from, to) = (before.homes, self.record.homes.clone());
         self.steady.moved(token, from, &to, made_for);
         Ok(Some(Asked { migrator, why, solving: began.elapsed() }))
+    }
+
+    /// What of it was not known before.
+    fn listed_anew(&self, usable: &Usable) -> Usable {
+        usable.iter().filter(|one| !self.known_usable.contains(one)).cloned().collect()
     }
 
     fn next_window(&self) -> RoutingCounts {
@@ -138,10 +146,22 @@ impl Rebalancing {
         std::mem::replace(&mut *counts, self.empty.clone())
     }
 
+    /// What the file says, and all of a device that it does not name any more; refuses what cannot be.
+    fn whole(&self, mut now: Usable) -> Result<Usable, Error> {
+        for device in &self.record.scenario.hardware.devices {
+            let named = |usable: &Usable| usable.iter().any(|(id, _)| *id == device.id);
+            if named(&self.known_usable) && !named(&now) {
+                now.push((device.id.clone(), device.capacity_bytes));
+            }
+        }
+        let changes = Changes { usable: now.clone(), ..Changes::default() };
+        changes.apply(&self.record.scenario).map(|_| now)
+    }
+
     /// What may be used, where that has changed: at once where it is less, after it was said twice where it is more.
     fn usable_now(&mut self) -> Option<Usable> {
         let path = self.usable.as_deref()?;
-        let now = match read_usable(path) {
+        let now = match read_usable(path).and_then(|now| self.whole(now)) {
             Ok(now) => now,
             Err(error) => {
                 say(&format!("note: what may be used stays as it was: {error}"));

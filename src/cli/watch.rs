@@ -143,7 +143,8 @@ impl Source {
             Self::Log { tail, reader } => {
                 let mut moments = Vec::new();
                 for line in tail.lines()? {
-                    moments.extend(reader.line(&line)?.map(of_log));
+                    let moment = reader.line(&line).map_err(|error| error.object(tail.name()))?;
+                    moments.extend(moment.map(of_log));
                 }
                 Ok(moments)
             }

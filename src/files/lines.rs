@@ -77,6 +77,11 @@ impl Tail {
         Ok(Self { file, path, operation, read_bytes: 0, lines: 0, rest: Vec::new() })
     }
 
+    /// What messages call it.
+    pub fn name(&self) -> String {
+        self.path.display().to_string()
+    }
+
     /// Whole lines that have come since the last call, none when there are none; not all of them at once where
     /// there are very many.
     ///
@@ -92,10 +97,16 @@ impl Tail {
                 .expected(format!("the {} that were read, and more", format_bytes(self.read_bytes)))
                 .found(format!("{}: it was cut off", format_bytes(bytes))));
         }
-        let before = self.rest.len();
-        let more = (&self.file).take(CHUNK_BYTES).read_to_end(&mut self.rest);
-        more.map_err(|error| failed(&error))?;
-        self.read_bytes += u64::try_from(self.rest.len() - before).unwrap_or(0);
+        // A line may be as long as what is read at once, so none in the first part is not yet none.
+        for _ in 0..2 {
+            let before = self.rest.len();
+            let more = (&self.file).take(CHUNK_BYTES).read_to_end(&mut self.rest);
+            more.map_err(|error| failed(&error))?;
+            self.read_bytes += u64::try_from(self.rest.len() - before).unwrap_or(0);
+            if self.rest.contains(&b'\n') {
+                break;
+            }
+        }
         let Some(end) = self.rest.iter().rposition(|&byte| byte == b'\n') else {
             return self.check_rest().map(|()| Vec::new());
         };

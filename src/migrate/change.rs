@@ -8,7 +8,7 @@ use crate::hardware::{Device, DeviceKind, Hardware, Network, Spec};
 use crate::nearest::did_you_mean;
 use crate::quant::Override;
 use crate::routing::Statistics;
-use crate::scenario::{Headroom, HeadroomSize, Scenario};
+use crate::scenario::{ConstraintKind, Headroom, HeadroomSize, Scenario};
 use crate::units::format_bytes;
 
 const OPERATION: &str = "change the circumstances";
@@ -55,6 +55,8 @@ impl Changes {
         // What must stay free of devices that are gone asks nothing any more.
         let there = |id: &String| next.hardware.index_of(id).is_some();
         next.limits.headrooms.retain(|headroom| headroom.device.as_ref().is_none_or(there));
+        // Nothing can be where it must not be.
+        next.constraints.retain(|rule| rule.kind == ConstraintKind::Pin || there(&rule.device));
         for (id, usable_bytes) in &self.usable {
             let headroom = headroom(&next.hardware, id, *usable_bytes)?;
             next.limits.headrooms.retain(|other| other.device.as_ref() != Some(id));

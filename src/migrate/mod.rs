@@ -1,7 +1,7 @@
 //! From one placement to the next: what changes, what moves, and in which order.
 //!
 //! Circumstances change while a model lives: memory is taken away, a GPU comes or goes, the context grows, other
-//! experts are asked for. [`Changes`] says how; [`rebalance`] asks the planner for the placement that is best now,
+//! experts are asked for. [`Changes`] says how; [`rebalance()`] asks the planner for the placement that is best now,
 //! bytes moved among its objectives; [`Plan::between`] finds an order of moves such that no device ever holds more
 //! than it may. Nothing of it is trusted: [`Plan::replay`] moves everything again, step by step, with the memory rule
 //! of [`crate::verify`] and none of the code that found the order.
@@ -129,6 +129,8 @@ pub struct PlanDevice {
     pub id: String,
     /// What it may hold, its reserve included.
     pub limit_bytes: u64,
+    /// What is kept free of that, by the machine and by the runtime.
+    pub reserve_bytes: u64,
 }
 
 /// What a plan says about itself; [`Plan::replay`] finds out whether it is so.
@@ -200,6 +202,7 @@ impl Plan {
         let device = |device: &facts::Room| PlanDevice {
             id: device.id.clone(),
             limit_bytes: device.limit_bytes,
+            reserve_bytes: device.reserve_bytes,
         };
         let devices = facts.rooms.iter().map(device).collect();
         Self { devices, caches: facts.caches, from, to, steps, claims, facts }

@@ -19,7 +19,8 @@ use crate::units::format_bytes;
 /// Why no order was found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stuck {
-    /// Whether there is none; otherwise none was found.
+    /// Whether there is none in which only what has to move does, and all of it is there at any time; otherwise none
+    /// was found.
     pub proven: bool,
     /// What waits for each device and does not fit, as sentences.
     pub waiting: Vec<String>,
@@ -36,7 +37,7 @@ pub(super) fn order(facts: &Facts, host_bytes: Option<u64>) -> Result<Vec<Step>,
         Search::Least(steps) => Ok(steps),
         // What is loaded anew may be given up before, which the search does not do.
         Search::None | Search::TooMany if found.is_ok() => Ok(greedy.steps),
-        Search::None => Err(Stuck { proven: !greedy.gave_up, waiting: greedy.waiting() }),
+        Search::None => Err(Stuck { proven: true, waiting: greedy.waiting() }),
         Search::TooMany => {
             Err(Stuck { proven: greedy.steps.is_empty(), waiting: greedy.waiting() })
         }
@@ -191,7 +192,6 @@ struct Greedy<'a> {
     steps: Vec<Step>,
     /// Whether something waited on the way or was given up.
     detoured: bool,
-    gave_up: bool,
 }
 
 impl<'a> Greedy<'a> {
@@ -204,7 +204,6 @@ impl<'a> Greedy<'a> {
             incoming: vec![0; facts.rooms.len()],
             steps: Vec::new(),
             detoured: false,
-            gave_up: false,
         };
         for (index, piece) in facts.pieces.iter().enumerate() {
             if piece.moves() {
@@ -363,7 +362,6 @@ impl<'a> Greedy<'a> {
         let Some(index) = self.take(&kind) else { return false };
         let piece = &self.facts.pieces[index];
         let Some(device) = kind.leaves else { return false };
-        self.gave_up = true;
         self.steps.push(self.books.step(piece, Place::Device(device), Place::Files));
         self.books.remove(device, piece, false);
         self.queues.entry(Kind { leaves: None, ..kind }).or_default().push_back(index);

@@ -207,6 +207,9 @@ impl<'a> State<'a> {
         }
         let peak = match step.to {
             Place::Device(device) => self.arrive(device, index, step.from)?,
+            Place::Host if step.from == Place::Files => {
+                return Err("what is loaded does not wait on the host".to_owned());
+            }
             Place::Host => {
                 self.host_bytes = self.host_bytes.saturating_add(step.moved_bytes());
                 self.host_peak_bytes = self.host_peak_bytes.max(self.host_bytes);

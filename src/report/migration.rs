@@ -139,7 +139,7 @@ pub fn horizon(horizon: &Horizon) -> String {
         format!("no placement takes less than {}", format_time(bound_ps))
     };
     format!(
-        "{} for {} tokens, of which {} for moving at {}/s; {kept}\n",
+        "{} for {} tokens, of which {} for moving weights at {}/s; {kept}\n",
         format_time(total_ps),
         grouped(tokens),
         format_time(moving_ps),

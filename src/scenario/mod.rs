@@ -218,6 +218,11 @@ impl Scenario {
     /// The current placement, where something is to be minimised against it.
     fn current(&self, components: &[Component]) -> Result<Option<Placement>, Error> {
         let migrates = self.objectives.iter().any(|o| o.kind == ObjectiveKind::Migration);
+        if self.limits.moved_bytes_max.is_some() && self.limits.current.is_none() {
+            return Err(Error::new("limit what moves")
+                .expected("a placement to move from")
+                .found("none"));
+        }
         match (&self.limits.current, migrates) {
             (None, false) => Ok(None),
             (Some(current), true) => {

@@ -20,10 +20,12 @@ fn with_default_tolerance(kind: ObjectiveKind) -> Objective {
 
 /// GPUs before CPU: where there is a CPU, bytes on it are minimised first unless the user placed
 /// `spill_bytes` elsewhere, so that a low peak is never bought with host memory. Where a time comes first it says
-/// itself what host memory costs.
+/// itself what host memory costs, also behind `migration`.
 pub fn with_spill_first(objectives: &[Objective], has_cpu: bool) -> Vec<Objective> {
     let named = objectives.iter().any(|o| o.kind == ObjectiveKind::SpillBytes);
-    let timed = objectives.first().is_some_and(|first| law(first.kind).unit() == Unit::Time);
+    // What moves is not what host memory costs: whatever follows it says that.
+    let mut costs = objectives.iter().filter(|o| o.kind != ObjectiveKind::Migration);
+    let timed = costs.next().is_some_and(|first| law(first.kind).unit() == Unit::Time);
     let spill =
         (has_cpu && !named && !timed).then(|| with_default_tolerance(ObjectiveKind::SpillBytes));
     spill.into_iter().chain(objectives.iter().copied()).collect()

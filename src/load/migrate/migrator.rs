@@ -54,12 +54,11 @@ impl Migrator {
         if route.parks(&plan) {
             decoder.add_host(route.host(), plan.claims.host_bytes, threads)?;
         }
-        let hardware = &plan.to.scenario.hardware.devices;
-        for (index, (limit, device)) in plan.devices.iter().zip(hardware).enumerate() {
+        for (index, device) in plan.devices.iter().enumerate() {
             let home = route.device(Place::Device(index));
             let home = home.and_then(|home| decoder.placed().devices.get(home));
             if let Some(home) = home {
-                let most = limit.limit_bytes.saturating_sub(device.reserve_bytes);
+                let most = device.limit_bytes.saturating_sub(device.reserve_bytes);
                 home.ledger.set_budget(home.ledger.budget_bytes().min(most));
             }
         }

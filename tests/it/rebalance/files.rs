@@ -77,6 +77,8 @@ fn what_is_not_so_is_named() {
     assert!(replays(&twice).contains(&format!("step 2 ({component}")), "{}", replays(&twice));
     let parked = format!("{} -> (files)\"", first.rsplit_once(" -> ").unwrap().0);
     assert!(replays(&text.replacen(first, &parked, 1)).contains("given up"));
+    let loaded = format!("  - \"{component} (files) -> (host)\"");
+    assert!(replays(&text.replacen(first, &loaded, 1)).contains("it is not there"));
 
     // Right, with other numbers beside it: the differences say so.
     for number in ["moved_bytes", "loaded_bytes", "host_bytes"] {

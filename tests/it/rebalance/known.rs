@@ -221,3 +221,43 @@ fn new_statistics_move_what_they_say_is_worth_it() {
     assert_eq!(value(&stay, ObjectiveKind::Migration), ObjectiveValue::Bytes(0));
     assert!(there.traffic.expected <= stay.traffic.expected);
 }
+
+#[test]
+fn with_a_cpu_and_times_nothing_moves_where_nothing_changed() {
+    let spec = |name: &str, kind| apportion::hardware::Spec::parse(name, kind).unwrap();
+    let gpu = spec("rtx-4090=12GiB", apportion::hardware::DeviceKind::Gpu);
+    let cpu = spec("ddr5-5600-dual=64GiB", apportion::hardware::DeviceKind::Cpu);
+    let link = Link { latency_ps: 10_000_000, bytes_per_second: 10_000_000_000 };
+    let hardware = Hardware::from_specs(&[gpu], Some(cpu), 0).unwrap();
+    let asked = Scenario {
+        hardware: hardware.with_default_link(link).unwrap(),
+        objectives: parse_objectives(&["decode_latency"]).unwrap(),
+        ..scenario("mixtral-8x7b", 1, true)
+    };
+    let here = solved(&asked).unwrap();
+    // A map that is not the best in spilled bytes: an expert more on the host than need be.
+    let there = record(&next(&here, &Changes::default(), Goal::LeastMoved)).unwrap();
+    assert_eq!(there.objectives[0].kind(), ObjectiveKind::Migration);
+    assert_eq!(value(&there, ObjectiveKind::Migration), ObjectiveValue::Bytes(0));
+    assert_eq!(there.homes, here.homes);
+}
+
+#[test]
+fn what_must_not_be_on_a_device_that_is_gone_asks_nothing() {
+    let rule = |kind, text| apportion::scenario::Constraint::parse(kind, text).unwrap();
+    let hardware = Hardware::from_sizes(&[13 * GIB, 13 * GIB, 13 * GIB], None, 0).unwrap();
+    let mut asked = Scenario { hardware, ..scenario("mixtral-8x7b", 3, false) };
+    let forbid = apportion::scenario::ConstraintKind::Forbid;
+    asked.constraints = vec![rule(forbid, "layers.5.experts.*=gpu2")];
+    let here = solved(&asked).unwrap();
+    let changes = Changes { lost: vec!["gpu2".to_owned()], ..Changes::default() };
+    let there = record(&next(&here, &changes, Goal::LeastMoved)).unwrap();
+    assert!(there.scenario.constraints.is_empty());
+    // A pin to it cannot be kept, and is named.
+    let pin = apportion::scenario::ConstraintKind::Pin;
+    asked.constraints = vec![rule(pin, "layers.5.experts.*=gpu2")];
+    let here = solved(&asked).unwrap();
+    let refused =
+        apportion::migrate::rebalance(&here, &changes, Goal::LeastMoved, None, &super::options());
+    assert!(refused.unwrap_err().to_string().contains("layers.5.experts.*=gpu2"));
+}
