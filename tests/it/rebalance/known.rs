@@ -235,7 +235,6 @@ fn with_a_cpu_and_times_nothing_moves_where_nothing_changed() {
         ..scenario("mixtral-8x7b", 1, true)
     };
     let here = solved(&asked).unwrap();
-    // A map that is not the best in spilled bytes: an expert more on the host than need be.
     let there = record(&next(&here, &Changes::default(), Goal::LeastMoved)).unwrap();
     assert_eq!(there.objectives[0].kind(), ObjectiveKind::Migration);
     assert_eq!(value(&there, ObjectiveKind::Migration), ObjectiveValue::Bytes(0));
