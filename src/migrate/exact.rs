@@ -3,8 +3,8 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 
+use super::books::Books;
 use super::facts::Facts;
-use super::order::Books;
 use super::{Place, Step};
 
 /// More components that move are not searched.

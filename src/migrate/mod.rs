@@ -33,9 +33,10 @@
 //! | `loaded_bytes` | weights that are read from files |
 //! | `host_bytes` | the most that waits in host memory at once |
 //! | `whole` | whether the model can run after every step |
-//! | `devices[]` | `id` and bytes: `limit`, at the `start`, at the `peak`, at the `end` |
+//! | `devices[]` | `id`, and bytes: `limit_bytes`, `start_bytes`, `peak_bytes`, `end_bytes` |
 //! | `steps[]` | one line each: `layers.3.experts.5 gpu0 -> gpu1`; for places that are no device `(host)` and `(files)` |
 
+mod books;
 mod change;
 mod exact;
 mod facts;

@@ -10,10 +10,10 @@
 use std::collections::BTreeMap;
 use std::collections::VecDeque;
 
+use super::books::{Books, total};
 use super::exact::{Search, search};
-use super::facts::{Bytes, Facts, Piece};
+use super::facts::{Facts, Piece};
 use super::{Place, Step};
-use crate::model::ComponentId;
 use crate::units::format_bytes;
 
 /// Why no order was found.
@@ -42,131 +42,6 @@ pub(super) fn order(facts: &Facts, host_bytes: Option<u64>) -> Result<Vec<Step>,
             Err(Stuck { proven: greedy.steps.is_empty(), waiting: greedy.waiting() })
         }
     }
-}
-
-/// What is on the devices, as the rule of the final check has it.
-#[derive(Clone, Debug)]
-pub(super) struct Books<'a> {
-    facts: &'a Facts,
-    /// Weights as allocated, and caches.
-    held: Vec<u128>,
-    /// Per device, how many pieces need each kind of workspace.
-    kinds: Vec<[u32; 4]>,
-    counts: Vec<u32>,
-    pub(super) host_bytes: u64,
-    host_limit: Option<u64>,
-}
-
-impl<'a> Books<'a> {
-    pub(super) fn new(facts: &'a Facts, host_limit: Option<u64>) -> Self {
-        let rooms = facts.rooms.len();
-        let mut books = Self {
-            facts,
-            held: vec![0; rooms],
-            kinds: vec![[0; 4]; rooms],
-            counts: vec![0; rooms],
-            host_bytes: 0,
-            host_limit,
-        };
-        for piece in &facts.pieces {
-            if let Place::Device(device) = piece.start {
-                books.add(device, piece, !piece.loads);
-            }
-        }
-        books
-    }
-
-    fn bytes(&self, piece: &Piece, fresh: bool) -> Bytes {
-        piece.bytes(fresh, self.facts.resized_first())
-    }
-
-    /// The kinds of workspace that the piece needs where it is, as bits.
-    fn kinds_of(&self, piece: &Piece) -> [bool; 4] {
-        let tied = self.facts.problem.tied_head;
-        match piece.id {
-            ComponentId::Embedding => [true, false, false, tied],
-            ComponentId::Attention(_) | ComponentId::Router(_) => [false, true, false, false],
-            ComponentId::Mlp(_)
-            | ComponentId::SharedExpert(_)
-            | ComponentId::Expert(..)
-            | ComponentId::ExpertMatrix(..) => [false, false, true, false],
-            ComponentId::FinalNorm => [false; 4],
-            ComponentId::OutputHead => [false, false, false, true],
-        }
-    }
-
-    pub(super) fn add(&mut self, device: usize, piece: &Piece, fresh: bool) {
-        self.held[device] += total(self.bytes(piece, fresh));
-        self.counts[device] += 1;
-        let kinds = self.kinds_of(piece);
-        for (count, needed) in self.kinds[device].iter_mut().zip(kinds) {
-            *count += u32::from(needed);
-        }
-    }
-
-    pub(super) fn remove(&mut self, device: usize, piece: &Piece, fresh: bool) {
-        self.held[device] -= total(self.bytes(piece, fresh));
-        self.counts[device] -= 1;
-        let kinds = self.kinds_of(piece);
-        for (count, needed) in self.kinds[device].iter_mut().zip(kinds) {
-            *count -= u32::from(needed);
-        }
-    }
-
-    /// What the device would hold with so much more, and with workspace for these kinds.
-    fn required(&self, device: usize, more: u128, kinds: [bool; 4]) -> u128 {
-        let of_kind = self.facts.problem.workspace.kinds();
-        let present = self.kinds[device].iter().zip(kinds).zip(of_kind);
-        let needed = present.filter(|((count, more), _)| **count > 0 || *more);
-        let workspace = needed.map(|(_, bytes)| bytes).max().unwrap_or(0);
-        let held = self.held[device] + more;
-        if self.counts[device] == 0 && more == 0 {
-            return 0;
-        }
-        held + u128::from(workspace) + u128::from(self.facts.rooms[device].reserve_bytes)
-    }
-
-    /// How much the device lacks to receive the piece; 0 where it fits. Host memory that a problem stages in stands
-    /// apart in the final rule and never asks for more than running does.
-    pub(super) fn lacks(&self, device: usize, piece: &Piece, loads: bool) -> u128 {
-        let staged = if loads { u128::from(piece.staging_bytes) } else { 0 };
-        let coming = total(self.bytes(piece, true));
-        let required = self.required(device, coming, self.kinds_of(piece)) + staged;
-        required.saturating_sub(u128::from(self.facts.rooms[device].limit_bytes))
-    }
-
-    fn is_over(&self, device: usize) -> bool {
-        self.required(device, 0, [false; 4]) > u128::from(self.facts.rooms[device].limit_bytes)
-    }
-
-    /// Whether host memory has room for the piece.
-    pub(super) fn host_fits(&self, piece: &Piece) -> bool {
-        let bytes = self.moved(piece);
-        let sum = self.host_bytes.checked_add(bytes);
-        sum.is_some_and(|sum| self.host_limit.is_none_or(|limit| sum <= limit))
-    }
-
-    /// Bytes that a move of the piece copies.
-    pub(super) fn moved(&self, piece: &Piece) -> u64 {
-        let bytes = self.bytes(piece, true);
-        bytes.weights.saturating_add(bytes.kv_cache)
-    }
-
-    /// The step as a plan has it.
-    pub(super) fn step(&self, piece: &Piece, from: Place, to: Place) -> Step {
-        let bytes = self.bytes(piece, to != Place::Files);
-        Step {
-            component: piece.id,
-            from,
-            to,
-            weights_bytes: bytes.weights,
-            kv_cache_bytes: bytes.kv_cache,
-        }
-    }
-}
-
-fn total(bytes: Bytes) -> u128 {
-    u128::from(bytes.weights) + u128::from(bytes.rounding) + u128::from(bytes.kv_cache)
 }
 
 /// Components that are alike, as far as an order is concerned.

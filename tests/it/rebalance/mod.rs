@@ -49,6 +49,9 @@ fn small(random: &mut Random) -> Scenario {
         limits: Limits::default(),
         objectives: default_objectives(),
     };
+    if random.one_in(3) {
+        scenario.load.staging = Some(apportion::memory::Staging::Host);
+    }
     let demand = scenario.demand().unwrap();
     let total = demand.weights_bytes() + demand.kv_cache_bytes();
     let gpus = random.within(1, 3);

@@ -16,7 +16,7 @@ use super::{options, small};
 #[test]
 fn few_moves_are_ordered_for_the_fewest_bytes_or_not_at_all() {
     let [mut direct, mut detours, mut none, mut compared] = [0; 4];
-    for seed in 0..400 {
+    for seed in 0..900 {
         let mut random = Random::new(1000 + seed);
         let mut scenario = small(&mut random);
         // Staging and caches have their own tests.

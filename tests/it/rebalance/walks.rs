@@ -18,7 +18,7 @@ fn every_change_is_answered_by_a_plan_that_replays_within_the_limits() {
         walk(&mut Random::new(seed), &mut walked);
     }
     // What the walks met, so that they cannot become empty unnoticed.
-    assert!(walked.changes >= 2500, "{walked:?}");
+    assert!(walked.changes >= 2400, "{walked:?}");
     assert!(walked.placed >= 1500 && walked.infeasible >= 50, "{walked:?}");
     assert!(walked.with_moves >= 250 && walked.with_loads >= 70, "{walked:?}");
     assert!(walked.with_detours >= 20 && walked.stuck <= 5, "{walked:?}");
