@@ -44,6 +44,9 @@ const CPU_ROWS: usize = 2048;
 /// then, though not deeply. Where layers take much longer a way takes more, and is nothing beside them.
 const WORK: Duration = Duration::from_micros(200);
 
+/// What many activations take on their way is to at least this part (one over it) due to their bytes.
+const BYTES_PART: u64 = 16;
+
 /// What to measure, and for how long.
 #[derive(Clone, Debug)]
 pub struct Options<'a> {
@@ -187,8 +190,9 @@ impl Meter<'_> {
         let Some(latency_ps) = Figure::of(short) else { return Ok(None) };
         let x = activations(from, TOKENS)?;
         let bytes = x.elem_count() * x.dtype().size_in_bytes();
-        let beyond: Vec<u64> =
-            long.iter().map(|ps| ps.saturating_sub(latency_ps.median).max(1)).collect();
+        // On a busy machine a short way may take as long as a long one: at least some of that is the bytes'.
+        let beyond = |ps: &u64| ps.saturating_sub(latency_ps.median).max(ps / BYTES_PART).max(1);
+        let beyond: Vec<u64> = long.iter().map(beyond).collect();
         let rate = rates(&beyond, u128::try_from(bytes).unwrap_or(u128::MAX));
         let between = (from.id.clone(), to.id.clone());
         let link = |bytes_per_second| MeasuredLink { between, latency_ps, bytes_per_second };
