@@ -4,6 +4,7 @@ use sha2::{Digest, Sha256};
 
 use super::{Plan, Step};
 use crate::placement::emit::{Emitter, quoted, text};
+use crate::scenario::hex;
 
 /// The version of the format that this program writes, and the only one it reads.
 pub(super) const VERSION: u64 = 1;
@@ -51,12 +52,7 @@ impl Plan {
 
     /// SHA-256 over the file's text, in hex: what a journal says it is about.
     pub fn fingerprint(&self) -> String {
-        use std::fmt::Write;
-        Sha256::digest(self.to_yaml()).iter().fold(String::new(), |mut hex, byte| {
-            // Writing to a string cannot fail.
-            let _ = write!(hex, "{byte:02x}");
-            hex
-        })
+        hex(&Sha256::digest(self.to_yaml()))
     }
 
     /// A step as a line: `layers.3.experts.5 gpu0 -> gpu1`.

@@ -25,6 +25,7 @@ use crate::runtime::SendRule;
 use crate::units::BYTES_MAX;
 
 pub use fingerprint::fingerprint;
+pub(crate) use fingerprint::hex;
 pub use limits::{
     Attention, Current, Granularity, Headroom, HeadroomSize, Limits, parse_devices_max,
 };
