@@ -5,7 +5,9 @@
 
 #[cfg(feature = "candle")]
 mod calibrate;
+mod diff;
 mod evaluate;
+mod explain;
 mod frontier;
 mod question;
 mod rebalance;
@@ -20,7 +22,9 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 #[cfg(feature = "candle")]
 pub use calibrate::CalibrateArgs;
+pub use diff::DiffArgs;
 pub use evaluate::EvaluateArgs;
+pub use explain::ExplainArgs;
 pub use frontier::FrontierArgs;
 pub use question::{
     AttentionArg, EffortArgs, FormulationArg, GranularityArg, LayerDevicesArg, MachineArgs,
@@ -65,6 +69,8 @@ pub enum Command {
     Evaluate(EvaluateArgs),
     /// Put today's habits beside the optimum
     Compare(CompareArgs),
+    /// Show what moved between two placements, what it costs and gains
+    Diff(DiffArgs),
     /// Find the longest context, the best quantization or the fewest GPUs
     Fit(FitArgs),
     /// Solve a grid of quantizations, contexts and machines
@@ -77,6 +83,8 @@ pub enum Command {
     Rebalance(RebalanceArgs),
     /// Show the memory of a running system beside what was planned
     Watch(WatchArgs),
+    /// Say what a constraint, an objective or a term of an estimate means
+    Explain(ExplainArgs),
     /// Load the weights onto the devices of a placement and count every byte
     #[cfg(feature = "candle")]
     Load(LoadArgs),

@@ -11,7 +11,9 @@ mod bars;
 mod calibrate;
 mod check;
 mod compare;
+mod diff;
 mod evaluate;
+mod explain;
 mod fit;
 mod flow;
 mod frontier;
@@ -96,12 +98,14 @@ pub fn run() -> ExitCode {
         Command::Check(args) => check::run(&args),
         Command::Evaluate(args) => evaluate::run(&args),
         Command::Compare(args) => compare::run(&args),
+        Command::Diff(args) => diff::run(&args),
         Command::Fit(args) => fit::run(&args),
         Command::Sweep(args) => sweep::run(&args),
         Command::Frontier(args) => frontier::run(&args),
         Command::Simulate(args) => simulate::run(&args),
         Command::Rebalance(args) => rebalance::run(&args),
         Command::Watch(args) => watch::run(&args),
+        Command::Explain(args) => explain::run(&args),
         #[cfg(feature = "candle")]
         Command::Load(args) => load::run(&args),
         #[cfg(feature = "candle")]

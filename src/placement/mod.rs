@@ -46,6 +46,7 @@
 
 mod certified;
 mod check;
+mod diff;
 pub(crate) mod emit;
 mod model;
 mod network;
@@ -58,6 +59,7 @@ mod write;
 
 pub use certified::uncertified;
 pub use check::{Difference, differences};
+pub use diff::{Changed, Diff, Moved, Side};
 pub use ranges::{Line, expand, lines};
 pub(crate) use record::limit_name;
 pub use record::{DeviceRecord, ObjectiveRecord, Record, Status, TrafficRecord};

@@ -8,9 +8,11 @@ mod calibration;
 mod certified;
 mod comparison;
 mod conflict;
+mod difference;
 mod evaluation;
 mod explain;
 mod explain_json;
+mod explained;
 pub mod fit;
 pub mod frontier;
 pub mod frontier_svg;
@@ -37,9 +39,11 @@ pub use bars::bars;
 pub use calibration::{calibration, calibration_json};
 pub use certified::certified;
 pub use comparison::comparison;
+pub use difference::{Compared, difference, difference_json};
 pub use evaluation::{Evaluation, Sample, evaluation, evaluation_json};
 pub use explain::explanation;
 pub use explain_json::explanation_json;
+pub use explained::{explained, explained_json, terms, terms_json};
 pub use generation::{Generation, Stretch, generation, generation_json};
 pub use infeasible::infeasible;
 pub use inspect::{Filter, Inspection, inspection, inspection_json, tensors};
@@ -143,6 +147,11 @@ pub fn wrap(line: &str, width: usize) -> String {
     }
     text.push('\n');
     text
+}
+
+/// As `wrap`, all of it two columns to the right.
+pub(crate) fn indented(line: &str, width: usize) -> String {
+    wrap(line, width.saturating_sub(2)).lines().map(|line| format!("  {line}\n")).collect()
 }
 
 #[cfg(test)]

@@ -63,6 +63,11 @@ const TEXTS: [&str; 4] = [
     include_str!("profiles/vllm.yaml"),
 ];
 
+/// The names of all rules, in the order in which they are printed.
+pub fn rule_names() -> impl Iterator<Item = &'static str> {
+    rules::RULES.iter().map(|&(name, _)| name)
+}
+
 /// Read once; a test reads each on its own and holds them to their names.
 static PROFILES: LazyLock<Vec<Arc<Profile>>> = LazyLock::new(|| {
     let texts = NAMES.iter().zip(TEXTS);
@@ -151,6 +156,11 @@ impl Profile {
     /// The rules as values.
     pub fn rules(&self) -> &Rules {
         &self.values
+    }
+
+    /// What a rule says, in its canonical form; `None` when there is no such rule.
+    pub fn value(&self, rule: &str) -> Option<&str> {
+        self.rules.get(rule).map(|rule| rule.value.as_str())
     }
 
     /// Where a rule comes from; nothing when there is no such rule.

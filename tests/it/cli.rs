@@ -33,12 +33,14 @@ fn help_has_an_example_everywhere() {
         "check",
         "evaluate",
         "compare",
+        "diff",
         "fit",
         "sweep",
         "frontier",
         "simulate",
         "rebalance",
         "watch",
+        "explain",
     ];
     if cfg!(feature = "candle") {
         golden("help.txt", &top.stdout);

@@ -16,12 +16,16 @@ mod certificates;
 mod checkpoint;
 /// What the commands answer: text as golden files, JSON by shape, exit status.
 mod cli;
+/// Two placements side by side.
+mod diffs;
 /// The page on the mathematics describes the programs there are.
 mod documentation;
 /// What placements are worth under circumstances they were not solved for.
 mod evaluates;
 /// What `solve --explain` says is so.
 mod explained;
+/// Words of questions and answers, and where they come from.
+mod explains;
 mod facts;
 /// Files read back as themselves and say nothing that is not so.
 mod formats;
