@@ -104,6 +104,7 @@ pub mod placement;
 pub mod reconcile;
 pub mod remedy;
 pub mod report;
+pub mod schema;
 pub mod sensitivity;
 pub mod simulate;
 pub mod sweep;

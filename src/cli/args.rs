@@ -13,12 +13,15 @@ mod question;
 mod rebalance;
 #[cfg(feature = "candle")]
 mod runtime;
+mod shell;
 mod simulate;
 mod watch;
 
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use super::color::ColorArg;
 
 #[cfg(feature = "candle")]
 pub use calibrate::CalibrateArgs;
@@ -33,6 +36,7 @@ pub use question::{
 pub use rebalance::RebalanceArgs;
 #[cfg(feature = "candle")]
 pub use runtime::{GenerateArgs, LoadArgs, ModeArg, ProfileArgs, RebalanceWhenArgs, RuntimeArgs};
+pub use shell::{CompletionsArgs, ManArgs, SchemaArgs};
 pub use simulate::SimulateArgs;
 pub use watch::WatchArgs;
 
@@ -51,6 +55,18 @@ Exit status: 0 yes, 1 no (infeasible, refused, unknown), 2 could not be done."
 pub struct Cli {
     #[command(subcommand)]
     pub command: Command,
+    /// Colours: on a terminal unless NO_COLOR is set, always or never
+    #[arg(
+        long,
+        global = true,
+        value_enum,
+        value_name = "WHEN",
+        default_value_t,
+        help_heading = "Output",
+        hide_possible_values = true,
+        display_order = 1000
+    )]
+    pub color: ColorArg,
 }
 
 #[derive(Debug, Subcommand)]
@@ -85,6 +101,12 @@ pub enum Command {
     Watch(WatchArgs),
     /// Say what a constraint, an objective or a term of an estimate means
     Explain(ExplainArgs),
+    /// Print the JSON schema of a file format
+    Schema(SchemaArgs),
+    /// Print what a shell needs to complete arguments
+    Completions(CompletionsArgs),
+    /// Print or write the manual pages
+    Man(ManArgs),
     /// Load the weights onto the devices of a placement and count every byte
     #[cfg(feature = "candle")]
     Load(LoadArgs),

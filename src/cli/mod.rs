@@ -10,7 +10,9 @@ mod bars;
 #[cfg(feature = "candle")]
 mod calibrate;
 mod check;
+mod color;
 mod compare;
+mod completions;
 mod diff;
 mod evaluate;
 mod explain;
@@ -26,6 +28,7 @@ mod interrupt;
 mod live;
 #[cfg(feature = "candle")]
 mod load;
+mod man;
 #[cfg(feature = "candle")]
 mod memlog;
 mod models;
@@ -41,6 +44,7 @@ mod reconcile;
 mod replay;
 #[cfg(feature = "candle")]
 mod runtime;
+mod schema;
 mod sensitivity;
 mod simulate;
 mod solve;
@@ -90,7 +94,9 @@ impl Answer {
 
 /// Parses the arguments, runs the command, prints what came of it.
 pub fn run() -> ExitCode {
-    let answer = match Cli::parse().command {
+    let Cli { command, color } = Cli::parse();
+    let (out, err) = (color.on(&io::stdout()), color.on(&io::stderr()));
+    let answer = match command {
         Command::Models(args) => models::run(&args),
         Command::Inspect(args) => inspect::run(&args),
         Command::Reconcile(args) => reconcile::run(&args),
@@ -106,6 +112,9 @@ pub fn run() -> ExitCode {
         Command::Rebalance(args) => rebalance::run(&args),
         Command::Watch(args) => watch::run(&args),
         Command::Explain(args) => explain::run(&args),
+        Command::Schema(args) => schema::run(&args),
+        Command::Completions(args) => completions::run(&args),
+        Command::Man(args) => man::run(&args),
         #[cfg(feature = "candle")]
         Command::Load(args) => load::run(&args),
         #[cfg(feature = "candle")]
@@ -115,12 +124,14 @@ pub fn run() -> ExitCode {
         #[cfg(feature = "candle")]
         Command::Calibrate(args) => calibrate::run(&args),
     };
-    match answer.and_then(|answer| print(&answer.text).map(|_| answer.status)) {
+    let painted = |text: String| if out { color::painted(&text) } else { text };
+    match answer.and_then(|answer| print(&painted(answer.text)).map(|_| answer.status)) {
         Ok(status) => ExitCode::from(status),
         Err(error) => {
-            say(&format!("error: {error}"));
+            let painted = |text: String| if err { color::painted(&text) } else { text };
+            say(&painted(format!("error: {error}")));
             if let Some(hint) = error.hint_text() {
-                say(&format!("hint: {}", apportion::error::printable(hint)));
+                say(&painted(format!("hint: {}", apportion::error::printable(hint))));
             }
             ExitCode::from(2)
         }

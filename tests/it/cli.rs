@@ -41,6 +41,9 @@ fn help_has_an_example_everywhere() {
         "rebalance",
         "watch",
         "explain",
+        "schema",
+        "completions",
+        "man",
     ];
     if cfg!(feature = "candle") {
         golden("help.txt", &top.stdout);

@@ -99,6 +99,10 @@ mod routing;
 mod runtimes;
 /// From the words of the user to the problem: pins, forbidden places, what lives together.
 mod scenarios;
+/// Schemas of file formats, the files there are, and the readers.
+mod schemas;
+/// Completions, manual pages and colour.
+mod shell;
 /// A load before there is a device: allocators, what asks them, what the command says.
 mod simulate;
 /// The law of times beside the mean of simulated steps.
