@@ -6,6 +6,7 @@
 #[cfg(feature = "candle")]
 mod calibrate;
 mod evaluate;
+mod export;
 mod frontier;
 mod question;
 mod rebalance;
@@ -21,6 +22,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 #[cfg(feature = "candle")]
 pub use calibrate::CalibrateArgs;
 pub use evaluate::EvaluateArgs;
+pub use export::ExportArgs;
 pub use frontier::FrontierArgs;
 pub use question::{
     AttentionArg, EffortArgs, FormulationArg, GranularityArg, LayerDevicesArg, MachineArgs,
@@ -63,6 +65,8 @@ pub enum Command {
     Check(CheckArgs),
     /// Price a placement under circumstances it was not solved for
     Evaluate(EvaluateArgs),
+    /// Say a placement in the words of another runtime
+    Export(ExportArgs),
     /// Put today's habits beside the optimum
     Compare(CompareArgs),
     /// Find the longest context, the best quantization or the fewest GPUs

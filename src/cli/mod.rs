@@ -12,6 +12,7 @@ mod calibrate;
 mod check;
 mod compare;
 mod evaluate;
+mod export;
 mod fit;
 mod flow;
 mod frontier;
@@ -95,6 +96,7 @@ pub fn run() -> ExitCode {
         Command::Solve(args) => solve::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Evaluate(args) => evaluate::run(&args),
+        Command::Export(args) => export::run(&args),
         Command::Compare(args) => compare::run(&args),
         Command::Fit(args) => fit::run(&args),
         Command::Sweep(args) => sweep::run(&args),

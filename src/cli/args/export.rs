@@ -1,0 +1,48 @@
+//! What `export` reads: a placement, a consumer, and the options of single consumers.
+
+use std::path::PathBuf;
+
+use apportion::export::Options;
+use clap::Args;
+
+use super::OutputArgs;
+
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  apportion export placement.yaml --to csv
+  apportion export --list
+
+A map that the consumer cannot hold as it is is refused with the first component it cannot hold and the
+command that solves again for it.
+
+Exit status: 0 written, 1 the placement is wrong or the consumer cannot hold it, 2 bad input.")]
+pub struct ExportArgs {
+    /// A placement file written by `solve -o`
+    #[arg(required_unless_present = "list")]
+    pub placement: Option<PathBuf>,
+    /// The consumer; `--list` says which there are
+    #[arg(long, value_name = "NAME", required_unless_present = "list")]
+    pub to: Option<String>,
+    /// List the consumers with the finest unit each can place on its own and what is written
+    #[arg(long, conflicts_with_all = ["placement", "to"])]
+    pub list: bool,
+    /// Move what the consumer must have together to the device that holds most of it, and say what that costs
+    #[arg(long)]
+    pub project: bool,
+    /// The model, which is needed where the placement is of a checkpoint's own bytes
+    #[arg(long, value_name = "FILES")]
+    pub model: Option<String>,
+    /// Write it to this file, and files that belong to it beside it
+    #[arg(short, long = "output", value_name = "FILE", help_heading = "Output")]
+    pub output_file: Option<PathBuf>,
+    #[command(flatten)]
+    pub output: OutputArgs,
+}
+
+impl ExportArgs {
+    /// The options of single consumers.
+    pub fn options(&self) -> Options {
+        Options::default()
+    }
+}

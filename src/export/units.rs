@@ -1,0 +1,161 @@
+//! What a consumer holds apart, beside what a map holds apart.
+//!
+//! A unit is all that goes to one device together. Units of a granularity are those of
+//! [`Granularity`]: what lives with a layer's attention whatever is asked (its router), and by granularity its
+//! feed-forward part and experts. A matrix of all experts and a single expert have parts in common, so to a
+//! consumer of either kind all of a layer's experts are one unit where the map is of the other kind.
+
+use std::collections::BTreeMap;
+
+use super::{Exporter, Options, Plan, Refusal};
+use crate::error::Error;
+use crate::model::ComponentId;
+use crate::problem::Placement;
+use crate::scenario::Granularity;
+
+/// The component that stands for a unit: the first of it in canonical order, or where that is none of the map's
+/// the same for all of them.
+fn leader(id: ComponentId, unit: Option<Granularity>, tied_head: bool) -> ComponentId {
+    use ComponentId::{
+        Attention, Embedding, Expert, ExpertMatrix, FinalNorm, Mlp, OutputHead, Router,
+        SharedExpert,
+    };
+    let Some(unit) = unit else { return id };
+    match (id, unit) {
+        (Router(layer), _)
+        | (
+            Mlp(layer) | SharedExpert(layer) | Expert(layer, _) | ExpertMatrix(layer, _),
+            Granularity::Layer,
+        ) => Attention(layer),
+        (Expert(layer, _) | ExpertMatrix(layer, _), Granularity::Experts)
+        | (Expert(layer, _), Granularity::FusedMatrix)
+        | (ExpertMatrix(layer, _), Granularity::Expert) => Expert(layer, 0),
+        (FinalNorm, _) if tied_head => Embedding,
+        (FinalNorm, _) => OutputHead,
+        _ => id,
+    }
+}
+
+/// The parts of a unit as a clause.
+fn together(unit: Granularity) -> &'static str {
+    match unit {
+        Granularity::Layer => "a whole layer is one unit there",
+        Granularity::Experts => "all experts of a layer are one unit there",
+        Granularity::FusedMatrix => "a matrix of all experts of a layer is one unit there",
+        Granularity::Expert => "an expert with all its matrices is one unit there",
+    }
+}
+
+/// Components by unit, in canonical order of their first: indices into the problem's components.
+fn units(plan: &Plan<'_>, unit: Option<Granularity>) -> Vec<Vec<usize>> {
+    let tied = plan.problem.tied_head;
+    let mut by_leader = BTreeMap::<ComponentId, Vec<usize>>::new();
+    for (index, component) in plan.problem.components.iter().enumerate() {
+        by_leader.entry(leader(component.demand.id, unit, tied)).or_default().push(index);
+    }
+    let mut units: Vec<Vec<usize>> = by_leader.into_values().collect();
+    units.sort();
+    units
+}
+
+/// The first component that the consumer cannot place where the map has it.
+pub(super) fn first_split(
+    exporter: &dyn Exporter,
+    plan: &Plan<'_>,
+    options: &Options,
+) -> Result<Option<Refusal>, Error> {
+    let unit = exporter.unit(options)?;
+    if plan.problem.is_replicated() && !exporter.replicated() {
+        return Ok(replicated(plan));
+    }
+    let mut found: Option<(usize, Refusal)> = None;
+    let mut keep = |index: usize, refusal: Refusal| {
+        if found.as_ref().is_none_or(|(first, _)| index < *first) {
+            found = Some((index, refusal));
+        }
+    };
+    let id = |index: usize| plan.problem.components[index].demand.id;
+    for members in units(plan, unit) {
+        let home = |index: usize| plan.placement.device_of[index];
+        let first = members[0];
+        let apart = members.iter().copied().find(|&index| home(index) != home(first));
+        if let (Some(index), Some(unit)) = (apart, unit) {
+            let device = &plan.device(home(first)).id;
+            let reason = format!("{}, and `{}` is on {device}", together(unit), id(first));
+            let granularity = unit.name().replace('_', "-");
+            let refusal = Refusal::new(plan, id(index), reason, ["--granularity", &granularity]);
+            keep(index, Refusal { can_project: true, ..refusal });
+        }
+        for index in members {
+            let Some((device, why)) = exporter.fixed(plan, options, id(index)) else { continue };
+            if device != home(index) {
+                let device = &plan.device(device).id;
+                let reason = format!("it goes to {device}, {why}");
+                let pin = format!("{}={device}", id(index));
+                let refusal = Refusal::new(plan, id(index), reason, ["--pin", &pin]);
+                keep(index, Refusal { can_project: true, ..refusal });
+            }
+        }
+    }
+    Ok(found.map(|(_, refusal)| refusal))
+}
+
+fn replicated(plan: &Plan<'_>) -> Option<Refusal> {
+    let first = plan.problem.components.first()?;
+    let reason = "attention has one home per layer there, and the map has it on every device";
+    Some(Refusal::new(plan, first.demand.id, reason, ["--attention", "single"]))
+}
+
+/// The map with every unit of the consumer whole: each goes to the device that holds most of its bytes (weights
+/// and KV cache), of several to the one of its layer's attention, else to the first listed. What the consumer
+/// places itself goes there, with its unit. `None` when the map is so already.
+///
+/// It may not fit, or break a rule of the question: verify it again.
+///
+/// # Errors
+/// An option with a value that the consumer does not know.
+pub fn project(
+    exporter: &dyn Exporter,
+    plan: &Plan<'_>,
+    options: &Options,
+) -> Result<Option<Placement>, Error> {
+    options.check(exporter)?;
+    if plan.problem.is_replicated() {
+        return Ok(None);
+    }
+    let unit = exporter.unit(options)?;
+    let mut device_of = plan.placement.device_of.clone();
+    // A layer's attention comes first among its units, so that the others see where it went.
+    for members in units(plan, unit) {
+        let device = home_of(exporter, plan, options, &members, &device_of);
+        for index in members {
+            device_of[index] = device;
+        }
+    }
+    Ok((device_of != plan.placement.device_of).then_some(Placement { device_of }))
+}
+
+fn home_of(
+    exporter: &dyn Exporter,
+    plan: &Plan<'_>,
+    options: &Options,
+    members: &[usize],
+    device_of: &[usize],
+) -> usize {
+    let components = &plan.problem.components;
+    let fixed = |&index: &usize| exporter.fixed(plan, options, components[index].demand.id);
+    if let Some((device, _)) = members.iter().find_map(fixed) {
+        return device;
+    }
+    let mut bytes = vec![0_u64; plan.problem.devices.len()];
+    for &index in members {
+        let demand = &components[index].demand;
+        let held = &mut bytes[plan.placement.device_of[index]];
+        *held = held.saturating_add(demand.weights_bytes).saturating_add(demand.kv_cache_bytes);
+    }
+    let most = bytes.iter().copied().max().unwrap_or(0);
+    let layer = members.first().and_then(|&index| components[index].demand.id.layer());
+    let attention = layer.and_then(|layer| plan.problem.index_of(ComponentId::Attention(layer)));
+    let near = attention.map(|index| device_of[index]).filter(|&device| bytes[device] == most);
+    near.or_else(|| bytes.iter().position(|&held| held == most)).unwrap_or(0)
+}
