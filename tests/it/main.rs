@@ -22,6 +22,8 @@ mod documentation;
 mod evaluates;
 /// What `solve --explain` says is so.
 mod explained;
+/// Maps for other runtimes and of theirs.
+mod exports;
 mod facts;
 /// Files read back as themselves and say nothing that is not so.
 mod formats;

@@ -18,6 +18,7 @@ from mistralrs import Architecture, CompletionRequest, Runner, Which
 
 APPORTION = str(pathlib.Path(sys.argv[1]).resolve())
 TINY = pathlib.Path(__file__).resolve().parents[3] / "tests/data/oracle/tiny-mixtral"
+DECODER = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": True}
 failures = 0
 
 
@@ -53,7 +54,7 @@ def with_tokenizer(folder):
             shutil.copy(file, model)
     vocab = {chr(33 + token): token for token in range(256)}
     pieces = {"type": "BPE", "vocab": vocab, "merges": []}
-    tokenizer = {"version": "1.0", "added_tokens": [], "decoder": {"type": "ByteLevel"}, "model": pieces}
+    tokenizer = {"version": "1.0", "added_tokens": [], "decoder": DECODER, "model": pieces}
     (model / "tokenizer.json").write_text(json.dumps(tokenizer))
     (model / "tokenizer_config.json").write_text(json.dumps({"eos_token": chr(34), "bos_token": chr(33)}))
     return model
