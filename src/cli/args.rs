@@ -5,9 +5,11 @@
 
 #[cfg(feature = "candle")]
 mod calibrate;
+mod check;
 mod diff;
 mod evaluate;
 mod explain;
+mod export;
 mod frontier;
 mod question;
 mod rebalance;
@@ -25,9 +27,11 @@ use super::color::ColorArg;
 
 #[cfg(feature = "candle")]
 pub use calibrate::CalibrateArgs;
+pub use check::CheckArgs;
 pub use diff::DiffArgs;
 pub use evaluate::EvaluateArgs;
 pub use explain::ExplainArgs;
+pub use export::ExportArgs;
 pub use frontier::FrontierArgs;
 pub use question::{
     AttentionArg, EffortArgs, FormulationArg, GranularityArg, LayerDevicesArg, MachineArgs,
@@ -83,6 +87,8 @@ pub enum Command {
     Check(CheckArgs),
     /// Price a placement under circumstances it was not solved for
     Evaluate(EvaluateArgs),
+    /// Say a placement in the words of another runtime
+    Export(ExportArgs),
     /// Put today's habits beside the optimum
     Compare(CompareArgs),
     /// Show what moved between two placements, what it costs and gains
@@ -205,24 +211,6 @@ pub struct SolveArgs {
     /// what was tried and what closed it
     #[arg(long, help_heading = "Output")]
     pub explain: bool,
-    #[command(flatten)]
-    pub output: OutputArgs,
-}
-
-#[derive(Args, Debug)]
-#[command(after_help = "\
-Examples:
-  apportion check placement.yaml --model mixtral-8x7b
-  apportion check plan.yaml")]
-pub struct CheckArgs {
-    /// A placement file written by `solve -o`, or a migration plan written by `rebalance --plan`
-    pub placement: PathBuf,
-    /// Also demand that it was made for this model
-    #[arg(long)]
-    pub model: Option<String>,
-    /// Verify the bounds too, by this certificate
-    #[arg(long, value_name = "FILE")]
-    pub certificate: Option<PathBuf>,
     #[command(flatten)]
     pub output: OutputArgs,
 }

@@ -16,11 +16,13 @@ mod completions;
 mod diff;
 mod evaluate;
 mod explain;
+mod export;
 mod fit;
 mod flow;
 mod frontier;
 #[cfg(feature = "candle")]
 mod generate;
+mod imported;
 mod inspect;
 #[cfg(feature = "candle")]
 mod interrupt;
@@ -103,6 +105,7 @@ pub fn run() -> ExitCode {
         Command::Solve(args) => solve::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Evaluate(args) => evaluate::run(&args),
+        Command::Export(args) => export::run(&args),
         Command::Compare(args) => compare::run(&args),
         Command::Diff(args) => diff::run(&args),
         Command::Fit(args) => fit::run(&args),

@@ -27,7 +27,7 @@ const HOMES: [(&[&str], &[&str]); 8] = [
 ];
 
 /// Which rooms must not name which: the left ones none of the right ones.
-const STRANGERS: [(&[&str], &[&str]); 10] = [
+const STRANGERS: [(&[&str], &[&str]); 11] = [
     // Facts know nothing of what is decided with them.
     (
         &[
@@ -63,6 +63,8 @@ const STRANGERS: [(&[&str], &[&str]); 10] = [
     ),
     // A replay knows a recorded map, never how it was found or whether it is right.
     (&["simulate"], &["plan", "verify", "baseline", "remedy", "sweep", "yaml"]),
+    // What is said of a map to others, or heard from them, is neither how it was found nor how it is printed.
+    (&["export", "import"], &["plan", "baseline", "remedy", "sweep", "simulate", "files"]),
     // Whoever plans knows nothing of the runtime.
     (
         &[
@@ -73,6 +75,8 @@ const STRANGERS: [(&[&str], &[&str]); 10] = [
             "baseline",
             "remedy",
             "sweep",
+            "export",
+            "import",
             "memory",
             "model",
             "routing",
@@ -107,6 +111,8 @@ const STRANGERS: [(&[&str], &[&str]); 10] = [
             "sensitivity",
             "simulate",
             "trace",
+            "export",
+            "import",
             "files",
             "yaml",
             "strict",

@@ -26,6 +26,8 @@ mod evaluates;
 mod explained;
 /// Words of questions and answers, and where they come from.
 mod explains;
+/// Maps for other runtimes and of theirs.
+mod exports;
 mod facts;
 /// Files read back as themselves and say nothing that is not so.
 mod formats;

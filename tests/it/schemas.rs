@@ -195,5 +195,7 @@ fn they_are_printed_and_listed() {
         let run = bench.run(&["schema", format.name]);
         assert_eq!((run.code, run.json()["title"].is_string()), (0, true), "{}", format.name);
     }
-    bench.line("schema placment").refuses(&["schema `placment`", "did you mean `placement` or `plan`?"]);
+    bench
+        .line("schema placment")
+        .refuses(&["schema `placment`", "did you mean `placement` or `plan`?"]);
 }
