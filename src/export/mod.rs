@@ -94,6 +94,12 @@ pub trait Exporter: Sync {
         None
     }
 
+    /// Whether what is fixed goes where other components are, and not to the same device in every map: then no pin
+    /// of `solve` says so.
+    fn follows(&self) -> bool {
+        false
+    }
+
     /// The map that it makes of one whose units are whole, where it divides by a rule of its own; `None` where it
     /// keeps that map.
     fn reshape(&self, plan: &Plan<'_>, options: &Options) -> Option<Placement> {

@@ -37,6 +37,10 @@ impl Exporter for Sglang {
         true
     }
 
+    fn follows(&self) -> bool {
+        true
+    }
+
     fn fixed(
         &self,
         plan: &Plan<'_>,

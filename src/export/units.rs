@@ -105,6 +105,9 @@ fn wishes(
     if let Some(unit) = unit.filter(|unit| *unit < plan.scenario.limits.granularity) {
         wishes.extend(["--granularity".to_owned(), unit.name().replace('_', "-")]);
     }
+    if exporter.follows() {
+        return wishes;
+    }
     // By kind, the device where all of it is put, and whether some of it is elsewhere in the map.
     let mut kinds: BTreeMap<ComponentKind, (Option<usize>, bool)> = BTreeMap::new();
     for (component, &home) in plan.problem.components.iter().zip(&plan.placement.device_of) {

@@ -36,6 +36,10 @@ impl Exporter for Vllm {
         true
     }
 
+    fn follows(&self) -> bool {
+        true
+    }
+
     fn unit_of(&self, plan: &Plan<'_>, options: &Options) -> Result<Option<Granularity>, Error> {
         if plan.problem.is_replicated() { Ok(None) } else { self.unit(options) }
     }

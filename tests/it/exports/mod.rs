@@ -1,3 +1,5 @@
 //! Maps in the words of other runtimes: said exactly or refused, read back, and no worse than theirs.
 
+mod commands;
+mod foreign;
 mod optimum;
