@@ -80,13 +80,13 @@ fn line(
     let why =
         if why.is_empty() { String::new() } else { format!("<span class=\"why\">{why}</span>") };
     let fits = if fits == "no" { "<span class=\"told\">no</span>" } else { fits };
-    let _ = write!(out, "<tr{ours}><th scope=\"row\">{}{why}</th><td>{fits}</td>", shown(name));
+    let _ = write!(out, "<tr{ours}><th scope=\"row\">{}{why}</th><td class=\"fit\">{fits}</td>", shown(name));
     match measured {
         None => out.push_str("<td class=\"r\"></td><td class=\"opt\"></td><td class=\"r\"></td>"),
         Some(measured) => {
             let _ = write!(
                 out,
-                "<td class=\"r\">{}</td><td class=\"opt\">{}</td><td class=\"r\">{}</td>",
+                "<td class=\"r\">{}</td><td class=\"opt pic\">{}</td><td class=\"r\">{}</td>",
                 percent(measured.peak()),
                 bar(measured.peak(), most),
                 sent(view, measured)

@@ -1,4 +1,4 @@
-//! The map as a grid: a row per layer and per end of the chain, equal neighbours of a row in one run.
+//! The map as a grid: a row per layer and per end of the chain; of many experts equal neighbours in one run.
 //!
 //! What is drawn as HTML, as SVG and told as JSON is this, so that they cannot differ.
 
@@ -11,6 +11,9 @@ use crate::problem::Problem;
 
 /// More runs than this are not drawn one by one: each layer's experts are then sorted by device.
 pub(super) const RUNS_MAX: usize = 20_000;
+
+/// Layers with more experts than this have runs; experts of others are drawn one by one.
+pub(super) const SINGLE_MAX: usize = 24;
 
 /// What a column holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -129,11 +132,12 @@ impl Grid {
         let mut columns: Vec<Column> = rows.values().flatten().map(|cell| cell.column).collect();
         columns.sort_unstable();
         columns.dedup();
+        let merges = columns.iter().filter(|column| column.is_expert()).count() > SINGLE_MAX;
         for cells in rows.values_mut() {
             cells.sort_by_key(|cell| cell.column);
         }
         let drawn = |rows: &BTreeMap<(u8, u32), Vec<Cell<'_>>>| -> Vec<Row> {
-            rows.values().filter_map(|cells| row(cells, &columns)).collect()
+            rows.values().filter_map(|cells| row(cells, &columns, merges)).collect()
         };
         let mut all = drawn(&rows);
         let is_sorted = all.iter().map(|row| row.runs.len()).sum::<usize>() > RUNS_MAX;
@@ -171,12 +175,12 @@ fn sort_experts(cells: &mut [Cell<'_>]) {
     }
 }
 
-fn row(cells: &[Cell<'_>], columns: &[Column]) -> Option<Row> {
+fn row(cells: &[Cell<'_>], columns: &[Column], merges: bool) -> Option<Row> {
     let id = cells.first()?.demand.id;
     let place = |column: Column| columns.binary_search(&column).unwrap_or(0);
     let joins = |a: &Cell<'_>, b: &Cell<'_>| {
         let experts = a.column.is_expert() && b.column.is_expert();
-        experts && a.home == b.home && place(a.column) + 1 == place(b.column)
+        merges && experts && a.home == b.home && place(a.column) + 1 == place(b.column)
     };
     let runs = cells.chunk_by(joins).map(|run| Run {
         first: place(run[0].column),
@@ -240,7 +244,7 @@ mod tests {
             .collect();
         let columns: Vec<Column> = cells.iter().map(|cell| cell.column).collect();
         let found = |cells: &[Cell<'_>]| -> Vec<(usize, usize, String, u64)> {
-            let row = row(cells, &columns).unwrap();
+            let row = row(cells, &columns, true).unwrap();
             assert_eq!(row.name, "3");
             let run = |run: Run| (run.first, run.columns, run.name, run.weights_bytes);
             row.runs.into_iter().map(run).collect()

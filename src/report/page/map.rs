@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::grid::{Home, Row, Run};
+use super::grid::{Home, Row, Run, SINGLE_MAX};
 use super::transfers::{Sent, Transfers};
 use super::{View, share};
 use crate::hardware::DeviceKind;
@@ -18,7 +18,8 @@ struct Fit {
 
 fn fit(experts: usize) -> Fit {
     match experts {
-        0..=24 => Fit { class: "full", letter_columns: 1 },
+        0 => Fit { class: "full few", letter_columns: 1 },
+        1..=SINGLE_MAX => Fit { class: "full", letter_columns: 1 },
         25..=64 => Fit { class: "full wide", letter_columns: 1 },
         65..=128 => Fit { class: "e128", letter_columns: 1 },
         129..=256 => Fit { class: "e256", letter_columns: 3 },
@@ -41,7 +42,7 @@ pub(super) fn section(view: &View<'_>) -> String {
     let fit = fit(grid.experts());
     let mut out = format!(
         "<section aria-labelledby=\"map\"><h2 id=\"map\">The map</h2>\n<p class=\"note\">{}</p>\n{}\
-         <div class=\"scroll nav\" data-nav=\"map\" tabindex=\"0\" role=\"region\" aria-label=\"the map\">\n\
+         <div class=\"scroll nav\" data-nav=\"map\" tabindex=\"0\" role=\"region\" aria-label=\"layers and experts\">\n\
          <table class=\"map {} {}\" role=\"grid\" aria-label=\"which device holds what\">\n",
         note(view),
         legend(view),
@@ -188,17 +189,19 @@ fn cell(out: &mut String, view: &View<'_>, run: &Run, fit: &Fit) {
     let _ = write!(out, "<td class=\"{class}\"{span} title=\"{}\">{letter}</td>", told(view, run));
 }
 
-/// `layers.3.experts.0-7 gpu0 1.20 GiB`.
+/// `layers.3.experts.0-7: 0 = gpu0, 1.20 GiB`.
 pub(super) fn told(view: &View<'_>, run: &Run) -> String {
     let home = match run.home {
-        Home::On(device) => shown(&view.problem.devices[device].id),
-        Home::Everywhere => "on every device".to_owned(),
+        Home::On(device) => {
+            format!("{} = {}", view.letter(device), shown(&view.problem.devices[device].id))
+        }
+        Home::Everywhere => "* = every device".to_owned(),
     };
     let cache = match run.kv_cache_bytes {
         0 => String::new(),
-        bytes => format!(" + KV cache {}", format_bytes(bytes)),
+        bytes => format!(", KV cache {}", format_bytes(bytes)),
     };
-    format!("{} {home} {}{cache}", run.name, format_bytes(run.weights_bytes))
+    format!("{}: {home}, {}{cache}", run.name, format_bytes(run.weights_bytes))
 }
 
 fn beside(out: &mut String, transfers: &Transfers, row: &Row, sent: Option<&Sent>) {

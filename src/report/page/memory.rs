@@ -183,8 +183,8 @@ fn legend(view: &View<'_>) -> String {
     }
     if used.iter().any(|used| used.staging_bytes > 0) {
         out.push_str(
-            "<li><svg width=\"22\" height=\"12\" aria-hidden=\"true\"><rect x=\"0.5\" y=\"4.5\" \
-             width=\"21\" height=\"4\" class=\"staged\"/></svg>staged while loading, in the place of \
+            "<li><svg width=\"22\" height=\"12\" aria-hidden=\"true\"><rect y=\"5\" width=\"22\" \
+             height=\"3\" class=\"ink\"/></svg>staged while loading, in the place of \
              KV cache and workspace</li>",
         );
     }
@@ -266,8 +266,8 @@ fn staged(out: &mut String, used: &DeviceUse, name: &str, scale: u64) {
     let _ = write!(
         out,
         "<g role=\"img\" data-purpose=\"staged\" data-bytes=\"{0}\"><title>{name}: staged while loading \
-         {1} ({2} bytes)</title><rect x=\"{3}%\" y=\"20.5\" width=\"{4}%\" height=\"4\" \
-         class=\"staged\"/></g>",
+         {1} ({2} bytes)</title><rect x=\"{3}%\" y=\"20\" width=\"{4}%\" height=\"3\" \
+         class=\"ink\"/></g>",
         used.staging_bytes,
         format_bytes(used.staging_bytes),
         grouped(used.staging_bytes),

@@ -116,11 +116,14 @@ pub fn html(page: &Page<'_>) -> String {
     out.push_str("<main>\n");
     out.push_str(&head(&view, &title));
     out.push_str(&memory::section(&view));
+    // A map of few columns leaves room beside it.
+    let beside = view.grid.experts() <= grid::SINGLE_MAX;
+    out.push_str(if beside { "<div class=\"beside\">\n" } else { "" });
     out.push_str(&map::section(&view));
-    out.push_str("<div class=\"pair\">\n");
+    out.push_str(if beside { "<div>\n" } else { "<div class=\"pair\">\n" });
     out.push_str(&bounds::section(&view));
     out.push_str(&baselines::section(&view));
-    out.push_str("</div>\n");
+    out.push_str(if beside { "</div></div>\n" } else { "</div>\n" });
     out.push_str(&timeline::section(&view));
     out.push_str(&origin::section(&view));
     out.push_str("</main>\n<div id=\"tip\" role=\"tooltip\" hidden=\"hidden\"></div>\n");

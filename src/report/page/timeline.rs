@@ -45,7 +45,7 @@ pub(super) fn fewer(points: &[Point], most: usize) -> Vec<Point> {
 
 pub(super) fn section(view: &View<'_>) -> String {
     let mut out =
-        String::from("<section aria-labelledby=\"load\"><h2 id=\"load\">Memory over the load</h2>\n");
+        String::from("<section class=\"load\" aria-labelledby=\"load\"><h2 id=\"load\">Memory over the load</h2>\n");
     match view.replay {
         Replay::Missing(why) => {
             let _ = writeln!(

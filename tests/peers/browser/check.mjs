@@ -131,11 +131,11 @@ function sameMap(name, found, json) {
       if (!cell) return;
       cells += 1;
       const letter = run.device === null ? "*" : letters.get(run.device);
-      const device = run.device ?? "on every device";
+      const device = run.device ?? "every device";
       expect(name, cell.columns === run.columns, `${run.name} has ${cell.columns} columns`);
       expect(name, cell.colour === found.chips[letter], `${run.name} is ${cell.colour}, ${letter} ${found.chips[letter]}`);
       expect(name, cell.text === letter || cell.text === "", `${run.name} says ${cell.text}`);
-      expect(name, cell.told.startsWith(`${run.name} ${device} `), `${run.name} is told as ${cell.told}`);
+      expect(name, cell.told.startsWith(`${run.name}: ${letter} = ${device}, `), `${run.name} is told as ${cell.told}`);
     });
   });
   const sent = json.transfers === null ? [] : json.transfers.rows.map((row) => row.units);
