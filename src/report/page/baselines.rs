@@ -14,7 +14,7 @@ use crate::verify::Measured;
 const CUT: u64 = 200;
 
 pub(super) fn section(view: &View<'_>) -> String {
-    let sent = if view.problem.is_replicated() { "crossings/token" } else { "transfers/token" };
+    let sent = if view.problem.is_replicated() { "crossings per token" } else { "transfers per token" };
     let mut out = format!(
         "<section aria-labelledby=\"habits\"><h2 id=\"habits\">Beside today\u{2019}s habits</h2>\n\
          <p class=\"note\">The fullest GPU\u{2019}s memory against its capacity (dashed). Habits are measured as they are, \

@@ -27,6 +27,30 @@ fn fit(experts: usize) -> Fit {
     }
 }
 
+/// How wide a map of many experts is: all of them equally many whole pixels, or their columns would look uneven.
+pub(super) fn rules(view: &View<'_>) -> String {
+    let experts = view.grid.experts();
+    let [narrow, wide] = match experts {
+        0..=64 => return String::new(),
+        65..=128 => [8, 9],
+        129..=256 => [3, 4],
+        _ => [2, 3],
+    };
+    let parts = view.grid.columns.len() - experts;
+    let sent = view.transfers.as_ref().map_or(0, |all| if all.are_crossings { 2 } else { 3 });
+    // The widths of columns in the style sheet.
+    let [screen, phone] = [[84, 42, 0, 184, 238], [64, 30, 0, 96, 130]]
+        .map(|[name, part, none, two, three]| name + part * parts + [none, 0, two, three][sent]);
+    format!(
+        ".map{{width:{}px}}.c-expert{{width:{narrow}px}}\n\
+         @media (min-width:1500px){{.map{{width:{}px}}.c-expert{{width:{wide}px}}}}\n\
+         @media (max-width:760px){{.map{{width:{}px}}}}\n",
+        screen + narrow * experts,
+        screen + wide * experts,
+        phone + narrow * experts,
+    )
+}
+
 /// The height of rows: a long model must still be seen at once.
 fn height(rows: usize) -> &'static str {
     match rows {
@@ -142,7 +166,7 @@ fn head(out: &mut String, view: &View<'_>) {
     if let Some(transfers) = &view.transfers {
         let remote = "<th scope=\"col\" class=\"r\">remote</th>";
         let remote = if transfers.are_crossings { "" } else { remote };
-        let _ = write!(out, "{remote}<th scope=\"colgroup\" colspan=\"2\" class=\"r\">transfers/token</th>");
+        let _ = write!(out, "{remote}<th scope=\"colgroup\" colspan=\"2\" class=\"r\">transfers per token</th>");
     }
     out.push_str("</tr></thead>\n");
 }

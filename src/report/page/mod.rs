@@ -97,7 +97,7 @@ impl<'a> View<'a> {
 /// The whole page.
 pub fn html(page: &Page<'_>) -> String {
     let view = View::of(page);
-    let sheet = style::sheet(&view.problem.devices, &print::rules(&view));
+    let sheet = style::sheet(&view.problem.devices, &(map::rules(&view) + &print::rules(&view)));
     let script = script::SCRIPT;
     let title = view.title();
     let mut out = format!(

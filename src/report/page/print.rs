@@ -25,7 +25,8 @@ pub(super) fn rules(view: &View<'_>) -> String {
     }
     let panels = if view.problem.devices.len() > PANELS_MAX { ".load{display:none}" } else { "" };
     format!(
-        "@page{{size:A4 portrait;margin:10mm}}\n@media print{{body{{zoom:{zoom:.3}}}{panels}}}\n"
+        "@page{{size:A4 portrait;margin:10mm}}\n\
+         @media print{{body{{zoom:{zoom:.3}}}.map{{width:100%}}{panels}}}\n"
     )
 }
 
@@ -35,7 +36,7 @@ fn width(view: &View<'_>) -> f64 {
         0..=24 => 960.0,
         25..=64 => 1000.0,
         65..=128 => 1400.0,
-        _ => 1320.0,
+        _ => 1200.0,
     }
 }
 
@@ -45,7 +46,7 @@ fn height(view: &View<'_>, across: f64) -> f64 {
     let devices = count(view.problem.devices.len());
     let legend = (devices * 190.0 / across).ceil() * 24.0;
     let head = 260.0 + 24.0 * count(view.record.scenario.limits.routing.len());
-    let memory = 130.0 + devices * 34.0;
+    let memory = 120.0 + devices * 32.0;
     let rows = count(view.grid.rows.len());
     let row = match view.grid.rows.len() {
         0..=44 => 18.0,
@@ -54,8 +55,10 @@ fn height(view: &View<'_>, across: f64) -> f64 {
         _ => 7.0,
     };
     let map = 130.0 + legend + rows * row;
-    let bounds = 130.0 + count(view.record.objectives.len()) * 72.0;
-    let habits = 150.0 + count(view.baselines.len()) * 84.0;
+    // The wider, the fewer lines a description takes.
+    let lines = (2400.0 / across).clamp(1.0, 3.0).ceil();
+    let bounds = 120.0 + count(view.record.objectives.len()) * (32.0 + 20.0 * lines);
+    let habits = 140.0 + count(view.baselines.len()) * (34.0 + 20.0 * lines);
     let middle = if view.grid.experts() <= 24 {
         map.max(bounds + habits + 40.0)
     } else {
@@ -63,9 +66,9 @@ fn height(view: &View<'_>, across: f64) -> f64 {
     };
     let load = match view.replay {
         Replay::Done { .. } if view.problem.devices.len() <= PANELS_MAX => {
-            150.0 + (devices / (across / 300.0).floor().max(1.0)).ceil() * 168.0
+            150.0 + (devices / (across / 300.0).floor().max(1.0)).ceil() * 164.0
         }
         _ => 90.0,
     };
-    (head + memory + middle + load + 230.0) * 1.06
+    (head + memory + middle + load + 220.0) * 1.03
 }

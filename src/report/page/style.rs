@@ -16,11 +16,11 @@ pub(super) const INKS: [[&str; 3]; 2] =
 #[cfg(test)]
 pub(super) const LINES: [[&str; 2]; 2] = [["#0b57a4", "#7d8590"], ["#6cb6ff", "#7d8590"]];
 
-/// The whole style sheet.
-pub(super) fn sheet(devices: &[Device], print: &str) -> String {
+/// The whole style sheet, with what is ruled by the size of the map and for paper.
+pub(super) fn sheet(devices: &[Device], own: &str) -> String {
     let palette = palette::rules(devices);
     let marks = palette::marks(devices);
-    format!("{BASE}{palette}{marks}{print}")
+    format!("{BASE}{palette}{marks}{own}")
 }
 
 const BASE: &str = include_str!("page.css");
