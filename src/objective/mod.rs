@@ -17,8 +17,8 @@ mod terms;
 mod time;
 mod traffic;
 
-pub use terms::{Amount, Linear, Placed, Terms};
 pub use crossings::crossings_by_layer;
+pub use terms::{Amount, Linear, Placed, Terms};
 pub use traffic::{LayerTraffic, Traffic, traffic_by_layer};
 
 pub(crate) use time::{

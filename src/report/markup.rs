@@ -62,7 +62,10 @@ mod tests {
 
     #[test]
     fn what_cannot_be_seen_is_spelled_out() {
-        assert_eq!(visible("a\u{202e}b\nc\u{ffff}\u{1b}", 64), "a\\u{202e}b\\u{a}c\\u{ffff}\\u{1b}");
+        assert_eq!(
+            visible("a\u{202e}b\nc\u{ffff}\u{1b}", 64),
+            "a\\u{202e}b\\u{a}c\\u{ffff}\\u{1b}"
+        );
         assert_eq!(visible("\u{e0041}\u{61c}\u{2028}", 64), "\\u{e0041}\\u{61c}\\u{2028}");
         assert_eq!(visible("Größe 模型", 64), "Größe 模型");
     }

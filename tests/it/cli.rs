@@ -37,6 +37,7 @@ fn help_has_an_example_everywhere() {
         "sweep",
         "frontier",
         "simulate",
+        "report",
         "rebalance",
         "watch",
     ];

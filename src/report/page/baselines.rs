@@ -14,7 +14,8 @@ use crate::verify::Measured;
 const CUT: u64 = 200;
 
 pub(super) fn section(view: &View<'_>) -> String {
-    let sent = if view.problem.is_replicated() { "crossings per token" } else { "transfers per token" };
+    let sent =
+        if view.problem.is_replicated() { "crossings per token" } else { "transfers per token" };
     let mut out = format!(
         "<section aria-labelledby=\"habits\"><h2 id=\"habits\">Beside today\u{2019}s habits</h2>\n\
          <p class=\"note\">The fullest GPU\u{2019}s memory against its capacity (dashed). Habits are measured as they are, \
@@ -80,7 +81,11 @@ fn line(
     let why =
         if why.is_empty() { String::new() } else { format!("<span class=\"why\">{why}</span>") };
     let fits = if fits == "no" { "<span class=\"told\">no</span>" } else { fits };
-    let _ = write!(out, "<tr{ours}><th scope=\"row\">{}{why}</th><td class=\"fit\">{fits}</td>", shown(name));
+    let _ = write!(
+        out,
+        "<tr{ours}><th scope=\"row\">{}{why}</th><td class=\"fit\">{fits}</td>",
+        shown(name)
+    );
     match measured {
         None => out.push_str("<td class=\"r\"></td><td class=\"opt\"></td><td class=\"r\"></td>"),
         Some(measured) => {

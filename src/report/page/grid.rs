@@ -187,7 +187,9 @@ fn row(cells: &[Cell<'_>], columns: &[Column], merges: bool) -> Option<Row> {
         columns: run.len(),
         home: run[0].home,
         name: name(run),
-        weights_bytes: sum(run, |demand| demand.weights_bytes.saturating_add(demand.rounding_bytes)),
+        weights_bytes: sum(run, |demand| {
+            demand.weights_bytes.saturating_add(demand.rounding_bytes)
+        }),
         kv_cache_bytes: sum(run, |demand| demand.kv_cache_bytes),
     });
     let layer = id.layer();
@@ -205,9 +207,9 @@ fn name(run: &[Cell<'_>]) -> String {
     let (Some(from), Some(to), Some(layer)) = (first.expert(), last.expert(), first.layer()) else {
         return first.to_string();
     };
-    let following = run.windows(2).all(|two| {
-        two[0].demand.id.expert().map(|expert| expert + 1) == two[1].demand.id.expert()
-    });
+    let following = run
+        .windows(2)
+        .all(|two| two[0].demand.id.expert().map(|expert| expert + 1) == two[1].demand.id.expert());
     match (from == to, following) {
         (true, _) => first.to_string(),
         (false, true) => format!("layers.{layer}.experts.{from}-{to}"),
@@ -240,7 +242,11 @@ mod tests {
         }));
         let mut cells: Vec<Cell<'_>> = homes
             .iter()
-            .map(|&(at, home)| Cell { column: Column::of(demands[at].id), home, demand: &demands[at] })
+            .map(|&(at, home)| Cell {
+                column: Column::of(demands[at].id),
+                home,
+                demand: &demands[at],
+            })
             .collect();
         let columns: Vec<Column> = cells.iter().map(|cell| cell.column).collect();
         let found = |cells: &[Cell<'_>]| -> Vec<(usize, usize, String, u64)> {
@@ -262,10 +268,7 @@ mod tests {
         sort_experts(&mut cells);
         assert_eq!(
             found(&cells)[1..],
-            [
-                (1, 3, name("3 experts of layers.3"), 33),
-                (4, 1, name("layers.3.experts.2"), 11),
-            ]
+            [(1, 3, name("3 experts of layers.3"), 33), (4, 1, name("layers.3.experts.2"), 11),]
         );
     }
 }

@@ -77,7 +77,8 @@ pub(super) fn section(view: &View<'_>) -> String {
     out.push_str("<tbody>\n");
     let last = grid.rows.len().saturating_sub(1);
     for (index, row) in grid.rows.iter().enumerate() {
-        let sent = view.transfers.as_ref().and_then(|transfers| transfers.beside(row, index == last));
+        let sent =
+            view.transfers.as_ref().and_then(|transfers| transfers.beside(row, index == last));
         body_row(&mut out, view, row, sent.as_ref(), &fit);
     }
     out.push_str("</tbody></table></div>\n");
@@ -146,7 +147,8 @@ fn head(out: &mut String, view: &View<'_>) {
     }
     out.push_str("</colgroup>\n<thead><tr><th scope=\"col\">layer</th>");
     for column in grid.columns.iter().filter(|column| !column.is_expert()) {
-        let _ = write!(out, "<th scope=\"col\" title=\"{}\">{}</th>", column.words(), column.name());
+        let _ =
+            write!(out, "<th scope=\"col\" title=\"{}\">{}</th>", column.words(), column.name());
     }
     match grid.experts() {
         0 => {}
@@ -166,7 +168,10 @@ fn head(out: &mut String, view: &View<'_>) {
     if let Some(transfers) = &view.transfers {
         let remote = "<th scope=\"col\" class=\"r\">remote</th>";
         let remote = if transfers.are_crossings { "" } else { remote };
-        let _ = write!(out, "{remote}<th scope=\"colgroup\" colspan=\"2\" class=\"r\">transfers per token</th>");
+        let _ = write!(
+            out,
+            "{remote}<th scope=\"colgroup\" colspan=\"2\" class=\"r\">transfers per token</th>"
+        );
     }
     out.push_str("</tr></thead>\n");
 }
@@ -196,7 +201,8 @@ fn empty(out: &mut String, columns: usize) {
 }
 
 fn cell(out: &mut String, view: &View<'_>, run: &Run, fit: &Fit) {
-    let span = if run.columns > 1 { format!(" colspan=\"{}\"", run.columns) } else { String::new() };
+    let span =
+        if run.columns > 1 { format!(" colspan=\"{}\"", run.columns) } else { String::new() };
     let expert = view.grid.columns[run.first].is_expert();
     let has_room = !expert || run.columns >= fit.letter_columns;
     let class = match run.home {
@@ -235,7 +241,8 @@ fn beside(out: &mut String, transfers: &Transfers, row: &Row, sent: Option<&Sent
         return;
     };
     if !transfers.are_crossings {
-        let count = if sent.remote_experts > 0 { sent.remote_experts.to_string() } else { String::new() };
+        let count =
+            if sent.remote_experts > 0 { sent.remote_experts.to_string() } else { String::new() };
         let _ = write!(out, "<td class=\"num\">{count}</td>");
     }
     let number = if sent.units() > 0 { transfers.number(sent.units()) } else { String::new() };

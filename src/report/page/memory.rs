@@ -156,9 +156,8 @@ fn note(view: &View<'_>) -> &'static str {
 /// The signs that are used.
 fn legend(view: &View<'_>) -> String {
     let used = &view.measured.devices;
-    let there = |purpose: Purpose| {
-        used.iter().flat_map(segments).any(|segment| segment.purpose == purpose)
-    };
+    let there =
+        |purpose: Purpose| used.iter().flat_map(segments).any(|segment| segment.purpose == purpose);
     let all = [
         Purpose::Weights,
         Purpose::KvCache,
@@ -188,8 +187,10 @@ fn legend(view: &View<'_>) -> String {
              KV cache and workspace</li>",
         );
     }
-    out.push_str("<li><svg width=\"22\" height=\"12\" aria-hidden=\"true\"><rect width=\"22\" \
-                  height=\"12\" class=\"track\"/></svg>free</li></ul>\n");
+    out.push_str(
+        "<li><svg width=\"22\" height=\"12\" aria-hidden=\"true\"><rect width=\"22\" \
+                  height=\"12\" class=\"track\"/></svg>free</li></ul>\n",
+    );
     out
 }
 
@@ -209,11 +210,11 @@ fn row(out: &mut String, view: &View<'_>, index: usize) {
     );
     for segment in segments(used) {
         let (x, width) = (share(segment.from_bytes, scale), share(segment.bytes, scale));
-        let under = if segment.purpose.is_coloured() { format!("d{index}") } else { "track".to_owned() };
+        let under =
+            if segment.purpose.is_coloured() { format!("d{index}") } else { "track".to_owned() };
         let over = segment.purpose.pattern();
-        let over = over.map(|fill| {
-            format!("<rect x=\"{x}%\" width=\"{width}%\" height=\"18\" {fill}/>")
-        });
+        let over =
+            over.map(|fill| format!("<rect x=\"{x}%\" width=\"{width}%\" height=\"18\" {fill}/>"));
         let _ = write!(
             out,
             "<g role=\"img\" data-purpose=\"{}\" data-bytes=\"{}\"><title>{name}: {}</title>\
@@ -243,11 +244,7 @@ fn letter(segment: &Segment, device: usize, scale: u64) -> String {
         Purpose::Free => String::new(),
         _ if !wide => String::new(),
         purpose => {
-            let class = if purpose.is_coloured() {
-                format!("k{device}")
-            } else {
-                "ink".to_owned()
-            };
+            let class = if purpose.is_coloured() { format!("k{device}") } else { "ink".to_owned() };
             format!(
                 "<text x=\"{}%\" y=\"13\" class=\"{class}\" aria-hidden=\"true\">{}</text>",
                 share(middle, scale),
@@ -283,7 +280,14 @@ fn table(view: &View<'_>) -> String {
          aria-label=\"bytes per device\"><table class=\"data\"><thead><tr><th scope=\"col\">device</th>",
     );
     let columns = [
-        "weights", "rounding", "KV cache", "workspace", "staging", "reserve", "used", "headroom",
+        "weights",
+        "rounding",
+        "KV cache",
+        "workspace",
+        "staging",
+        "reserve",
+        "used",
+        "headroom",
         "capacity",
     ];
     for column in columns {

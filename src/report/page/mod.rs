@@ -90,7 +90,11 @@ impl<'a> View<'a> {
     /// `mixtral-8x7b nf4-dq`, as markup.
     fn title(&self) -> String {
         let scenario = &self.record.scenario;
-        format!("{} {}", shown(&scenario.model.name), escaped(&visible(&quantization(&scenario.scheme), 120)))
+        format!(
+            "{} {}",
+            shown(&scenario.model.name),
+            escaped(&visible(&quantization(&scenario.scheme), 120))
+        )
     }
 }
 
@@ -152,14 +156,16 @@ fn head(view: &View<'_>, title: &str) -> String {
         Status::Optimal => "every objective is proven",
         Status::Feasible(LimitReached::Nodes) => "the node limit stopped the proof",
         Status::Feasible(LimitReached::Time) => "the time limit stopped the proof",
-        Status::Feasible(LimitReached::Precision) => "the solver\u{2019}s precision stopped the proof",
+        Status::Feasible(LimitReached::Precision) => {
+            "the solver\u{2019}s precision stopped the proof"
+        }
     };
     let asked = question(&view.record.scenario);
     // The first line begins with what the title says.
-    let asked = asked.trim().split_once(", context").map_or_else(
-        || asked.trim().to_owned(),
-        |(_, rest)| format!("context{rest}"),
-    );
+    let asked = asked
+        .trim()
+        .split_once(", context")
+        .map_or_else(|| asked.trim().to_owned(), |(_, rest)| format!("context{rest}"));
     let mut out = format!(
         "<header><h1>{title}</h1>\n<p class=\"asked\">{}</p>\n\
          <p><span class=\"verdict {name}\">{name}</span>{said}; verified</p>\n<dl class=\"figures\">",
@@ -184,7 +190,8 @@ fn figures(view: &View<'_>) -> Vec<(&'static str, String, String)> {
     if view.problem.is_replicated() {
         let known = view.problem.affinity.is_some();
         let kind = ObjectiveKind::Crossings;
-        let value = if known { objective_value(kind, measured.value(kind)) } else { "\u{2013}".to_owned() };
+        let value =
+            if known { objective_value(kind, measured.value(kind)) } else { "\u{2013}".to_owned() };
         let more = if known { "from layer to layer" } else { "not known without pair counts" };
         all.push(("crossings per token", value, more.to_owned()));
     } else {
@@ -210,7 +217,8 @@ fn figures(view: &View<'_>) -> Vec<(&'static str, String, String)> {
         all.push((name, objective_value(objective.kind(), objective.value), more.to_owned()));
     }
     let used = measured.devices.iter().filter(|used| used.used_bytes > 0).count();
-    let weights = measured.devices.iter().fold(0_u64, |sum, used| sum.saturating_add(used.weights_bytes));
+    let weights =
+        measured.devices.iter().fold(0_u64, |sum, used| sum.saturating_add(used.weights_bytes));
     all.push((
         "devices in use",
         format!("{used} of {}", view.problem.devices.len()),

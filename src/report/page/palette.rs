@@ -66,24 +66,46 @@ fn hue(look: Option<(usize, usize)>, hues: &'static [Hue; 8], host: &'static Hue
     look.and_then(|(hue, _)| hues.get(hue)).unwrap_or(host)
 }
 
+/// The colour around a letter.
+fn halo(colour: &str) -> String {
+    let around = [
+        "1px 0",
+        "-1px 0",
+        "0 1px",
+        "0 -1px",
+        "1px 1px",
+        "-1px -1px",
+        "1px -1px",
+        "-1px 1px",
+        "0 0 2px",
+    ];
+    around.map(|at| format!("{at} {colour}")).join(",")
+}
+
 /// Rules that give class `dN` the colour of device N: as a background, as a fill, and for letters on it.
 pub(super) fn rules(devices: &[Device]) -> String {
     let (mut light, mut dark, mut patterns) = (String::new(), String::new(), String::new());
     let looks = looks(devices);
     for (index, &look) in looks.iter().enumerate() {
-        for (out, hue) in [
-            (&mut light, hue(look, &LIGHT, &HOST[0])),
-            (&mut dark, hue(look, &DARK, &HOST[1])),
-        ] {
+        for (out, hue) in
+            [(&mut light, hue(look, &LIGHT, &HOST[0])), (&mut dark, hue(look, &DARK, &HOST[1]))]
+        {
             let ink = if hue.1 { DIM } else { BRIGHT };
             // Writing to a string cannot fail.
-            let _ = writeln!(
+            let _ = write!(
                 out,
                 ".d{index}{{background-color:{0};fill:{0};color:{ink}}}.k{index}{{fill:{ink}}}",
                 hue.0
             );
+            // A letter keeps the pattern at a distance.
+            if look.is_some_and(|(_, pattern)| pattern > 0) {
+                let _ = write!(out, ".d{index}{{text-shadow:{}}}", halo(hue.0));
+            }
+            out.push('\n');
         }
-        if let Some(pattern) = look.and_then(|(_, pattern)| PATTERNS.get(pattern)).filter(|p| **p != "none") {
+        if let Some(pattern) =
+            look.and_then(|(_, pattern)| PATTERNS.get(pattern)).filter(|p| **p != "none")
+        {
             let _ = writeln!(patterns, ".d{index}{{background-image:{pattern}}}");
         }
     }
@@ -212,7 +234,12 @@ mod tests {
                     for (other, before) in hues[..index].iter().enumerate() {
                         let least = if index < 4 { 0.08 } else { 0.06 };
                         let found = distance(eyes, hue, before);
-                        assert!(found >= least, "{} and {}: {found} ({other}, {index})", hue.0, before.0);
+                        assert!(
+                            found >= least,
+                            "{} and {}: {found} ({other}, {index})",
+                            hue.0,
+                            before.0
+                        );
                     }
                 }
                 assert!(distance(EYES[0], hue, host) >= 0.06, "{} and host memory", hue.0);
@@ -231,7 +258,11 @@ mod tests {
         let devices: Vec<_> = (0..64).map(device).collect();
         let mut looks = looks(&devices);
         assert_eq!(looks[63], None);
-        assert!(looks[..63].iter().all(|look| look.is_some_and(|(_, pattern)| pattern < PATTERNS.len())));
+        assert!(
+            looks[..63]
+                .iter()
+                .all(|look| look.is_some_and(|(_, pattern)| pattern < PATTERNS.len()))
+        );
         looks.sort_unstable();
         looks.dedup();
         assert_eq!(looks.len(), 64);

@@ -26,8 +26,29 @@ pub(super) fn rules(view: &View<'_>) -> String {
     let panels = if view.problem.devices.len() > PANELS_MAX { ".load{display:none}" } else { "" };
     format!(
         "@page{{size:A4 portrait;margin:10mm}}\n\
-         @media print{{body{{zoom:{zoom:.3}}}.map{{width:100%}}{panels}}}\n"
+         @media print{{body{{zoom:{zoom:.3}}}.map{{width:100%}}{}{panels}}}\n",
+        even_rows(view, zoom)
     )
+}
+
+/// Rows of the map as tall as a whole number of pixels of the sheet, or some would look taller than others.
+fn even_rows(view: &View<'_>, zoom: f64) -> String {
+    let pixels = (row_height(view.grid.rows.len()) * zoom).floor().max(3.0);
+    format!(
+        ".map{{--high:{:.4}px}}.map td,.map tbody th{{font-size:{:.3}px}}",
+        pixels / zoom,
+        ((pixels - 1.5) / zoom).min(11.0)
+    )
+}
+
+/// How tall a row of the map is on screens.
+fn row_height(rows: usize) -> f64 {
+    match rows {
+        0..=44 => 17.0,
+        45..=80 => 13.0,
+        81..=160 => 10.0,
+        _ => 7.0,
+    }
 }
 
 /// The least width at which nothing is cut.
@@ -48,12 +69,7 @@ fn height(view: &View<'_>, across: f64) -> f64 {
     let head = 260.0 + 24.0 * count(view.record.scenario.limits.routing.len());
     let memory = 120.0 + devices * 32.0;
     let rows = count(view.grid.rows.len());
-    let row = match view.grid.rows.len() {
-        0..=44 => 18.0,
-        45..=80 => 13.0,
-        81..=160 => 10.0,
-        _ => 7.0,
-    };
+    let row = row_height(view.grid.rows.len());
     let map = 130.0 + legend + rows * row;
     // The wider, the fewer lines a description takes.
     let lines = (2400.0 / across).clamp(1.0, 3.0).ceil();

@@ -32,13 +32,9 @@ mod tests {
 
     #[test]
     fn base64_is_that_of_rfc_4648() {
-        for (text, coded) in [
-            ("", ""),
-            ("f", "Zg=="),
-            ("fo", "Zm8="),
-            ("foo", "Zm9v"),
-            ("foobar", "Zm9vYmFy"),
-        ] {
+        for (text, coded) in
+            [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foobar", "Zm9vYmFy")]
+        {
             assert_eq!(base64(text.as_bytes()), coded);
         }
         assert_eq!(source(""), "'sha256-47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU='");
@@ -47,6 +43,10 @@ mod tests {
     #[test]
     fn the_script_is_text_in_any_reader() {
         assert!(!SCRIPT.contains(['<', '&']) && !SCRIPT.contains("//"));
-        assert!(!["fetch", "import", "eval", "http", "innerHTML"].iter().any(|word| SCRIPT.contains(word)));
+        assert!(
+            !["fetch", "import", "eval", "http", "innerHTML"]
+                .iter()
+                .any(|word| SCRIPT.contains(word))
+        );
     }
 }

@@ -24,3 +24,20 @@ pub(super) fn sheet(devices: &[Device], own: &str) -> String {
 }
 
 const BASE: &str = include_str!("page.css");
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_sheet_has_the_colours_that_are_checked() {
+        for colour in
+            PAPERS.iter().flatten().chain(INKS.iter().flatten()).chain(LINES.iter().flatten())
+        {
+            assert!(BASE.contains(&format!(":{colour};")), "{colour}");
+        }
+        assert!(
+            !BASE.contains("url(") || BASE.matches("url(").count() == BASE.matches("url(#").count()
+        );
+    }
+}

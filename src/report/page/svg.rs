@@ -42,7 +42,8 @@ pub fn svg(page: &Page<'_>) -> String {
     let bottom = memory(&mut body, &view, 84.0);
     let bottom = rows(&mut body, &view, bottom + 34.0);
     let high = bottom + 24.0;
-    let definitions = DEFINITIONS.split_once("<defs>").and_then(|(_, rest)| rest.split_once("</defs>"));
+    let definitions =
+        DEFINITIONS.split_once("<defs>").and_then(|(_, rest)| rest.split_once("</defs>"));
     let definitions = definitions.map_or("", |(inside, _)| inside);
     format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {high}\" role=\"img\" \
@@ -61,7 +62,8 @@ pub fn svg(page: &Page<'_>) -> String {
 /// What is sent in all, where that is known.
 fn traffic(view: &View<'_>) -> String {
     let figures = super::figures(view);
-    let sent = figures.iter().find(|(name, value, _)| name.ends_with("per token") && value != "\u{2013}");
+    let sent =
+        figures.iter().find(|(name, value, _)| name.ends_with("per token") && value != "\u{2013}");
     sent.map(|(name, value, _)| format!(", {name} {value}")).unwrap_or_default()
 }
 
@@ -70,7 +72,9 @@ fn memory(out: &mut String, view: &View<'_>, top: f64) -> f64 {
     let words = "Memory: W weights, K KV cache (lines), o workspace (dots), s staging, r reserve, h headroom";
     let _ = writeln!(out, "<text x=\"{LEFT}\" y=\"{top}\" class=\"soft\">{words}</text>");
     let mut y = top + 14.0;
-    for (index, (device, used)) in view.problem.devices.iter().zip(&view.measured.devices).enumerate() {
+    for (index, (device, used)) in
+        view.problem.devices.iter().zip(&view.measured.devices).enumerate()
+    {
         let name = shown(&device.id);
         let scale = scale_bytes(view, index);
         chip(out, view, index, LEFT, y);
@@ -117,15 +121,19 @@ fn part(out: &mut String, device: usize, segment: &Segment, scale: u64, told: &s
     let (x, width) = (share(segment.from_bytes, scale), share(segment.bytes, scale));
     let coloured = segment.purpose.is_coloured();
     let under = if coloured { format!("d{device}") } else { "track".to_owned() };
-    let over = segment.purpose.pattern().map(|fill| {
-        format!("<rect x=\"{x}%\" width=\"{width}%\" height=\"16\" {fill}/>")
-    });
+    let over = segment
+        .purpose
+        .pattern()
+        .map(|fill| format!("<rect x=\"{x}%\" width=\"{width}%\" height=\"16\" {fill}/>"));
     let wide = u128::from(segment.bytes) * 100 >= u128::from(scale) * 3;
     let letter = if wide {
         let middle = segment.from_bytes.saturating_add(segment.bytes / 2);
         let ink = if coloured { format!("k{device}") } else { "ink".to_owned() };
         let letter = segment.purpose.letter();
-        format!("<text x=\"{}%\" y=\"12\" class=\"mono {ink}\">{letter}</text>", share(middle, scale))
+        format!(
+            "<text x=\"{}%\" y=\"12\" class=\"mono {ink}\">{letter}</text>",
+            share(middle, scale)
+        )
     } else {
         String::new()
     };
@@ -182,7 +190,8 @@ fn rows(out: &mut String, view: &View<'_>, top: f64) -> f64 {
     let layout = Layout::of(view);
     let grid = &view.grid;
     let _ = write!(out, "<text x=\"{}\" y=\"{top}\" class=\"soft end\">layer</text>", CELLS - 10.0);
-    for (index, column) in grid.columns.iter().enumerate().filter(|(_, column)| !column.is_expert()) {
+    for (index, column) in grid.columns.iter().enumerate().filter(|(_, column)| !column.is_expert())
+    {
         let _ = write!(
             out,
             "<text x=\"{:.1}\" y=\"{top}\" class=\"soft\" font-size=\"10\" text-anchor=\"middle\">{}</text>",
@@ -198,7 +207,10 @@ fn rows(out: &mut String, view: &View<'_>, top: f64) -> f64 {
         );
     }
     if view.transfers.is_some() {
-        let _ = write!(out, "<text x=\"{RIGHT}\" y=\"{top}\" class=\"soft end\">transfers per token</text>");
+        let _ = write!(
+            out,
+            "<text x=\"{RIGHT}\" y=\"{top}\" class=\"soft end\">transfers per token</text>"
+        );
     }
     out.push('\n');
     let mut y = top + 7.0;

@@ -44,8 +44,9 @@ pub(super) fn fewer(points: &[Point], most: usize) -> Vec<Point> {
 }
 
 pub(super) fn section(view: &View<'_>) -> String {
-    let mut out =
-        String::from("<section class=\"load\" aria-labelledby=\"load\"><h2 id=\"load\">Memory over the load</h2>\n");
+    let mut out = String::from(
+        "<section class=\"load\" aria-labelledby=\"load\"><h2 id=\"load\">Memory over the load</h2>\n",
+    );
     match view.replay {
         Replay::Missing(why) => {
             let _ = writeln!(
@@ -140,10 +141,8 @@ fn panel(
     failure: Option<&Failure>,
 ) {
     let usable = device.usable_bytes;
-    let scale = Scale {
-        stretch: Stretch::of(simulation),
-        most_bytes: usable.saturating_add(usable / 12),
-    };
+    let scale =
+        Scale { stretch: Stretch::of(simulation), most_bytes: usable.saturating_add(usable / 12) };
     let peak = device.peak.point.filled_bytes();
     let name = shown(&device.id);
     let _ = write!(
@@ -160,9 +159,8 @@ fn panel(
     );
     let points = fewer(&device.timeline, points_max(simulation.devices.len()));
     let filled = area(&scale, &points, Point::filled_bytes);
-    let used = area(&scale, &points, |point| {
-        point.outside_bytes.saturating_add(point.allocated_bytes)
-    });
+    let used =
+        area(&scale, &points, |point| point.outside_bytes.saturating_add(point.allocated_bytes));
     let outside = area(&scale, &points, |point| point.outside_bytes);
     let limit = scale.up(usable);
     let _ = write!(

@@ -48,7 +48,8 @@ impl Transfers {
             return None;
         }
         let rows: BTreeMap<Option<u32>, Sent> = if are_crossings {
-            let crossing = |(layer, away_units)| (Some(layer), Sent { away_units, ..Sent::default() });
+            let crossing =
+                |(layer, away_units)| (Some(layer), Sent { away_units, ..Sent::default() });
             crossings_by_layer(problem, placement).into_iter().map(crossing).collect()
         } else {
             let layers = traffic_by_layer(problem, placement).into_iter();
@@ -81,7 +82,8 @@ impl Transfers {
 
     /// `layer 3: 1 hand-over, 2 remote experts, 3 expected transfers per token`.
     pub(super) fn told(&self, row: &Row, sent: &Sent) -> String {
-        let layer = row.layer.map_or_else(|| "to the head".to_owned(), |layer| format!("layer {layer}"));
+        let layer =
+            row.layer.map_or_else(|| "to the head".to_owned(), |layer| format!("layer {layer}"));
         let number = self.number(sent.units());
         if self.are_crossings {
             return format!("{layer}: {number} expected crossings per token from the layer before");
