@@ -203,7 +203,7 @@ fn row(out: &mut String, view: &View<'_>, index: usize) {
         "<div class=\"device\"><div class=\"name\"><span class=\"chip d{index}\">{}</span> {name}</div>\n\
          <svg class=\"bar\" width=\"100%\" height=\"26\" data-row=\"\" data-device=\"{index}\" \
          role=\"group\" aria-label=\"{name}\">\
-         <rect class=\"track\" width=\"{}%\" height=\"18\" data-capacity=\"{}\"/>",
+         <rect class=\"track\" y=\"4\" width=\"{}%\" height=\"18\" data-capacity=\"{}\"/>",
         view.letter(index),
         share(device.capacity_bytes, scale),
         device.capacity_bytes,
@@ -213,12 +213,13 @@ fn row(out: &mut String, view: &View<'_>, index: usize) {
         let under =
             if segment.purpose.is_coloured() { format!("d{index}") } else { "track".to_owned() };
         let over = segment.purpose.pattern();
-        let over =
-            over.map(|fill| format!("<rect x=\"{x}%\" width=\"{width}%\" height=\"18\" {fill}/>"));
+        let over = over.map(|fill| {
+            format!("<rect x=\"{x}%\" y=\"4\" width=\"{width}%\" height=\"18\" {fill}/>")
+        });
         let _ = write!(
             out,
             "<g role=\"img\" data-purpose=\"{}\" data-bytes=\"{}\"><title>{name}: {}</title>\
-             <rect x=\"{x}%\" width=\"{width}%\" height=\"18\" class=\"{under}\"/>{}{}</g>",
+             <rect x=\"{x}%\" y=\"4\" width=\"{width}%\" height=\"18\" class=\"{under}\"/>{}{}</g>",
             segment.purpose.name(),
             segment.bytes,
             told(used, &segment),
@@ -246,7 +247,7 @@ fn letter(segment: &Segment, device: usize, scale: u64) -> String {
         purpose => {
             let class = if purpose.is_coloured() { format!("k{device}") } else { "ink".to_owned() };
             format!(
-                "<text x=\"{}%\" y=\"13\" class=\"{class}\" aria-hidden=\"true\">{}</text>",
+                "<text x=\"{}%\" y=\"17\" class=\"{class}\" aria-hidden=\"true\">{}</text>",
                 share(middle, scale),
                 purpose.letter()
             )
@@ -263,7 +264,7 @@ fn staged(out: &mut String, used: &DeviceUse, name: &str, scale: u64) {
     let _ = write!(
         out,
         "<g role=\"img\" data-purpose=\"staged\" data-bytes=\"{0}\"><title>{name}: staged while loading \
-         {1} ({2} bytes)</title><rect x=\"{3}%\" y=\"20\" width=\"{4}%\" height=\"3\" \
+         {1} ({2} bytes)</title><rect x=\"{3}%\" y=\"23\" width=\"{4}%\" height=\"3\" \
          class=\"ink\"/></g>",
         used.staging_bytes,
         format_bytes(used.staging_bytes),

@@ -146,14 +146,14 @@ const DEFINITIONS: &str = "<svg width=\"0\" height=\"0\" class=\"hidden\" aria-h
 <pattern id=\"head\" width=\"6\" height=\"6\" patternUnits=\"userSpaceOnUse\">\
 <path d=\"M0 3H6M3 0V6\" class=\"softline\" stroke-width=\"1\"/></pattern>\
 <pattern id=\"no\" width=\"5\" height=\"5\" patternUnits=\"userSpaceOnUse\" patternTransform=\"rotate(45)\">\
-<path d=\"M0 0V5\" class=\"softline\" stroke-width=\"1.2\"/></pattern>\
-<pattern id=\"kept\" width=\"6\" height=\"6\" patternUnits=\"userSpaceOnUse\" patternTransform=\"rotate(45)\">\
-<path d=\"M0 0V6\" class=\"softline\" stroke-width=\"2.4\"/></pattern></defs></svg>\n";
+<path d=\"M0 0V5\" class=\"softline\" stroke-width=\"1.2\"/></pattern></defs></svg>\n";
 
 fn head(view: &View<'_>, title: &str) -> String {
     let status = view.record.status;
     let said = match status {
         Status::Optimal => "every objective is proven",
+        // A map that was measured and not solved for.
+        Status::Feasible(_) if view.record.nodes == 0 => "no bounds were searched for",
         Status::Feasible(LimitReached::Nodes) => "the node limit stopped the proof",
         Status::Feasible(LimitReached::Time) => "the time limit stopped the proof",
         Status::Feasible(LimitReached::Precision) => {

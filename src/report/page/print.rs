@@ -35,9 +35,9 @@ pub(super) fn rules(view: &View<'_>) -> String {
 fn even_rows(view: &View<'_>, zoom: f64) -> String {
     let pixels = (row_height(view.grid.rows.len()) * zoom).floor().max(3.0);
     format!(
-        ".map{{--high:{:.4}px}}.map td,.map tbody th{{font-size:{:.3}px}}",
+        ".map{{--high:{:.4}px}}.map td,.map tbody th{{font-size:{:.3}px;line-height:1.3}}",
         pixels / zoom,
-        ((pixels - 1.5) / zoom).min(11.0)
+        ((pixels - 1.0) / 1.3 / zoom).min(11.0)
     )
 }
 

@@ -126,7 +126,7 @@ fn part(out: &mut String, device: usize, segment: &Segment, scale: u64, told: &s
         .pattern()
         .map(|fill| format!("<rect x=\"{x}%\" width=\"{width}%\" height=\"16\" {fill}/>"));
     let wide = u128::from(segment.bytes) * 100 >= u128::from(scale) * 3;
-    let letter = if wide {
+    let letter = if wide && !segment.purpose.letter().is_empty() {
         let middle = segment.from_bytes.saturating_add(segment.bytes / 2);
         let ink = if coloured { format!("k{device}") } else { "ink".to_owned() };
         let letter = segment.purpose.letter();

@@ -83,7 +83,7 @@ fn drawn(out: &mut String, view: &View<'_>, choices: &Choices, simulation: &Simu
 const LEGEND: &str = "<ul class=\"legend\">\
 <li><svg width=\"22\" height=\"12\" aria-hidden=\"true\"><rect width=\"22\" height=\"12\" class=\"d0\"/></svg>in use</li>\
 <li><svg width=\"22\" height=\"12\" aria-hidden=\"true\"><rect width=\"22\" height=\"12\" class=\"kept\"/></svg>reserved, not in use</li>\
-<li><svg width=\"22\" height=\"12\" aria-hidden=\"true\"><rect width=\"22\" height=\"12\" class=\"outside\"/></svg>driver context and libraries</li>\
+<li><svg width=\"22\" height=\"12\" aria-hidden=\"true\"><rect width=\"22\" height=\"12\" class=\"driver\"/></svg>driver context and libraries</li>\
 <li><svg width=\"22\" height=\"12\" aria-hidden=\"true\"><path d=\"M0 6H22\" class=\"ceiling\"/></svg>what may be used</li></ul>\n";
 
 /// Whether the last token comes.
@@ -166,7 +166,7 @@ fn panel(
     let _ = write!(
         out,
         "<path d=\"{filled}\" class=\"kept\"/><path d=\"{used}\" class=\"d{index}\"/>\
-         <path d=\"{outside}\" class=\"outside\"/>\
+         <path d=\"{outside}\" class=\"driver\"/>\
          <path d=\"M0 {limit}H{WIDE}\" class=\"ceiling\" vector-effect=\"non-scaling-stroke\"/></svg>\n"
     );
     phases(out, simulation, &scale, device, &points, &name);
