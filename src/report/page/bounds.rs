@@ -5,6 +5,7 @@ use std::fmt::Write;
 use super::View;
 use crate::objective::law;
 use crate::placement::{ObjectiveRecord, Status};
+use crate::problem::ObjectiveValue;
 use crate::report::{objective_value, percent};
 
 pub(super) fn section(view: &View<'_>) -> String {
@@ -52,7 +53,8 @@ fn gap(objective: &ObjectiveRecord) -> String {
 /// From the bound to what may be spent, with some room around.
 fn interval(view: &View<'_>, objective: &ObjectiveRecord) -> String {
     let [bound, optimum, value, cap] =
-        [objective.bound, objective.optimum, objective.value, objective.cap].map(|v| v.as_f64());
+        [objective.bound, objective.optimum, objective.value, objective.cap]
+            .map(ObjectiveValue::as_f64);
     let high = value.max(cap).max(optimum);
     let span = (high - bound).max(high * 0.002).max(1e-9);
     let place = |at: f64| 16.0 + 74.0 * ((at - bound) / span).clamp(0.0, 1.0);

@@ -142,7 +142,9 @@ impl Grid {
         let mut all = drawn(&rows);
         let is_sorted = all.iter().map(|row| row.runs.len()).sum::<usize>() > RUNS_MAX;
         if is_sorted {
-            rows.values_mut().for_each(|cells| sort_experts(cells));
+            for cells in rows.values_mut() {
+                sort_experts(cells);
+            }
             all = drawn(&rows);
         }
         Self { columns, rows: all, is_sorted }

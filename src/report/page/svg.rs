@@ -281,8 +281,7 @@ fn sign(out: &mut String, view: &View<'_>, run: &Run, across: (f64, f64), rows: 
             let at = number(device % levels) / number(levels - 1) * (high - 2.0);
             write!(
                 out,
-                "<path d=\"M{x:.1} {:.1}h{width:.1}v2h-{width:.1}z\" class=\"k{device}\"/>",
-                at
+                "<path d=\"M{x:.1} {at:.1}h{width:.1}v2h-{width:.1}z\" class=\"k{device}\"/>"
             )
         }
         Home::Everywhere => write!(

@@ -163,11 +163,11 @@ fn panel(
         area(&scale, &points, |point| point.outside_bytes.saturating_add(point.allocated_bytes));
     let outside = area(&scale, &points, |point| point.outside_bytes);
     let limit = scale.up(usable);
-    let _ = write!(
+    let _ = writeln!(
         out,
         "<path d=\"{filled}\" class=\"kept\"/><path d=\"{used}\" class=\"d{index}\"/>\
          <path d=\"{outside}\" class=\"driver\"/>\
-         <path d=\"M0 {limit}H{WIDE}\" class=\"ceiling\" vector-effect=\"non-scaling-stroke\"/></svg>\n"
+         <path d=\"M0 {limit}H{WIDE}\" class=\"ceiling\" vector-effect=\"non-scaling-stroke\"/></svg>"
     );
     phases(out, simulation, &scale, device, &points, &name);
     if let Some(failure) = failure {

@@ -72,11 +72,14 @@ fn element(rest: &mut &str) -> Element {
     let mut all =
         Element { name: name.to_owned(), attributes: read_attributes(attributes), content: vec![] };
     *rest = after;
-    while !empty {
+    if empty {
+        return all;
+    }
+    loop {
         if let Some(closing) = rest.strip_prefix("</") {
             let after = closing.strip_prefix(name).and_then(|after| after.strip_prefix('>'));
             *rest = after.unwrap_or_else(|| panic!("<{name}> is closed by </{}", cut(closing)));
-            break;
+            return all;
         }
         if rest.starts_with('<') {
             all.content.push(Node::Element(element(rest)));
@@ -86,7 +89,6 @@ fn element(rest: &mut &str) -> Element {
         all.content.push(Node::Text(plain(&rest[..end])));
         *rest = &rest[end..];
     }
-    all
 }
 
 #[track_caller]
