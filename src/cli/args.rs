@@ -13,6 +13,7 @@ mod export;
 mod frontier;
 mod question;
 mod rebalance;
+mod report;
 #[cfg(feature = "candle")]
 mod runtime;
 mod shell;
@@ -38,6 +39,7 @@ pub use question::{
     ModelArgs, OutputArgs, QuestionArgs, SendsArg, WishArgs,
 };
 pub use rebalance::RebalanceArgs;
+pub use report::{PictureArg, ReportArgs};
 #[cfg(feature = "candle")]
 pub use runtime::{GenerateArgs, LoadArgs, ModeArg, ProfileArgs, RebalanceWhenArgs, RuntimeArgs};
 pub use shell::{CompletionsArgs, ManArgs, SchemaArgs};
@@ -101,6 +103,8 @@ pub enum Command {
     Frontier(FrontierArgs),
     /// Replay a load, allocation by allocation, before there is a device
     Simulate(SimulateArgs),
+    /// Draw a placement as a page that needs nothing else, or as SVG
+    Report(ReportArgs),
     /// Find the placement that is best now, and an order of moves to it
     Rebalance(RebalanceArgs),
     /// Show the memory of a running system beside what was planned

@@ -62,7 +62,7 @@ pub fn run(args: &CheckArgs) -> Result<Answer, Error> {
     Ok(Answer::new(text, valid))
 }
 
-fn other_model(demanded: Option<&Model>, record: &Record) -> Vec<String> {
+pub(super) fn other_model(demanded: Option<&Model>, record: &Record) -> Vec<String> {
     let solved_for = &record.scenario.model;
     let other = demanded.filter(|model| model.fingerprint != solved_for.fingerprint);
     let line = |model: &Model| {
@@ -142,7 +142,7 @@ fn kept_by_runtime(record: &Record, problem: &Problem) -> Result<String, Error> 
     Ok(format!("{} itself keeps on each GPU: {}\n", printable(runtime.name()), names.join(", ")))
 }
 
-fn refused(source: &str, wrong: &[String]) -> String {
+pub(super) fn refused(source: &str, wrong: &[String]) -> String {
     let lines = wrong.iter().map(|line| format!("  {}\n", printable(line)));
     format!("refused: `{}`\n{}", printable(source), lines.collect::<String>())
 }

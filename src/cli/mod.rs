@@ -44,6 +44,7 @@ mod rebalance;
 mod rebalancing;
 mod reconcile;
 mod replay;
+mod report;
 #[cfg(feature = "candle")]
 mod runtime;
 mod schema;
@@ -59,7 +60,7 @@ use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 
 use apportion::error::Error;
-use apportion::report;
+use apportion::report::WIDTH_DEFAULT;
 use clap::Parser;
 
 use args::{Cli, Command};
@@ -112,6 +113,7 @@ pub fn run() -> ExitCode {
         Command::Sweep(args) => sweep::run(&args),
         Command::Frontier(args) => frontier::run(&args),
         Command::Simulate(args) => simulate::run(&args),
+        Command::Report(args) => report::run(&args),
         Command::Rebalance(args) => rebalance::run(&args),
         Command::Watch(args) => watch::run(&args),
         Command::Explain(args) => explain::run(&args),
@@ -162,5 +164,5 @@ fn say(line: &str) {
 fn width() -> usize {
     let columns = std::env::var("COLUMNS").ok().and_then(|text| text.parse().ok());
     let terminal = io::stdout().is_terminal();
-    columns.filter(|_| terminal).map_or(report::WIDTH_DEFAULT, |width: usize| width.clamp(40, 200))
+    columns.filter(|_| terminal).map_or(WIDTH_DEFAULT, |width: usize| width.clamp(40, 200))
 }

@@ -17,7 +17,7 @@
 //! return there after every layer, and what the layer before chose is worth nothing.
 
 use super::{Facts, Law, Linear, Terms, Unit, saturate};
-use crate::problem::{ObjectiveValue, Problem};
+use crate::problem::{ObjectiveValue, Placement, Problem};
 
 /// The law.
 #[derive(Clone, Copy, Debug)]
@@ -45,25 +45,32 @@ impl Law for Crossings {
     }
 
     fn evaluate(&self, facts: &Facts<'_>) -> ObjectiveValue {
-        let Facts { problem, placement, .. } = *facts;
-        let device_of = &placement.device_of;
-        let layers = problem.expert_layers();
-        let mut crossing: u128 = 0;
-        let pairs = problem.affinity.iter().flat_map(|affinity| &affinity.pair_counts);
-        for (counts, ends) in pairs.zip(layers.windows(2)) {
-            for (row, &from) in counts.iter().zip(&ends[0].components) {
-                for (&count, &to) in row.iter().zip(&ends[1].components) {
-                    if device_of[from] != device_of[to] {
-                        crossing += u128::from(count);
-                    }
-                }
-            }
-        }
-        self.unit().value(problem, saturate(crossing))
+        let by_layer = crossings_by_layer(facts.problem, facts.placement);
+        let sum: u128 = by_layer.iter().map(|&(_, crossing)| u128::from(crossing)).sum();
+        self.unit().value(facts.problem, saturate(sum))
     }
 
     /// Where it is priced, no program is stated: see [`crate::plan`].
     fn linear(&self, _terms: &mut dyn Terms) -> Option<Linear> {
         None
     }
+}
+
+/// The crossings on the way into each layer with experts but the first, in units of one over
+/// [`Problem::traffic_denominator`]; none where pairs were not counted. Saturated.
+pub fn crossings_by_layer(problem: &Problem, placement: &Placement) -> Vec<(u32, u64)> {
+    let device_of = &placement.device_of;
+    let layers = problem.expert_layers();
+    let pairs = problem.affinity.iter().flat_map(|affinity| &affinity.pair_counts);
+    let crossing = |counts: &Vec<Vec<u64>>, from: &[usize], to: &[usize]| {
+        let rows = counts.iter().zip(from);
+        let cells = rows.flat_map(|(row, &from)| row.iter().zip(to).map(move |cell| (from, cell)));
+        let apart = cells.filter(|&(from, (_, &to))| device_of[from] != device_of[to]);
+        saturate(apart.map(|(_, (&count, _))| u128::from(count)).sum())
+    };
+    let ends = pairs.zip(layers.windows(2));
+    ends.map(|(counts, ends)| {
+        (ends[1].layer, crossing(counts, &ends[0].components, &ends[1].components))
+    })
+    .collect()
 }

@@ -17,8 +17,9 @@ mod terms;
 mod time;
 mod traffic;
 
+pub use crossings::crossings_by_layer;
 pub use terms::{Amount, Linear, Placed, Terms};
-pub use traffic::Traffic;
+pub use traffic::{LayerTraffic, Traffic, traffic_by_layer};
 
 pub(crate) use time::{
     LayerParts, Piece, Pieces, feed_forward_ps, layer_parts, time_ps, times_ps, timing,

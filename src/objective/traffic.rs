@@ -122,22 +122,83 @@ struct Away {
     visits: u128,
 }
 
+/// What a token sends on its way into one layer and around in it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LayerTraffic {
+    /// The layer; `None` for the way from the last one to the head.
+    pub layer: Option<u32>,
+    /// Changes of device on the way to its home: 0 or 1.
+    pub hand_overs: u64,
+    /// Feed-forward components of it that are not on its home.
+    pub remote_experts: u64,
+    /// Expected transfers there and back, in the units of [`Traffic::units`]. Saturated.
+    pub sends_units: u64,
+}
+
+/// The transfers of a structurally sound placement, layer by layer and then to the head: their sums are those of
+/// [`Traffic`].
+pub fn traffic_by_layer(problem: &Problem, placement: &Placement) -> Vec<LayerTraffic> {
+    let attention = attention_homes(problem, placement);
+    let (away, remote) = away(problem, placement, &attention);
+    let parts = if problem.is_by_matrix() { layer_parts(problem) } else { Vec::new() };
+    let (before, head) = ends(problem, placement);
+    let mut last = before;
+    let mut layers: Vec<LayerTraffic> = Vec::new();
+    for (index, (&layer, &home)) in attention.iter().enumerate() {
+        let here = away.range((layer, 0)..=(layer, usize::MAX));
+        let whole: u128 = here.map(|(_, away)| sends(problem, away)).sum();
+        let matrices = parts.get(index).map_or(0, |parts| matrix_sends(problem, placement, parts));
+        layers.push(LayerTraffic {
+            layer: Some(layer),
+            hand_overs: u64::from(last.is_some_and(|last| last != home)),
+            remote_experts: remote.get(&layer).copied().unwrap_or(0),
+            sends_units: saturate(whole + matrices),
+        });
+        last = Some(home);
+    }
+    let arrives = head.zip(last).is_some_and(|(head, last)| head != last);
+    layers.push(LayerTraffic { hand_overs: u64::from(arrives), ..LayerTraffic::default() });
+    layers
+}
+
 /// Counts the transfers of a structurally sound placement.
 pub(crate) fn traffic(problem: &Problem, placement: &Placement) -> Traffic {
-    let attention: BTreeMap<u32, usize> = homes(problem, placement)
+    let attention = attention_homes(problem, placement);
+    let hand_overs = hand_overs(problem, placement, &attention);
+    let (away, remote) = away(problem, placement, &attention);
+    let remote_experts = remote.values().sum();
+    let sends: u128 = away.values().map(|away| sends(problem, away)).sum();
+    let denominator = problem.traffic_denominator;
+    let layers = if problem.is_by_matrix() { layer_parts(problem) } else { Vec::new() };
+    let matrices = layers.iter().map(|parts| matrix_sends(problem, placement, parts));
+    let units = u128::from(hand_overs) * u128::from(denominator) + sends + matrices.sum::<u128>();
+    Traffic { hand_overs, remote_experts, units: saturate(units), denominator }
+}
+
+/// Where each layer's attention is.
+fn attention_homes(problem: &Problem, placement: &Placement) -> BTreeMap<u32, usize> {
+    homes(problem, placement)
         .filter(|(component, _)| component.demand.id.kind() == ComponentKind::Attention)
         .filter_map(|(component, device)| Some((component.demand.id.layer()?, device)))
-        .collect();
-    let hand_overs = hand_overs(problem, placement, &attention);
-    let mut remote_experts = 0;
+        .collect()
+}
+
+/// What is away from home, by layer and device, matrices of experts left out; and how many feed-forward
+/// components of each layer are.
+fn away(
+    problem: &Problem,
+    placement: &Placement,
+    attention: &BTreeMap<u32, usize>,
+) -> (BTreeMap<(u32, usize), Away>, BTreeMap<u32, u64>) {
     let mut away: BTreeMap<(u32, usize), Away> = BTreeMap::new();
+    let mut remote: BTreeMap<u32, u64> = BTreeMap::new();
     for (component, device) in homes(problem, placement) {
         let Some(layer) = component.demand.id.layer() else { continue };
         if attention.get(&layer).is_none_or(|&home| home == device) {
             continue;
         }
         let kind = component.demand.id.kind();
-        remote_experts += u64::from(kind.is_feed_forward());
+        *remote.entry(layer).or_default() += u64::from(kind.is_feed_forward());
         if kind == ComponentKind::ExpertMatrix {
             continue;
         }
@@ -146,12 +207,7 @@ pub(crate) fn traffic(problem: &Problem, placement: &Placement) -> Traffic {
         here.experts += u64::from(kind == ComponentKind::Expert);
         here.always |= kind.is_feed_forward() && kind != ComponentKind::Expert;
     }
-    let sends: u128 = away.values().map(|away| sends(problem, away)).sum();
-    let denominator = problem.traffic_denominator;
-    let layers = if problem.is_by_matrix() { layer_parts(problem) } else { Vec::new() };
-    let matrices = layers.iter().map(|parts| matrix_sends(problem, placement, parts));
-    let units = u128::from(hand_overs) * u128::from(denominator) + sends + matrices.sum::<u128>();
-    Traffic { hand_overs, remote_experts, units: saturate(units), denominator }
+    (away, remote)
 }
 
 /// There and back, for what one device holds of a layer that lives elsewhere.
@@ -195,13 +251,19 @@ fn homes<'a>(
 }
 
 fn hand_overs(problem: &Problem, placement: &Placement, attention: &BTreeMap<u32, usize>) -> u64 {
+    let (embedding, head) = ends(problem, placement);
+    let chain: Vec<usize> =
+        embedding.into_iter().chain(attention.values().copied()).chain(head).collect();
+    chain.windows(2).map(|pair| u64::from(pair[0] != pair[1])).sum()
+}
+
+/// Where the chain begins and ends, as far as that is on a device.
+fn ends(problem: &Problem, placement: &Placement) -> (Option<usize>, Option<usize>) {
     let device_of = |kind| {
         let mut homes = homes(problem, placement);
         homes.find(|(c, _)| c.demand.id.kind() == kind).map(|(_, device)| device)
     };
     let embedding = device_of(ComponentKind::Embedding);
     let head = if problem.tied_head { embedding } else { device_of(ComponentKind::OutputHead) };
-    let chain: Vec<usize> =
-        embedding.into_iter().chain(attention.values().copied()).chain(head).collect();
-    chain.windows(2).map(|pair| u64::from(pair[0] != pair[1])).sum()
+    (embedding, head)
 }

@@ -103,7 +103,7 @@ fn why_not(problem: &Problem, outcome: &RowOutcome) -> Option<String> {
     }
 }
 
-fn misfit_text(problem: &Problem, misfit: &Misfit) -> String {
+pub(super) fn misfit_text(problem: &Problem, misfit: &Misfit) -> String {
     format!(
         "does not fit: with {} {} needs {} and has {}",
         misfit.component,

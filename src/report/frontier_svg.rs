@@ -6,6 +6,7 @@
 use std::fmt::Write;
 
 use super::frontier::extent;
+use super::markup::escaped;
 use super::{decimal, percent, quantization};
 use crate::error::printable;
 use crate::frontier::{Frontier, Point};
@@ -290,11 +291,6 @@ pub(super) fn short(tick: f64) -> String {
     text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
-/// Text that cannot leave its place in a picture.
-pub(super) fn escaped(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -305,10 +301,5 @@ mod tests {
         assert_eq!(ticks(61.0, 78.0), [65.0, 70.0, 75.0]);
         assert_eq!(decades(5.1, 394.0), [10.0, 20.0, 50.0, 100.0, 200.0]);
         assert_eq!([short(2.5), short(70.0), short(0.1 + 0.2)], ["2.5", "70", "0.3"]);
-    }
-
-    #[test]
-    fn names_cannot_leave_their_place() {
-        assert_eq!(escaped("a<b>&\"c\""), "a&lt;b&gt;&amp;&quot;c&quot;");
     }
 }

@@ -53,7 +53,7 @@ pub fn map(problem: &Problem, placement: &Placement, width: usize) -> String {
 }
 
 /// One character per device: its number among the GPUs, `C` for the first CPU.
-fn symbols(devices: &[Device]) -> Vec<char> {
+pub(super) fn symbols(devices: &[Device]) -> Vec<char> {
     let first_cpu = devices.iter().position(|device| device.kind == DeviceKind::Cpu);
     let symbol = |index: usize| match first_cpu {
         Some(cpu) if cpu == index => 'C',

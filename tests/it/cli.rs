@@ -38,6 +38,7 @@ fn help_has_an_example_everywhere() {
         "sweep",
         "frontier",
         "simulate",
+        "report",
         "rebalance",
         "watch",
         "explain",

@@ -84,6 +84,8 @@ mod over_microlp {
     /// No answer is worse than a placement that was known before.
     mod starts;
 }
+/// Placements as pages and pictures: well-formed, true, and safe with any name.
+mod page;
 /// The README's blocks are what the program prints.
 mod readme;
 /// llama.cpp: which type each tensor gets at each level.

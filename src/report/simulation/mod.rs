@@ -2,7 +2,7 @@
 
 mod advice;
 mod json;
-mod stretch;
+pub(super) mod stretch;
 mod svg;
 mod trace;
 

@@ -3,15 +3,15 @@
 use crate::simulate::Simulation;
 
 /// The width of everything.
-pub(super) const WHOLE: u64 = 1_000_000;
+pub(in crate::report) const WHOLE: u64 = 1_000_000;
 /// No phase has less, however few its steps.
 const LEAST: u64 = 160_000;
 
 /// Phases side by side: first step and where it stands, and where the last step ends.
-pub(super) struct Stretch(Vec<(u64, u64)>);
+pub(in crate::report) struct Stretch(Vec<(u64, u64)>);
 
 impl Stretch {
-    pub(super) fn of(simulation: &Simulation) -> Self {
+    pub(in crate::report) fn of(simulation: &Simulation) -> Self {
         let all = whole(simulation.steps_in_all.max(1));
         let mut begins: Vec<u64> =
             simulation.phases.iter().map(|start| whole(start.step)).collect();
@@ -31,7 +31,7 @@ impl Stretch {
     }
 
     /// From 0 to [`WHOLE`].
-    pub(super) fn place(&self, step: usize) -> u64 {
+    pub(in crate::report) fn place(&self, step: usize) -> u64 {
         let step = whole(step);
         let next = self.0.partition_point(|&(begin, _)| begin <= step);
         let (Some(&(begin, from)), Some(&(end, to))) =
