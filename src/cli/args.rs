@@ -8,6 +8,7 @@ mod calibrate;
 mod evaluate;
 mod export;
 mod frontier;
+mod llama_cpp;
 mod question;
 mod rebalance;
 #[cfg(feature = "candle")]

@@ -25,6 +25,7 @@
 mod again;
 mod csv;
 mod json;
+pub mod llama_cpp;
 mod options;
 pub mod quote;
 mod units;
@@ -214,8 +215,8 @@ impl Refusal {
 }
 
 /// Every consumer, in alphabetical order.
-pub fn all() -> [&'static dyn Exporter; 2] {
-    [&csv::Csv, &json::Json]
+pub fn all() -> [&'static dyn Exporter; 3] {
+    [&csv::Csv, &json::Json, &llama_cpp::LlamaCpp]
 }
 
 /// The consumer of that name.

@@ -6,6 +6,7 @@ use apportion::export::Options;
 use clap::Args;
 
 use super::OutputArgs;
+use super::llama_cpp::LlamaCppArgs;
 
 #[derive(Args, Debug)]
 #[command(after_help = "\
@@ -30,6 +31,8 @@ pub struct ExportArgs {
     /// Move what the consumer must have together to the device that holds most of it, and say what that costs
     #[arg(long)]
     pub project: bool,
+    #[command(flatten)]
+    pub llama_cpp: LlamaCppArgs,
     /// The model, which is needed where the placement is of a checkpoint's own bytes
     #[arg(long, value_name = "FILES")]
     pub model: Option<String>,
@@ -43,6 +46,6 @@ pub struct ExportArgs {
 impl ExportArgs {
     /// The options of single consumers.
     pub fn options(&self) -> Options {
-        Options::default()
+        self.llama_cpp.add(Options::default())
     }
 }

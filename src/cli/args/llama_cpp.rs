@@ -1,0 +1,24 @@
+//! What `export --to llama.cpp` reads on top: what llama.cpp calls the devices.
+
+use apportion::export::Options;
+use clap::Args;
+
+/// Names of planned devices.
+#[derive(Args, Debug)]
+#[command(next_help_heading = "For llama.cpp")]
+pub struct LlamaCppArgs {
+    /// The RPC server that a device is behind; repeatable, several devices of one server in its order
+    #[arg(long, value_name = "DEVICE=HOST:PORT")]
+    pub rpc: Vec<String>,
+    /// What llama.cpp calls a device, as `gpu0=Vulkan0`; repeatable [default: GPUs are CUDA0, CUDA1, ...]
+    #[arg(long, value_name = "DEVICE=NAME")]
+    pub device_name: Vec<String>,
+}
+
+impl LlamaCppArgs {
+    /// Adds them to the options of an export.
+    pub fn add(&self, options: Options) -> Options {
+        let Self { rpc, device_name } = self;
+        options.with("rpc", rpc.iter().cloned()).with("device-name", device_name.iter().cloned())
+    }
+}
