@@ -20,7 +20,9 @@ pub fn command(scenario: &Scenario, wishes: &[String]) -> String {
     words.extend(machine(&scenario.hardware));
     words.extend(rules(scenario));
     words.extend(limits(scenario, wishes));
-    words.extend(objectives(scenario));
+    if !wishes.iter().any(|wish| wish == "--objective") {
+        words.extend(objectives(scenario));
+    }
     words.extend_from_slice(wishes);
     let placeholder = |word: &String| quote::shell(word).unwrap_or_else(|| "NAME".to_owned());
     words.iter().map(placeholder).collect::<Vec<_>>().join(" ")
@@ -137,10 +139,14 @@ fn objectives(scenario: &Scenario) -> Vec<String> {
     if first(&default) == first(&scenario.objectives) {
         return Vec::new();
     }
+    option("--objective", order(&scenario.objectives)).to_vec()
+}
+
+/// Objectives as they are typed, each with its tolerance.
+pub(super) fn order(objectives: &[Objective]) -> String {
     let one = |o: &Objective| {
         let [over, under] = [o.tolerance.numerator(), o.tolerance.denominator()];
         format!("{}:{over}/{under}", o.kind.name())
     };
-    let all: Vec<String> = scenario.objectives.iter().map(one).collect();
-    option("--objective", all.join(",")).to_vec()
+    objectives.iter().map(one).collect::<Vec<_>>().join(",")
 }

@@ -19,15 +19,17 @@ pub(crate) mod targets;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::again::order;
 use super::{Beside, Export, Exporter, Options, Plan, Refusal, Stop, quote};
 use crate::checkpoint;
 use crate::error::Error;
 use crate::memory::KvType;
 use crate::model::ComponentId;
-use crate::problem::Problem;
+use crate::problem::{Objective, ObjectiveKind, Problem};
 use crate::quant::Storage;
 use crate::runtime::{Rules, Sequences};
 use crate::scenario::{Granularity, Scenario};
+use crate::units::Ratio;
 use split::{Broken, Split, Why};
 use targets::Targets;
 
@@ -133,31 +135,46 @@ fn split(plan: &Plan<'_>, targets: &Targets) -> Result<Split, Stop> {
 }
 
 fn broken_by(plan: &Plan<'_>, targets: &Targets, broken: &Broken) -> Refusal {
-    let component = ComponentId::Attention(u32::try_from(broken.layer).unwrap_or(u32::MAX));
-    let host = |device: &usize| targets.place(*device) == Place::Host;
-    match broken.why {
-        Why::HostBehind => {
-            let host = (0..plan.problem.devices.len()).find(host).unwrap_or_default();
-            let forbid = format!("layers.*.attention={}", plan.device(host).id);
-            let reason =
-                "layers on the host come before all others there, and a cache goes with its layer";
-            Refusal::new(plan, component, reason, ["--forbid", &forbid])
-        }
-        Why::SecondRun => {
-            let device = plan.home(component).unwrap_or_default();
-            let before = (0..broken.layer).rev().find_map(|layer| {
-                let id = ComponentId::Attention(u32::try_from(layer).ok()?);
-                (plan.home(id)? != device).then_some(id)
-            });
-            let between = before.map(|id| format!(", and `{id}` is between them elsewhere"));
-            let reason = format!(
-                "a device gets one run of layers there, a cache goes with its layer{}",
-                between.unwrap_or_default()
-            );
-            let home = plan.device(plan.home(before.unwrap_or(component)).unwrap_or_default());
-            Refusal::new(plan, component, reason, ["--pin", &format!("{component}={}", home.id)])
+    let attention = |layer: usize| ComponentId::Attention(u32::try_from(layer).unwrap_or(u32::MAX));
+    let component = attention(broken.layer);
+    if broken.why == Why::HostBehind {
+        let mut devices = 0..plan.problem.devices.len();
+        let host = devices.find(|&device| targets.place(device) == Place::Host);
+        let forbid = format!("layers.*.attention={}", plan.device(host.unwrap_or_default()).id);
+        let reason =
+            "there all layers on the host come before those on devices, and a cache goes with its layer";
+        return Refusal::new(plan, component, reason, ["--forbid", &forbid]);
+    }
+    let home = |layer: usize| plan.home(attention(layer));
+    let before = (0..broken.layer).rev().find(|&layer| home(layer) != home(broken.layer));
+    let before = before.unwrap_or(broken.layer);
+    let elsewhere = plan.device(home(before).unwrap_or_default());
+    let reason = format!(
+        "there a device has one run of layers and a cache goes with its layer, but `{}` is between them on {}",
+        attention(before),
+        elsewhere.id
+    );
+    match wider(&plan.problem.objectives) {
+        Some(order) => Refusal::new(plan, component, reason, ["--objective", &order]),
+        None => {
+            let pin = format!("{component}={}", elsewhere.id);
+            Refusal::new(plan, component, reason, ["--pin", &pin])
         }
     }
+}
+
+/// The objectives with more room behind a peak, in which fewer hand-overs make runs whole; `None` where there is no
+/// such objective, or it has a tenth already.
+fn wider(objectives: &[Objective]) -> Option<String> {
+    const STEPS: [u64; 4] = [100, 50, 20, 10];
+    let mut wider = objectives.to_vec();
+    let peak = wider.iter_mut().find(|o| o.kind == ObjectiveKind::PeakUtilization)?;
+    let next = STEPS.map(|step| Ratio::new(1, step)).into_iter().find(|r| *r > peak.tolerance)?;
+    peak.tolerance = next;
+    if wider.iter().all(|objective| objective.kind != ObjectiveKind::Traffic) {
+        wider.push(Objective { kind: ObjectiveKind::Traffic, tolerance: Ratio::ZERO });
+    }
+    Some(order(&wider))
 }
 
 /// One `-ot`: its pattern, where it sends what it matches, and whether that is part of layers.
