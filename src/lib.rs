@@ -26,7 +26,7 @@
 //!    [`remedy`] the ways out when nothing fits, [`sweep`] many questions at once and the most that fits,
 //!    [`simulate`] a load replayed before there is a device.
 //! 6. [`migrate`] leads from one placement to the next: what changes, what moves, in which order.
-//! 7. [`export`] says a placement in the words of other runtimes.
+//! 7. [`export`] says a placement in the words of other runtimes, [`import`] reads theirs.
 //! 8. `load` (feature `candle`) makes a placement real: tensors on devices, a decoder across them, text.
 //!
 //! Everything between 1 and 4 is value to value: no clock, no environment, no hash order, so the same
@@ -100,6 +100,7 @@ pub mod verify;
 pub mod baseline;
 pub mod export;
 pub mod frontier;
+pub mod import;
 pub mod migrate;
 pub mod placement;
 pub mod reconcile;

@@ -5,6 +5,7 @@
 
 #[cfg(feature = "candle")]
 mod calibrate;
+mod check;
 mod evaluate;
 mod export;
 mod frontier;
@@ -22,6 +23,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 #[cfg(feature = "candle")]
 pub use calibrate::CalibrateArgs;
+pub use check::CheckArgs;
 pub use evaluate::EvaluateArgs;
 pub use export::ExportArgs;
 pub use frontier::FrontierArgs;
@@ -180,24 +182,6 @@ pub struct SolveArgs {
     /// what was tried and what closed it
     #[arg(long, help_heading = "Output")]
     pub explain: bool,
-    #[command(flatten)]
-    pub output: OutputArgs,
-}
-
-#[derive(Args, Debug)]
-#[command(after_help = "\
-Examples:
-  apportion check placement.yaml --model mixtral-8x7b
-  apportion check plan.yaml")]
-pub struct CheckArgs {
-    /// A placement file written by `solve -o`, or a migration plan written by `rebalance --plan`
-    pub placement: PathBuf,
-    /// Also demand that it was made for this model
-    #[arg(long)]
-    pub model: Option<String>,
-    /// Verify the bounds too, by this certificate
-    #[arg(long, value_name = "FILE")]
-    pub certificate: Option<PathBuf>,
     #[command(flatten)]
     pub output: OutputArgs,
 }

@@ -13,16 +13,19 @@ use apportion::report::{self, json};
 use apportion::verify::{Certified, Measured, Violation, prove, verify};
 
 use super::args::CheckArgs;
-use super::{Answer, replay, width};
+use super::{Answer, imported, replay, width};
 
 /// Reads the file, derives everything again, and says what differs.
 pub fn run(args: &CheckArgs) -> Result<Answer, Error> {
+    if let Some(from) = &args.from {
+        return imported::run(args, from);
+    }
     let source = args.placement.display().to_string();
     let text = read_text(&args.placement, "read the placement")?;
     if Plan::is_one(&text) {
         return replay::run(args, &text, &source);
     }
-    let demanded = args.model.as_deref().map(Model::resolve).transpose()?;
+    let demanded = args.model().map(Model::resolve).transpose()?;
     let record = Record::from_yaml(&text, &source, demanded.as_ref())?;
     let problem = record.scenario.problem()?;
     let mut wrong = other_model(demanded.as_ref(), &record);

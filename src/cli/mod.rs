@@ -18,6 +18,7 @@ mod flow;
 mod frontier;
 #[cfg(feature = "candle")]
 mod generate;
+mod imported;
 mod inspect;
 #[cfg(feature = "candle")]
 mod interrupt;

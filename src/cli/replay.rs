@@ -18,7 +18,7 @@ pub fn run(args: &CheckArgs, text: &str, source: &str) -> Result<Answer, Error> 
             .found("a migration plan")
             .hint("check the placement it leads to"));
     }
-    let model = args.model.as_deref().map(Model::resolve).transpose()?;
+    let model = args.model().map(Model::resolve).transpose()?;
     let plan = Plan::from_yaml(text, source, model.as_ref())?;
     let other = model.filter(|model| model.fingerprint != plan.to.scenario.model.fingerprint);
     let replayed = plan.replay();

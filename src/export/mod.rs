@@ -22,10 +22,12 @@
 //! 6. Tests: a golden file in `tests/golden/export/`, a refusal with its exact words, and a script in `tests/peers/`
 //!    in which the consumer itself reads what was written.
 
+mod accelerate;
 mod again;
 mod csv;
 mod json;
 pub mod llama_cpp;
+mod modules;
 mod options;
 pub mod quote;
 mod units;
@@ -60,6 +62,15 @@ pub trait Exporter: Sync {
     /// # Errors
     /// An option that it reads with a value that it does not know.
     fn unit(&self, options: &Options) -> Result<Option<Granularity>, Error>;
+
+    /// As [`Self::unit`], for a map whose model may have less that can be taken apart.
+    ///
+    /// # Errors
+    /// As there, and a model whose parts it has no names for.
+    fn unit_of(&self, plan: &Plan<'_>, options: &Options) -> Result<Option<Granularity>, Error> {
+        let _ = plan;
+        self.unit(options)
+    }
 
     /// Whether it can say a map whose attention is on every device and whose experts are divided.
     fn replicated(&self) -> bool {
@@ -215,8 +226,8 @@ impl Refusal {
 }
 
 /// Every consumer, in alphabetical order.
-pub fn all() -> [&'static dyn Exporter; 3] {
-    [&csv::Csv, &json::Json, &llama_cpp::LlamaCpp]
+pub fn all() -> [&'static dyn Exporter; 4] {
+    [&accelerate::Accelerate, &csv::Csv, &json::Json, &llama_cpp::LlamaCpp]
 }
 
 /// The consumer of that name.
@@ -243,4 +254,10 @@ pub fn export(exporter: &dyn Exporter, plan: &Plan<'_>, options: &Options) -> Re
         return Err(refusal.into());
     }
     exporter.write(plan, options)
+}
+
+/// `1 module`, `2 modules`.
+fn counted(count: usize, noun: &str) -> String {
+    let s = if count == 1 { "" } else { "s" };
+    format!("{count} {noun}{s}")
 }

@@ -64,10 +64,10 @@ pub(super) fn first_split(
     plan: &Plan<'_>,
     options: &Options,
 ) -> Result<Option<Refusal>, Error> {
-    let unit = exporter.unit(options)?;
     if plan.problem.is_replicated() && !exporter.replicated() {
         return Ok(replicated(plan));
     }
+    let unit = exporter.unit_of(plan, options)?;
     let mut found: Option<(usize, Refusal)> = None;
     let mut keep = |index: usize, refusal: Refusal| {
         if found.as_ref().is_none_or(|(first, _)| index < *first) {
@@ -123,7 +123,7 @@ pub fn project(
     if plan.problem.is_replicated() {
         return Ok(None);
     }
-    let unit = exporter.unit(options)?;
+    let unit = exporter.unit_of(plan, options)?;
     let mut device_of = plan.placement.device_of.clone();
     // A layer's attention comes first among its units, so that the others see where it went.
     for members in units(plan, unit) {

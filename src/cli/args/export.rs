@@ -11,7 +11,8 @@ use super::llama_cpp::LlamaCppArgs;
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:
-  apportion export placement.yaml --to csv
+  apportion export placement.yaml --to accelerate -o device_map.json
+  apportion export placement.yaml --to accelerate --layout v5 --project --snippet
   apportion export --list
 
 A map that the consumer cannot hold as it is is refused with the first component it cannot hold and the
@@ -31,11 +32,18 @@ pub struct ExportArgs {
     /// Move what the consumer must have together to the device that holds most of it, and say what that costs
     #[arg(long)]
     pub project: bool,
-    #[command(flatten)]
-    pub llama_cpp: LlamaCppArgs,
     /// The model, which is needed where the placement is of a checkpoint's own bytes
     #[arg(long, value_name = "FILES")]
     pub model: Option<String>,
+    /// accelerate: names of transformers 4 (v4, an expert is a module) or of 5 (v5, a layer's experts are one)
+    /// [default: v4]
+    #[arg(long, value_name = "v4|v5", help_heading = "Consumers")]
+    pub layout: Option<String>,
+    /// accelerate: write Python instead of JSON, with what maps that divide layers need after loading
+    #[arg(long, help_heading = "Consumers")]
+    pub snippet: bool,
+    #[command(flatten)]
+    pub llama_cpp: LlamaCppArgs,
     /// Write it to this file, and files that belong to it beside it
     #[arg(short, long = "output", value_name = "FILE", help_heading = "Output")]
     pub output_file: Option<PathBuf>,
@@ -46,6 +54,9 @@ pub struct ExportArgs {
 impl ExportArgs {
     /// The options of single consumers.
     pub fn options(&self) -> Options {
-        self.llama_cpp.add(Options::default())
+        let options = Options::default()
+            .with("layout", self.layout.clone())
+            .with("snippet", self.snippet.then(String::new));
+        self.llama_cpp.add(options)
     }
 }

@@ -1,17 +1,16 @@
-//! What `export --to llama.cpp` reads on top: what llama.cpp calls the devices.
+//! What `export --to llama.cpp` and `check --from llama.cpp` read on top: what llama.cpp calls the devices.
 
 use apportion::export::Options;
 use clap::Args;
 
 /// Names of planned devices.
 #[derive(Args, Debug)]
-#[command(next_help_heading = "For llama.cpp")]
 pub struct LlamaCppArgs {
-    /// The RPC server that a device is behind; repeatable, several devices of one server in its order
-    #[arg(long, value_name = "DEVICE=HOST:PORT")]
+    /// llama.cpp: the RPC server that a device is behind; repeatable, several devices of one server in its order
+    #[arg(long, value_name = "DEVICE=HOST:PORT", help_heading = "Consumers")]
     pub rpc: Vec<String>,
-    /// What llama.cpp calls a device, as `gpu0=Vulkan0`; repeatable [default: GPUs are CUDA0, CUDA1, ...]
-    #[arg(long, value_name = "DEVICE=NAME")]
+    /// llama.cpp: what it calls a device, as `gpu0=Vulkan0`; repeatable [default: GPUs are CUDA0, CUDA1, ...]
+    #[arg(long, value_name = "DEVICE=NAME", help_heading = "Consumers")]
     pub device_name: Vec<String>,
 }
 
