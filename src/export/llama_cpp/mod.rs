@@ -74,7 +74,7 @@ impl Exporter for LlamaCpp {
 
     fn write(&self, plan: &Plan<'_>, options: &Options) -> Result<Export, Stop> {
         let scenario = plan.scenario;
-        check_kind(scenario)?;
+        check_kind(scenario, "write flags of llama.cpp")?;
         let targets = targets(scenario, options)?;
         let storage = scenario.demand()?.storage;
         let split = split(plan, &targets)?;
@@ -94,33 +94,37 @@ impl Exporter for LlamaCpp {
     }
 }
 
-fn targets(scenario: &Scenario, options: &Options) -> Result<Targets, Error> {
+/// What the devices are called, as options say it.
+pub(crate) fn naming(options: &Options) -> Result<Naming, Error> {
     let read = |name, read: fn(&str) -> Result<Assignment, Error>| {
         options.all(name).iter().map(|text| read(text)).collect::<Result<Vec<_>, _>>()
     };
-    let naming = Naming {
+    Ok(Naming {
         names: read("device-name", Assignment::name)?,
         servers: read("rpc", Assignment::server)?,
-    };
-    Targets::of(&scenario.hardware, &naming)
+    })
+}
+
+fn targets(scenario: &Scenario, options: &Options) -> Result<Targets, Error> {
+    Targets::of(&scenario.hardware, &naming(options)?)
 }
 
 /// Bytes planned by the rules of another engine, or for other files, say nothing of llama.cpp.
-fn check_kind(scenario: &Scenario) -> Result<(), Error> {
-    let refuse = || Error::new("write flags of llama.cpp");
+pub(crate) fn check_kind(scenario: &Scenario, operation: &str) -> Result<(), Error> {
+    let refuse = || Error::new(operation);
     let found = scenario.model.found.as_ref().map(|found| found.format);
     let stored = scenario.scheme.is_stored() && found == Some(checkpoint::Format::Gguf);
     if scenario.scheme.kind() != "GGUF" && !stored {
         return Err(refuse()
             .expected("a quantization of GGUF files")
             .found(format!("`{}`", scenario.scheme.name()))
-            .hint("solve again with --quant q4_k_m, gguf-f16 or another that `apportion models --quants` lists as GGUF"));
+            .hint("--quant q4_k_m, gguf-f16 or another that `apportion models --quants` lists as GGUF"));
     }
     if !scenario.load.runtime.rules().embedding_on_host {
         return Err(refuse()
             .expected("memory planned by its rules")
             .found(format!("those of `{}`", scenario.load.runtime.name()))
-            .hint("solve again with --runtime llama.cpp"));
+            .hint("--runtime llama.cpp"));
     }
     Ok(())
 }
@@ -141,8 +145,7 @@ fn broken_by(plan: &Plan<'_>, targets: &Targets, broken: &Broken) -> Refusal {
         let mut devices = 0..plan.problem.devices.len();
         let host = devices.find(|&device| targets.place(device) == Place::Host);
         let forbid = format!("layers.*.attention={}", plan.device(host.unwrap_or_default()).id);
-        let reason =
-            "there all layers on the host come before those on devices, and a cache goes with its layer";
+        let reason = "there all layers on the host come before those on devices, and a cache goes with its layer";
         return Refusal::new(plan, component, reason, ["--forbid", &forbid]);
     }
     let home = |layer: usize| plan.home(attention(layer));
@@ -358,4 +361,3 @@ fn notes(scenario: &Scenario, moved: &[Override]) -> Vec<String> {
     }
     notes
 }
-
