@@ -145,7 +145,7 @@ mod tests {
     #[test]
     fn numbers_match_exactly() {
         for seed in 1..400_u32 {
-            let layers: BTreeSet<u32> = (0..130)
+            let layers: BTreeSet<u32> = (0..130_u32)
                 .filter(|n| n.wrapping_mul(seed).wrapping_add(seed) % 97 % 3 == 0)
                 .collect();
             if layers.is_empty() {
