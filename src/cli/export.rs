@@ -10,7 +10,7 @@ use apportion::model::Model;
 use apportion::placement::{Difference, Placement, Record, differences};
 use apportion::problem::Problem;
 use apportion::report::{self, Projection};
-use apportion::verify::{Measured, verify};
+use apportion::verify::{Measured, Violation, verify};
 use serde_json::{Value, json};
 
 use super::args::ExportArgs;
@@ -38,7 +38,7 @@ pub fn run(args: &ExportArgs) -> Result<Answer, Error> {
     let placement = record.placement(&problem)?;
     let measured = match checked(&record, &problem, &placement) {
         Ok(measured) => measured,
-        Err(wrong) => return Ok(refused(args, &wrong)),
+        Err(wrong) => return Ok(refused(args, "", &wrong)),
     };
     let plan = Plan {
         scenario: &record.scenario,
@@ -80,11 +80,12 @@ fn projected(
     let measured = match verify(plan.problem, &placement) {
         Ok(measured) => measured,
         Err(wrong) => {
-            let wrong: Vec<String> = wrong
-                .iter()
-                .map(|violation| format!("projected for {}: {violation}", exporter.name()))
-                .collect();
-            return Ok(refused(args, &wrong));
+            let lines: Vec<String> = wrong.iter().map(ToString::to_string).collect();
+            let answer = refused(args, &format!(", projected for {}", exporter.name()), &lines);
+            if !args.output.json {
+                solve_again(plan, &again(exporter, plan, options, &wrong));
+            }
+            return Ok(answer);
         }
     };
     let projection = Projection {
@@ -156,15 +157,49 @@ fn as_json(exporter: &dyn Exporter, export: &Export, projection: Option<&Project
     })
 }
 
+/// What to wish for so that nothing has to be projected: what the consumer needs, and where a default pin is in the
+/// way none of these.
+fn again(
+    exporter: &dyn Exporter,
+    plan: &Plan<'_>,
+    options: &Options,
+    wrong: &[Violation],
+) -> Vec<String> {
+    let mut wishes = match export(exporter, plan, options) {
+        Err(Stop::Refused(refusal)) => refusal.wishes,
+        _ => Vec::new(),
+    };
+    let default = |text: &String| plan.problem.rules.iter().any(|r| r.default && r.text == *text);
+    let by_default = |violation: &Violation| match violation {
+        Violation::NotAllowed { rule, .. } => rule.as_ref().is_some_and(default),
+        _ => false,
+    };
+    if wrong.iter().any(by_default) {
+        wishes.push("--free-default-pins".to_owned());
+    }
+    wishes
+}
+
+fn solve_again(plan: &Plan<'_>, wishes: &[String]) {
+    if !wishes.is_empty() {
+        let command = command(plan.scenario, wishes);
+        say(&format!("solve again for it:\n  {command} -o placement.yaml"));
+    }
+}
+
 /// The placement is not what it says, or its projection is none.
-fn refused(args: &ExportArgs, wrong: &[String]) -> Answer {
+fn refused(args: &ExportArgs, what: &str, wrong: &[String]) -> Answer {
+    const LISTED_MAX: usize = 8;
     if args.output.json {
         return Answer::json(&json!({ "status": "refused", "differences": wrong }), false);
     }
     let source = args.placement.as_ref().map(|path| path.display().to_string());
-    say(&format!("refused: `{}`", printable(&source.unwrap_or_default())));
-    for line in wrong {
+    say(&format!("refused: `{}`{what}", printable(&source.unwrap_or_default())));
+    for line in wrong.iter().take(LISTED_MAX) {
         say(&format!("  {}", printable(line)));
+    }
+    if wrong.len() > LISTED_MAX {
+        say(&format!("  and {} more", wrong.len() - LISTED_MAX));
     }
     Answer::new(String::new(), false)
 }
@@ -176,8 +211,8 @@ fn unsayable(
     plan: &Plan<'_>,
     refusal: &Refusal,
 ) -> Answer {
-    let again = (!refusal.wishes.is_empty()).then(|| command(plan.scenario, &refusal.wishes));
     if args.output.json {
+        let again = (!refusal.wishes.is_empty()).then(|| command(plan.scenario, &refusal.wishes));
         let value = json!({
             "status": "refused",
             "to": exporter.name(),
@@ -191,11 +226,10 @@ fn unsayable(
         return Answer::json(&value, false);
     }
     say(&format!("refused: {}", refusal.sentence(exporter)));
-    if let Some(again) = again {
-        say(&format!("solve again for it:\n  {again} -o placement.yaml"));
-    }
+    solve_again(plan, &refusal.wishes);
     if refusal.can_project {
-        say("or export with --project, which moves each unit to the device that holds most of it");
+        let or = if refusal.wishes.is_empty() { "" } else { "or " };
+        say(&format!("{or}export with --project, which moves what has to be together"));
     }
     Answer::new(String::new(), false)
 }

@@ -16,9 +16,9 @@ use crate::units::exact_size;
 pub fn command(scenario: &Scenario, wishes: &[String]) -> String {
     let mut words = vec!["apportion".to_owned(), "solve".to_owned()];
     words.extend(model(scenario));
-    words.extend(used(&scenario.load));
+    words.extend(used(scenario));
     words.extend(machine(&scenario.hardware));
-    words.extend(rules(scenario));
+    words.extend(rules(scenario, wishes));
     words.extend(limits(scenario, wishes));
     if !wishes.iter().any(|wish| wish == "--objective") {
         words.extend(objectives(scenario));
@@ -46,7 +46,8 @@ fn model(scenario: &Scenario) -> Vec<String> {
     words
 }
 
-fn used(load: &Load) -> Vec<String> {
+fn used(scenario: &Scenario) -> Vec<String> {
+    let load = &scenario.load;
     let plain = Load::default();
     let mut words = Vec::new();
     if load.context != plain.context {
@@ -58,7 +59,9 @@ fn used(load: &Load) -> Vec<String> {
     if load.kv_type != plain.kv_type {
         words.extend(option("--kv-type", load.kv_type.name()));
     }
-    words.extend(load.staging.into_iter().flat_map(|staging| option("--staging", staging.name())));
+    // A placement records what came of the default.
+    let staging = load.staging.filter(|&staging| staging != scenario.scheme.default_staging());
+    words.extend(staging.into_iter().flat_map(|staging| option("--staging", staging.name())));
     if !load.runtime.is_default() {
         words.extend(option("--runtime", load.runtime.name()));
     }
@@ -87,7 +90,7 @@ fn machine(hardware: &Hardware) -> Vec<String> {
     option("--hardware", "HARDWARE.yaml").to_vec()
 }
 
-fn rules(scenario: &Scenario) -> Vec<String> {
+fn rules(scenario: &Scenario, wishes: &[String]) -> Vec<String> {
     let mut words = Vec::new();
     for constraint in &scenario.constraints {
         let name = match constraint.kind {
@@ -96,7 +99,8 @@ fn rules(scenario: &Scenario) -> Vec<String> {
         };
         words.extend(option(name, constraint.assignment()));
     }
-    if !scenario.default_pins && scenario.limits.attention == Attention::Single {
+    let asked = wishes.iter().any(|wish| wish == "--free-default-pins");
+    if !scenario.default_pins && scenario.limits.attention == Attention::Single && !asked {
         words.push("--free-default-pins".to_owned());
     }
     words

@@ -26,11 +26,17 @@ mod accelerate;
 mod again;
 mod csv;
 mod json;
+mod ktransformers;
 pub mod llama_cpp;
+mod markdown;
+mod mistralrs;
 mod modules;
 mod options;
+mod pipeline;
 pub mod quote;
+mod sglang;
 mod units;
+mod vllm;
 
 pub use again::command;
 pub use options::Options;
@@ -86,6 +92,13 @@ pub trait Exporter: Sync {
         id: ComponentId,
     ) -> Option<(usize, &'static str)> {
         let _ = (plan, options, id);
+        None
+    }
+
+    /// The map that it makes of one whose units are whole, where it divides by a rule of its own; `None` where it
+    /// keeps that map.
+    fn reshape(&self, plan: &Plan<'_>, options: &Options) -> Option<Placement> {
+        let _ = (plan, options);
         None
     }
 
@@ -226,8 +239,18 @@ impl Refusal {
 }
 
 /// Every consumer, in alphabetical order.
-pub fn all() -> [&'static dyn Exporter; 4] {
-    [&accelerate::Accelerate, &csv::Csv, &json::Json, &llama_cpp::LlamaCpp]
+pub fn all() -> [&'static dyn Exporter; 9] {
+    [
+        &accelerate::Accelerate,
+        &csv::Csv,
+        &json::Json,
+        &ktransformers::Ktransformers,
+        &llama_cpp::LlamaCpp,
+        &markdown::Markdown,
+        &mistralrs::MistralRs,
+        &sglang::Sglang,
+        &vllm::Vllm,
+    ]
 }
 
 /// The consumer of that name.
@@ -260,4 +283,9 @@ pub fn export(exporter: &dyn Exporter, plan: &Plan<'_>, options: &Options) -> Re
 fn counted(count: usize, noun: &str) -> String {
     let s = if count == 1 { "" } else { "s" };
     format!("{count} {noun}{s}")
+}
+
+/// The shell line that leaves a consumer one GPU.
+fn visible_gpu(plan: &Plan<'_>, gpu: usize) -> String {
+    pipeline::visible(plan, std::iter::once(gpu))
 }

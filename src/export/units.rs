@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 use super::{Exporter, Options, Plan, Refusal};
 use crate::error::Error;
-use crate::model::ComponentId;
+use crate::model::{ComponentId, ComponentKind};
 use crate::problem::Placement;
 use crate::scenario::Granularity;
 
@@ -68,36 +68,74 @@ pub(super) fn first_split(
         return Ok(replicated(plan));
     }
     let unit = exporter.unit_of(plan, options)?;
-    let mut found: Option<(usize, Refusal)> = None;
-    let mut keep = |index: usize, refusal: Refusal| {
-        if found.as_ref().is_none_or(|(first, _)| index < *first) {
-            found = Some((index, refusal));
-        }
-    };
     let id = |index: usize| plan.problem.components[index].demand.id;
+    let home = |index: usize| plan.placement.device_of[index];
+    let mut found: Vec<(usize, String)> = Vec::new();
     for members in units(plan, unit) {
-        let home = |index: usize| plan.placement.device_of[index];
         let first = members[0];
         let apart = members.iter().copied().find(|&index| home(index) != home(first));
         if let (Some(index), Some(unit)) = (apart, unit) {
             let device = &plan.device(home(first)).id;
-            let reason = format!("{}, and `{}` is on {device}", together(unit), id(first));
-            let granularity = unit.name().replace('_', "-");
-            let refusal = Refusal::new(plan, id(index), reason, ["--granularity", &granularity]);
-            keep(index, Refusal { can_project: true, ..refusal });
+            found.push((index, format!("{}, and `{}` is on {device}", together(unit), id(first))));
         }
         for index in members {
             let Some((device, why)) = exporter.fixed(plan, options, id(index)) else { continue };
             if device != home(index) {
-                let device = &plan.device(device).id;
-                let reason = format!("it goes to {device}, {why}");
-                let pin = format!("{}={device}", id(index));
-                let refusal = Refusal::new(plan, id(index), reason, ["--pin", &pin]);
-                keep(index, Refusal { can_project: true, ..refusal });
+                found.push((index, format!("it goes to {}, {why}", plan.device(device).id)));
             }
         }
     }
-    Ok(found.map(|(_, refusal)| refusal))
+    // Of two reasons for one component the first is that of its unit.
+    let first = found.into_iter().min_by_key(|(index, _)| *index);
+    Ok(first.map(|(index, reason)| Refusal {
+        wishes: wishes(exporter, plan, options, unit),
+        can_project: true,
+        ..Refusal::new(plan, id(index), reason, [])
+    }))
+}
+
+/// Options of `solve` under which all units are whole and everything fixed is where it is put.
+fn wishes(
+    exporter: &dyn Exporter,
+    plan: &Plan<'_>,
+    options: &Options,
+    unit: Option<Granularity>,
+) -> Vec<String> {
+    let mut wishes = Vec::new();
+    if let Some(unit) = unit.filter(|unit| *unit < plan.scenario.limits.granularity) {
+        wishes.extend(["--granularity".to_owned(), unit.name().replace('_', "-")]);
+    }
+    // By kind, the device where all of it is put, and whether some of it is elsewhere in the map.
+    let mut kinds: BTreeMap<ComponentKind, (Option<usize>, bool)> = BTreeMap::new();
+    for (component, &home) in plan.problem.components.iter().zip(&plan.placement.device_of) {
+        let id = component.demand.id;
+        // What lives with another follows its pin.
+        if component.lives_with.kind() != id.kind() {
+            continue;
+        }
+        let fixed = exporter.fixed(plan, options, id).map(|(device, _)| device);
+        let (all, elsewhere) = kinds.entry(id.kind()).or_insert((fixed, false));
+        *all = all.filter(|_| *all == fixed);
+        *elsewhere |= fixed.is_some_and(|device| device != home);
+    }
+    for (kind, (device, elsewhere)) in kinds {
+        if let Some(device) = device.filter(|_| elsewhere) {
+            let device = &plan.device(device).id;
+            wishes.extend(["--pin".to_owned(), format!("{}={device}", pattern(kind))]);
+        }
+    }
+    wishes
+}
+
+/// What matches all components of a kind.
+fn pattern(kind: ComponentKind) -> String {
+    match kind {
+        ComponentKind::Embedding | ComponentKind::FinalNorm | ComponentKind::OutputHead => {
+            kind.name().to_owned()
+        }
+        ComponentKind::Expert | ComponentKind::ExpertMatrix => "layers.*.experts.*".to_owned(),
+        kind => format!("layers.*.{}", kind.name()),
+    }
 }
 
 fn replicated(plan: &Plan<'_>) -> Option<Refusal> {
@@ -108,7 +146,8 @@ fn replicated(plan: &Plan<'_>) -> Option<Refusal> {
 
 /// The map with every unit of the consumer whole: each goes to the device that holds most of its bytes (weights
 /// and KV cache), of several to the one of its layer's attention, else to the first listed. What the consumer
-/// places itself goes there, with its unit. `None` when the map is so already.
+/// places itself goes there, with its unit, and what it divides by a rule of its own is divided by that. `None`
+/// when the map is so already.
 ///
 /// It may not fit, or break a rule of the question: verify it again.
 ///
@@ -119,11 +158,35 @@ pub fn project(
     plan: &Plan<'_>,
     options: &Options,
 ) -> Result<Option<Placement>, Error> {
+    /// What goes with the first layer is known only when that has moved, and so on.
+    const ROUNDS_MAX: usize = 4;
     options.check(exporter)?;
-    if plan.problem.is_replicated() {
+    if plan.problem.is_replicated() && !exporter.replicated() {
         return Ok(None);
     }
     let unit = exporter.unit_of(plan, options)?;
+    let mut placement = plan.placement.clone();
+    for _ in 0..ROUNDS_MAX {
+        let device_of = whole(exporter, &Plan { placement: &placement, ..*plan }, options, unit);
+        let settled = device_of == placement.device_of;
+        placement = Placement { device_of };
+        if settled {
+            break;
+        }
+    }
+    if let Some(other) = exporter.reshape(&Plan { placement: &placement, ..*plan }, options) {
+        placement = other;
+    }
+    Ok((placement != *plan.placement).then_some(placement))
+}
+
+/// Every unit on one device.
+fn whole(
+    exporter: &dyn Exporter,
+    plan: &Plan<'_>,
+    options: &Options,
+    unit: Option<Granularity>,
+) -> Vec<usize> {
     let mut device_of = plan.placement.device_of.clone();
     // A layer's attention comes first among its units, so that the others see where it went.
     for members in units(plan, unit) {
@@ -132,7 +195,7 @@ pub fn project(
             device_of[index] = device;
         }
     }
-    Ok((device_of != plan.placement.device_of).then_some(Placement { device_of }))
+    device_of
 }
 
 fn home_of(

@@ -42,6 +42,9 @@ pub struct ExportArgs {
     /// accelerate: write Python instead of JSON, with what maps that divide layers need after loading
     #[arg(long, help_heading = "Consumers")]
     pub snippet: bool,
+    /// mistral.rs: what its GPUs are, cuda or metal [default: cuda]
+    #[arg(long, value_name = "NAME", help_heading = "Consumers")]
+    pub backend: Option<String>,
     #[command(flatten)]
     pub llama_cpp: LlamaCppArgs,
     /// Write it to this file, and files that belong to it beside it
@@ -56,6 +59,7 @@ impl ExportArgs {
     pub fn options(&self) -> Options {
         let options = Options::default()
             .with("layout", self.layout.clone())
+            .with("backend", self.backend.clone())
             .with("snippet", self.snippet.then(String::new));
         self.llama_cpp.add(options)
     }
