@@ -22,6 +22,8 @@ mod documentation;
 mod evaluates;
 /// What `solve --explain` says is so.
 mod explained;
+/// Flags of llama.cpp, written, read back, and beside what it reports.
+mod exports_llama;
 mod facts;
 /// Files read back as themselves and say nothing that is not so.
 mod formats;

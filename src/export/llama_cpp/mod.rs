@@ -79,6 +79,9 @@ impl Exporter for LlamaCpp {
         let storage = scenario.demand()?.storage;
         let split = split(plan, &targets)?;
         let mut words = Vec::new();
+        if let Some(refusal) = tied_elsewhere(plan, &targets, &split, &storage) {
+            return Err(refusal.into());
+        }
         let moved = overrides(plan, &targets, &split, &storage)?;
         place(&mut words, plan, &targets, &split, &moved)?;
         use_words(&mut words, scenario);
@@ -145,7 +148,16 @@ fn broken_by(plan: &Plan<'_>, targets: &Targets, broken: &Broken) -> Refusal {
         let mut devices = 0..plan.problem.devices.len();
         let host = devices.find(|&device| targets.place(device) == Place::Host);
         let forbid = format!("layers.*.attention={}", plan.device(host.unwrap_or_default()).id);
+        // A chain that begins on the host, as the embedding does, stays there for its first layers, where they are
+        // whole and no pin holds one of these elsewhere. That is what a dense model has to leave there.
+        let limits = &plan.scenario.limits;
+        let pinned = plan.scenario.default_pins || limits.granularity != Granularity::Layer;
+        let whole = pinned && plan.scenario.model.geometry.experts == 0;
         let reason = "there all layers on the host come before those on devices, and a cache goes with its layer";
+        if whole {
+            let wishes = ["--granularity", "layer", "--free-default-pins"];
+            return Refusal::new(plan, component, reason, wishes);
+        }
         return Refusal::new(plan, component, reason, ["--forbid", &forbid]);
     }
     let home = |layer: usize| plan.home(attention(layer));
@@ -178,6 +190,29 @@ fn wider(objectives: &[Objective]) -> Option<String> {
         wider.push(Objective { kind: ObjectiveKind::Traffic, tolerance: Ratio::ZERO });
     }
     Some(order(&wider))
+}
+
+/// A tied head has the name of the embedding, so no pattern moves it alone.
+fn tied_elsewhere(
+    plan: &Plan<'_>,
+    targets: &Targets,
+    split: &Split,
+    storage: &Storage,
+) -> Option<Refusal> {
+    let head = ComponentId::OutputHead;
+    let device = plan.home(head)?;
+    let own = storage.tensors.iter().any(|tensor| tensor.component == head);
+    if own || targets.place(device) == split.output {
+        return None;
+    }
+    let mut devices = 0..plan.problem.devices.len();
+    let last = devices.find(|&device| targets.place(device) == split.output)?;
+    let reason = format!(
+        "there a tied head is a copy of the embedding that goes with the last layer, to {}",
+        plan.device(last).id
+    );
+    let pin = format!("{head}={}", plan.device(last).id);
+    Some(Refusal::new(plan, head, reason, ["--pin", &pin]))
 }
 
 /// One `-ot`: its pattern, where it sends what it matches, and whether that is part of layers.

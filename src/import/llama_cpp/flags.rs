@@ -235,8 +235,7 @@ pub(super) fn read(words: &[String]) -> Result<Line, Error> {
     let mut rest = words[usize::from(program)..].iter();
     while let Some(flag) = rest.next() {
         let mut value = || {
-            let missing =
-                || Error::new(OPERATION).object(flag).expected("a value").found("the end");
+            let missing = || Error::new(OPERATION).place(flag).expected("a value").found("the end");
             rest.next().map(String::as_str).ok_or_else(missing)
         };
         match flag.as_str() {
@@ -282,7 +281,7 @@ fn other<'a>(
     value: &mut dyn FnMut() -> Result<&'a str, Error>,
     ignored: &mut Vec<String>,
 ) -> Result<(), Error> {
-    let refuse = || Error::new(OPERATION).object(flag);
+    let refuse = || Error::new(OPERATION).place(flag);
     if let Some((_, why)) = REFUSED.iter().find(|(flags, _)| flags.contains(&flag)) {
         return Err(refuse().expected("a flag that a placement can follow").found(*why));
     }
@@ -342,7 +341,7 @@ fn number<T: TryFrom<u64>>(flag: &str, value: &str, least: u64, most: u64) -> Re
     let parsed = value.parse::<u64>().ok().filter(|number| (least..=most).contains(number));
     parsed.and_then(|number| T::try_from(number).ok()).ok_or_else(|| {
         Error::new(OPERATION)
-            .object(flag)
+            .place(flag)
             .expected(format!("a whole number from {least} to {most}"))
             .found(format!("`{value}`"))
     })
@@ -351,7 +350,7 @@ fn number<T: TryFrom<u64>>(flag: &str, value: &str, least: u64, most: u64) -> Re
 /// Shares as `strtof` reads them.
 fn shares(flag: &str, value: &str) -> Result<Vec<f32>, Error> {
     const SHARES_MAX: usize = 15;
-    let refuse = || Error::new(OPERATION).object(flag);
+    let refuse = || Error::new(OPERATION).place(flag);
     let parse = |text: &str| {
         let share = text.trim().parse::<f32>().ok();
         share
@@ -375,7 +374,7 @@ fn overrides(flag: &str, value: &str, into: &mut Vec<(String, String)>) -> Resul
     for one in value.split(',') {
         let (pattern, buffer) = one.split_once('=').ok_or_else(|| {
             Error::new(OPERATION)
-                .object(flag)
+                .place(flag)
                 .expected("PATTERN=BUFFER, separated by commas")
                 .found(format!("`{one}`"))
                 .hint("a comma ends a pattern, also within braces")
@@ -398,15 +397,14 @@ fn switch(flag: &str, value: &str) -> Result<Option<bool>, Error> {
         "on" | "enabled" | "true" | "1" => Ok(Some(true)),
         "off" | "disabled" | "false" | "0" => Ok(Some(false)),
         "auto" | "-1" => Ok(None),
-        other => Err(Error::new(OPERATION)
-            .object(flag)
-            .expected("on or off")
-            .found(format!("`{other}`"))),
+        other => {
+            Err(Error::new(OPERATION).place(flag).expected("on or off").found(format!("`{other}`")))
+        }
     }
 }
 
 fn only(split_mode: &str, main: u32) -> Result<Option<u32>, Error> {
-    let refuse = || Error::new(OPERATION).object(format!("-sm {split_mode}"));
+    let refuse = || Error::new(OPERATION).place(format!("-sm {split_mode}"));
     match split_mode {
         "layer" => Ok(None),
         "none" => Ok(Some(main)),

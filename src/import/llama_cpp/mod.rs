@@ -239,9 +239,8 @@ fn overrides(
             .found(format!("`{}`", printable(buffer)))
             .hint("llama.cpp stops at tensors whose device it does not use"))
     };
-    let one = |(pattern, buffer): &(String, String)| {
-        Ok((patterns::compile(pattern).map_err(|error| error.place("-ot"))?, place(buffer)?))
-    };
+    let one =
+        |(pattern, buffer): &(String, String)| Ok((patterns::compile(pattern)?, place(buffer)?));
     line.overrides.iter().map(one).collect()
 }
 
@@ -275,8 +274,7 @@ fn assign(
     }
     if let Some((place, name)) = held.get(&ComponentId::Embedding).and_then(elsewhere) {
         return Err(refuse()
-            .object(name)
-            .place("-ot")
+            .place(format!("-ot, `{name}`"))
             .expected("the token embedding on the host, where it is planned")
             .found(format!("a pattern that moves it to {}", device_name(question, place))));
     }
@@ -333,7 +331,7 @@ fn home(
         Place::Device(device) => device,
         Place::Host => question.problem.cpus().next().ok_or_else(|| {
             refuse()
-                .object(id.to_string())
+                .place(format!("`{id}`"))
                 .expected("a device of this machine")
                 .found("the host, of which nothing may be used")
                 .hint("--cpu SIZE says how much of host memory may be used")
@@ -375,8 +373,7 @@ impl Strays {
                     _ => "no granularity here divides it",
                 };
                 return Err(refuse()
-                    .object(id.to_string())
-                    .place("-ot")
+                    .place(format!("-ot, `{id}`"))
                     .expected(format!("{expected}, {}", device_name(question, place)))
                     .found(format!("`{}` on {}", printable(name), device_name(question, other)))
                     .hint(hint));

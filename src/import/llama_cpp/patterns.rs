@@ -21,7 +21,7 @@ const CHARS_MAX: usize = 4096;
 /// # Errors
 /// One that is none, or has parts that only one of the two languages knows.
 pub(super) fn compile(pattern: &str) -> Result<Regex, Error> {
-    let refuse = || Error::new("read the pattern").object(pattern);
+    let refuse = || Error::new("read the flags").place(format!("-ot `{pattern}`"));
     if pattern.len() > CHARS_MAX {
         return Err(refuse().expected(format!("at most {CHARS_MAX} characters")));
     }

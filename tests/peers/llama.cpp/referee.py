@@ -62,7 +62,14 @@ def listening(port):
     raise RuntimeError(f"no server on port {port}")
 
 
-OBJECTIVES = "spill_bytes:0,peak_utilization:0,traffic"
+def wish(words, wishes):
+    """Adds options, in the place of those that can be there once."""
+    option = wishes[0]
+    if option in ("--objective", "--granularity") and option in words:
+        words[words.index(option) + 1] = wishes[1]
+        words += wishes[2:]
+    else:
+        words += wishes
 
 
 class Referee:
@@ -113,13 +120,12 @@ class Referee:
         question = [model, "--quant", quant, "--runtime", "llama.cpp", "--runtime-profile", profile]
         for mib in sizes:
             question += ["--gpu", f"{mib}MiB"]
-        question += ["--cpu", "256GiB", "--granularity", "fused-matrix"]
+        question += ["--cpu", "256GiB", "--granularity", "fused-matrix", "--node-limit", "4000"]
         question += [word for n, mib in enumerate(margins) for word in ("--headroom", f"gpu{n}={mib}MiB")]
         servers = [word for n in range(len(sizes)) for word in ("--rpc", f"gpu{n}=127.0.0.1:{self.port + n}")]
         wishes = []
         for _ in range(8):
-            first = [] if "--objective" in wishes else ["--objective", OBJECTIVES]
-            solved = self.run("solve", *question, *first, *wishes, "-o", placement, "--json")
+            solved = self.run("solve", *question, *wishes, "-o", placement, "--json")
             if solved.returncode != 0:
                 raise RuntimeError(f"solve {wishes}: {solved.stdout[:300]}{solved.stderr[:300]}")
             exported = self.run("export", placement, "--to", "llama.cpp", *servers, "--json")
@@ -129,35 +135,31 @@ class Referee:
                 return json.loads(solved.stdout), json.loads(argv), wishes
             if not answer.get("wishes"):
                 raise RuntimeError(exported.stderr)
-            option = answer["wishes"][0]
-            if option == "--objective" and option in wishes:
-                wishes[wishes.index(option) + 1] = answer["wishes"][1]
-            else:
-                wishes += answer["wishes"]
+            wish(question if answer["wishes"][0] in question else wishes, answer["wishes"])
         raise RuntimeError(f"cannot be said: {answer['component']} on {answer['device']}: {answer['reason']}")
 
-    def best(self, model, quant, sizes, file):
+    def best(self, model, quant, sizes, file, fit):
         """Our plan and what llama.cpp reports of it, with margins as --fit measures them."""
-        copies, margins = True, [MARGIN] * len(sizes)
-        found = self.ours(model, quant, sizes, margins)
-        if len(sizes) > 1 and "-ot" in found[1]:
-            # With overrides llama.cpp does not work on several batches at once, and keeps inputs once.
-            other = self.ours(model, quant, sizes, margins, copies=False)
-            if "-ot" in other[1]:
-                copies, found = False, other
+        # With overrides llama.cpp does not work on several batches at once, and keeps inputs once.
+        copies, margins = len(sizes) > 1 and "-ot" not in fit, [MARGIN] * len(sizes)
+        found = self.ours(model, quant, sizes, margins, copies)
+        if len(sizes) > 1 and not copies and "-ot" not in found[1]:
+            copies = True
+            found = self.ours(model, quant, sizes, margins, copies)
         report = self.report(file, found[1])
         for _ in range(2):
             # What a plan reserves for compute buffers is a bound; --fit measures them. What the bound has to spare
             # on each device is taken from its margin, as long as the plan keeps that by llama.cpp's own report.
             spare = [int(plan[2] // MIB) - used[2] for plan, used in zip(planned(found[0]), full(found[1], report, sizes))]
             less = [max(0, MARGIN - max(0, mib)) for mib in spare[: len(sizes)]]
-            if less == margins or "-ot" not in found[1]:
+            if less == margins or "-ot" not in fit:
                 break
             margins = less
             other = self.ours(model, quant, sizes, margins, copies)
             measured = self.report(file, other[1])
-            if "-ot" in other[1] and keeps(full(other[1], measured, sizes), sizes):
-                found, report = other, measured
+            if not keeps(full(other[1], measured, sizes), sizes):
+                break
+            found, report = other, measured
         return found, report, margins
 
     def theirs(self, file, sizes):
@@ -171,8 +173,8 @@ class Referee:
         file = sparse.make(model, level, self.work, self.bin / "llama-quantize")
         running = self.servers(sizes)
         try:
-            (plan, argv, wishes), ours, margins = self.best(model, LEVELS[level], sizes, file)
             theirs, fit = self.theirs(file, sizes)
+            (plan, argv, wishes), ours, margins = self.best(model, LEVELS[level], sizes, file, fit)
         finally:
             for server in running:
                 server.terminate()
