@@ -22,6 +22,8 @@ mod documentation;
 mod evaluates;
 /// What `solve --explain` says is so.
 mod explained;
+/// Maps for other runtimes and of theirs.
+mod exports;
 /// Flags of llama.cpp, written, read back, and beside what it reports.
 mod exports_llama;
 mod facts;

@@ -1,0 +1,3 @@
+//! Maps in the words of other runtimes: said exactly or refused, read back, and no worse than theirs.
+
+mod optimum;
