@@ -11,8 +11,10 @@
 //! A component is where most of its bytes are. Patterns as people write them catch small tensors too (a router, a
 //! norm); up to one hundredth of a component may be elsewhere, with a note. An attention is where its cache is.
 
+mod asked;
 mod assign;
 mod flags;
+mod known;
 mod patterns;
 mod words;
 
@@ -48,11 +50,11 @@ impl Importer for LlamaCpp {
     fn read(&self, text: &str, question: &Question<'_>) -> Result<Import, Error> {
         check_kind(question.scenario, OPERATION)?;
         let line = flags::read(&words::split(text)?)?;
-        asked(&line, question)?;
+        asked::check(&line, question)?;
         let targets = targets(&line, question)?;
         let layers = layers(&line, &targets, question)?;
         let overrides = overrides(&line, &targets, &layers)?;
-        let mut homes = Homes { of: BTreeMap::new(), notes: notes(&line) };
+        let mut homes = Homes { of: BTreeMap::new(), notes: asked::notes(&line) };
         assign(question, &layers.places(), &overrides, &mut homes)?;
         homes.placement(question.problem)
     }
@@ -60,70 +62,6 @@ impl Importer for LlamaCpp {
 
 fn refuse() -> Error {
     Error::new(OPERATION)
-}
-
-/// Holds the flags to the question.
-fn asked(line: &Line, question: &Question<'_>) -> Result<(), Error> {
-    let load = &question.scenario.load;
-    let rules = load.runtime.rules();
-    let differs = |flag: &str, found: String, hint: String| {
-        let expected = "what the question asks";
-        Err(refuse().place(flag).expected(expected).found(found).hint(hint))
-    };
-    let sequences = line.sequences.unwrap_or(1);
-    if sequences != load.batch {
-        let found = format!("{sequences} sequences, and --batch {}", load.batch);
-        return differs("-np", found, format!("--batch {sequences}"));
-    }
-    if let Some(context) = line.context.filter(|&tokens| tokens > 0) {
-        let wanted = load.context.saturating_mul(load.batch);
-        if context != wanted {
-            let found = format!("{context} tokens in all, and --context x --batch makes {wanted}");
-            let hint = format!("--context {}", context.div_ceil(load.batch));
-            return differs("-c", found, hint);
-        }
-    }
-    for (flag, kind) in [("-ctk", &line.key_type), ("-ctv", &line.value_type)] {
-        let kind = kind.as_deref().unwrap_or("f16");
-        if kind != load.kv_type.name() {
-            let found = format!("`{}`, and --kv-type {}", printable(kind), load.kv_type.name());
-            return differs(flag, found, "--kv-type, for keys and values alike".to_owned());
-        }
-    }
-    if line.flash.is_some_and(|flash| flash != rules.flash_attention) {
-        let hint = "--runtime-profile with `flash_attention: true` or `false`".to_owned();
-        return differs("-fa", "another choice than the profile's".to_owned(), hint);
-    }
-    let micro = line.micro_batch.unwrap_or(512).min(line.batch.unwrap_or(2048));
-    if micro != rules.micro_batch_tokens {
-        let found =
-            format!("{micro} tokens at once, and the profile has {}", rules.micro_batch_tokens);
-        return differs(
-            "-ub",
-            found,
-            format!("--runtime-profile with `micro_batch_tokens: {micro}`"),
-        );
-    }
-    let together = rules.kv_sequences == crate::runtime::Sequences::Together;
-    if load.batch > 1 && line.unified.unwrap_or(false) != together {
-        let (found, other) = if together {
-            ("a cache for each sequence", "separate")
-        } else {
-            ("one cache", "together")
-        };
-        return differs(
-            "-kvu",
-            found.to_owned(),
-            format!("--runtime-profile with `kv_sequences: {other}`"),
-        );
-    }
-    if line.fits && !line.layers_said && line.tensor_split.is_empty() && line.overrides.is_empty() {
-        return Err(refuse()
-            .expected("flags that say where layers go")
-            .found("none, so that llama.cpp chooses itself")
-            .hint("add what `llama-fit-params` prints, or `--fit off` for all layers on devices"));
-    }
-    Ok(())
 }
 
 /// The devices of the question as this line names them.
@@ -401,25 +339,4 @@ impl Strays {
             )
         })
     }
-}
-
-fn notes(line: &Line) -> Vec<String> {
-    let mut notes = Vec::new();
-    if !line.ignored.is_empty() {
-        notes.push(format!(
-            "read over, because nothing is placed by it: {}",
-            line.ignored.join(", ")
-        ));
-    }
-    if line.context.is_none_or(|tokens| tokens == 0) {
-        notes.push(
-            "without -c llama.cpp takes the context that the model was trained for; priced is --context"
-                .to_owned(),
-        );
-    }
-    if line.devices.is_none() && line.tensor_split.is_empty() {
-        notes
-            .push("without -ts layers are shared out by free memory, taken to be --gpu".to_owned());
-    }
-    notes
 }

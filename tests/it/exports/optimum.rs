@@ -92,7 +92,8 @@ fn gpus(setup: &str) -> Vec<u64> {
 
 fn problem(units: &[(ComponentId, u64)], gpus: &[u64]) -> Problem {
     let total: u64 = units.iter().map(|&(_, bytes)| bytes).sum();
-    let device = |id: String, kind, capacity_bytes| Device { id, kind, capacity_bytes, reserve_bytes: 0 };
+    let device =
+        |id: String, kind, capacity_bytes| Device { id, kind, capacity_bytes, reserve_bytes: 0 };
     let named = gpus.iter().enumerate();
     let mut devices: Vec<Device> =
         named.map(|(n, &bytes)| device(format!("gpu{n}"), DeviceKind::Gpu, bytes)).collect();
@@ -147,7 +148,8 @@ fn solved(recorded: &Value, instance: &Instance) -> Measured {
 /// What accelerate spills, and its fullest GPU.
 fn theirs(bytes: &Value, gpus: &[u64]) -> (u64, Ratio) {
     let at = |device: &str| bytes.get(device).map_or(0, number);
-    let used = gpus.iter().enumerate().map(|(n, &capacity)| Ratio::new(at(&n.to_string()), capacity));
+    let used =
+        gpus.iter().enumerate().map(|(n, &capacity)| Ratio::new(at(&n.to_string()), capacity));
     (at("cpu") + at("disk"), used.max().unwrap())
 }
 
@@ -181,10 +183,17 @@ fn no_map_of_accelerates_spills_less_or_peaks_lower_at_the_same_spill() {
             (spill, peak) <= (their_spill, their_peak),
             "{what}: we spill {spill} and peak at {peak}, accelerate {their_spill} and {their_peak}"
         );
-        if (spill, peak) == (their_spill, their_peak) { equal += 1 } else { better += 1 }
+        if (spill, peak) == (their_spill, their_peak) {
+            equal += 1
+        } else {
+            better += 1
+        }
         if their_spill > 0 && spill == 0 {
             let their_spill = format_bytes(their_spill);
-            listed.push_str(&format!("{what}: spills {their_spill}; ours nothing, peak {}\n", percent(peak)));
+            listed.push_str(&format!(
+                "{what}: spills {their_spill}; ours nothing, peak {}\n",
+                percent(peak)
+            ));
         }
     }
     assert_eq!(equal + better, 440);

@@ -55,13 +55,12 @@ fn imported(asked: &Scenario, text: &str, options: &Options) -> Measured {
 /// Weights to the MiB, but for small tensors that patterns of people catch; caches to the MiB.
 fn agree(asked: &Scenario, text: &str, options: &Options, report: &Report) {
     let measured = imported(asked, text, options);
-    for (used, [weights, cache, _]) in measured.devices.iter().zip(report) {
-        let stray = (used.weights_bytes / MIB).abs_diff(*weights);
-        assert!(
-            stray <= 2,
-            "{} MiB of weights, reported {weights}: {text}",
-            used.weights_bytes / MIB
-        );
+    // Matrices that are repacked for the host are in no row of a report.
+    let whole = if text.contains("--no-repack") { report.len() } else { report.len() - 1 };
+    for (device, (used, [weights, cache, _])) in measured.devices.iter().zip(report).enumerate() {
+        let found = used.weights_bytes / MIB;
+        let near = found.abs_diff(*weights) <= 2;
+        assert!(near || device >= whole, "{found} MiB of weights, reported {weights}: {text}");
         assert_eq!(used.kv_cache_bytes / MIB, *cache, "cache: {text}");
     }
 }
@@ -98,7 +97,10 @@ fn flags_of_llama_cpp_mean_what_it_reports() {
         let quoted: Vec<String> = words.iter().map(|word| format!("'{word}'")).collect();
         let bytes = weights(&asked, &words, &names, &names);
         let mib: Vec<u64> = bytes.iter().map(|bytes| bytes / MIB).collect();
-        assert_eq!(mib, report.iter().map(|of| of[0]).collect::<Vec<_>>(), "{flags}");
+        let reported: Vec<u64> = report.iter().map(|of| of[0]).collect();
+        // Matrices that are repacked for the host are in no row of such a report.
+        assert_eq!(mib[..gpus.len()], reported[..gpus.len()], "{flags}");
+        assert!(reported[gpus.len()] <= mib[gpus.len()], "{flags}");
         agree(&asked, &quoted.join(" "), &options, &report);
         checked += 1;
     }
