@@ -11,6 +11,7 @@ mod evaluate;
 mod explain;
 mod export;
 mod frontier;
+mod llama_cpp;
 mod question;
 mod rebalance;
 mod report;

@@ -1,6 +1,7 @@
 //! `apportion check --from`: another runtime's map, verified, priced, and put beside the optimum.
 
 use apportion::error::Error;
+use apportion::export::Options;
 use apportion::files::read_text;
 use apportion::import::{Question, import, named};
 use apportion::report::{self, Imported};
@@ -25,7 +26,8 @@ pub fn run(args: &CheckArgs, from: &str) -> Result<Answer, Error> {
     let options = flow::options(&args.question.effort)?;
     let problem = scenario.problem()?;
     let source = args.placement.display().to_string();
-    let question = Question { scenario: &scenario, problem: &problem };
+    let names = args.llama_cpp.add(Options::default());
+    let question = Question { scenario: &scenario, problem: &problem, options: &names };
     let map = import(importer, &text, &question).map_err(|error| error.object(&source))?;
     let wrong = verify(&problem, &map.placement).err().unwrap_or_default();
     let measured = measure(&problem, &map.placement).map_err(|wrong| {

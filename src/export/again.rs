@@ -143,10 +143,14 @@ fn objectives(scenario: &Scenario) -> Vec<String> {
     if first(&default) == first(&scenario.objectives) {
         return Vec::new();
     }
+    option("--objective", order(&scenario.objectives)).to_vec()
+}
+
+/// Objectives as they are typed, each with its tolerance.
+pub(super) fn order(objectives: &[Objective]) -> String {
     let one = |o: &Objective| {
         let [over, under] = [o.tolerance.numerator(), o.tolerance.denominator()];
         format!("{}:{over}/{under}", o.kind.name())
     };
-    let all: Vec<String> = scenario.objectives.iter().map(one).collect();
-    option("--objective", all.join(",")).to_vec()
+    objectives.iter().map(one).collect::<Vec<_>>().join(",")
 }

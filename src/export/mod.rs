@@ -27,6 +27,7 @@ mod again;
 mod csv;
 mod json;
 mod ktransformers;
+pub mod llama_cpp;
 mod markdown;
 mod mistralrs;
 mod modules;
@@ -244,12 +245,13 @@ impl Refusal {
 }
 
 /// Every consumer, in alphabetical order.
-pub fn all() -> [&'static dyn Exporter; 8] {
+pub fn all() -> [&'static dyn Exporter; 9] {
     [
         &accelerate::Accelerate,
         &csv::Csv,
         &json::Json,
         &ktransformers::Ktransformers,
+        &llama_cpp::LlamaCpp,
         &markdown::Markdown,
         &mistralrs::MistralRs,
         &sglang::Sglang,

@@ -12,10 +12,12 @@
 //! share: which components must follow others, and which have no place.
 
 mod accelerate;
+mod llama_cpp;
 
 use std::collections::BTreeMap;
 
 use crate::error::Error;
+use crate::export::Options;
 use crate::model::ComponentId;
 use crate::nearest::did_you_mean;
 use crate::problem::{Placement, Problem};
@@ -43,6 +45,8 @@ pub struct Question<'a> {
     pub scenario: &'a Scenario,
     /// The problem it states.
     pub problem: &'a Problem,
+    /// What the format calls the devices, as far as that was said.
+    pub options: &'a Options,
 }
 
 /// A map that was read.
@@ -55,8 +59,8 @@ pub struct Import {
 }
 
 /// Every format, in alphabetical order.
-pub fn all() -> [&'static dyn Importer; 1] {
-    [&accelerate::Accelerate]
+pub fn all() -> [&'static dyn Importer; 2] {
+    [&accelerate::Accelerate, &llama_cpp::LlamaCpp]
 }
 
 /// The format of that name.

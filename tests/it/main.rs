@@ -28,6 +28,8 @@ mod explained;
 mod explains;
 /// Maps for other runtimes and of theirs.
 mod exports;
+/// Flags of llama.cpp, written, read back, and beside what it reports.
+mod exports_llama;
 mod facts;
 /// Files read back as themselves and say nothing that is not so.
 mod formats;

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Arg, Args};
 
+use super::llama_cpp::LlamaCppArgs;
 use super::{OutputArgs, QuestionArgs};
 
 #[derive(Args, Debug)]
@@ -14,6 +15,8 @@ Examples:
   apportion check placement.yaml --model mixtral-8x7b
   apportion check plan.yaml
   apportion check --from accelerate device_map.json --model mixtral-8x7b --quant nf4 --gpu 24GiB --gpu 12GiB
+  apportion check --from llama.cpp flags.txt --model mixtral-8x7b --quant q4_k_m --runtime llama.cpp \
+    --granularity fused-matrix --gpu 24GiB --cpu 64GiB
 
 With --from the map is read, verified and priced as an answer to the question that the other options ask, and
 the same question is solved beside it. Nothing is pinned there unless --pin says so."
@@ -25,9 +28,11 @@ pub struct CheckArgs {
     /// Verify the bounds too, by this certificate
     #[arg(long, value_name = "FILE", conflicts_with = "from")]
     pub certificate: Option<PathBuf>,
-    /// The format of a map that was made for another runtime: accelerate
+    /// The format of a map that was made for another runtime: accelerate or llama.cpp
     #[arg(long, value_name = "FORMAT")]
     pub from: Option<String>,
+    #[command(flatten)]
+    pub llama_cpp: LlamaCppArgs,
     #[command(flatten)]
     pub question: QuestionArgs,
     #[command(flatten)]

@@ -6,6 +6,7 @@ use apportion::export::Options;
 use clap::Args;
 
 use super::OutputArgs;
+use super::llama_cpp::LlamaCppArgs;
 
 #[derive(Args, Debug)]
 #[command(after_help = "\
@@ -44,6 +45,8 @@ pub struct ExportArgs {
     /// mistral.rs: what its GPUs are, cuda or metal [default: cuda]
     #[arg(long, value_name = "NAME", help_heading = "Consumers")]
     pub backend: Option<String>,
+    #[command(flatten)]
+    pub llama_cpp: LlamaCppArgs,
     /// Write it to this file, and files that belong to it beside it
     #[arg(short, long = "output", value_name = "FILE", help_heading = "Output")]
     pub output_file: Option<PathBuf>,
@@ -54,9 +57,10 @@ pub struct ExportArgs {
 impl ExportArgs {
     /// The options of single consumers.
     pub fn options(&self) -> Options {
-        Options::default()
+        let options = Options::default()
             .with("layout", self.layout.clone())
             .with("backend", self.backend.clone())
-            .with("snippet", self.snippet.then(String::new))
+            .with("snippet", self.snippet.then(String::new));
+        self.llama_cpp.add(options)
     }
 }
