@@ -97,6 +97,7 @@ pub mod plan;
 pub mod verify;
 
 pub mod baseline;
+pub mod expectations;
 pub mod frontier;
 pub mod migrate;
 pub mod placement;

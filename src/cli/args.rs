@@ -5,6 +5,7 @@
 
 #[cfg(feature = "candle")]
 mod calibrate;
+mod ci;
 mod evaluate;
 mod frontier;
 mod question;
@@ -20,6 +21,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 #[cfg(feature = "candle")]
 pub use calibrate::CalibrateArgs;
+pub use ci::CiArgs;
 pub use evaluate::EvaluateArgs;
 pub use frontier::FrontierArgs;
 pub use question::{
@@ -61,6 +63,8 @@ pub enum Command {
     Solve(SolveArgs),
     /// Verify a placement file or a migration plan from scratch
     Check(CheckArgs),
+    /// Ask again what is held fixed, and say what moved and why
+    Ci(CiArgs),
     /// Price a placement under circumstances it was not solved for
     Evaluate(EvaluateArgs),
     /// Put today's habits beside the optimum

@@ -10,6 +10,7 @@ mod bars;
 #[cfg(feature = "candle")]
 mod calibrate;
 mod check;
+mod ci;
 mod compare;
 mod evaluate;
 mod fit;
@@ -94,6 +95,7 @@ pub fn run() -> ExitCode {
         Command::Reconcile(args) => reconcile::run(&args),
         Command::Solve(args) => solve::run(&args),
         Command::Check(args) => check::run(&args),
+        Command::Ci(args) => ci::run(&args),
         Command::Evaluate(args) => evaluate::run(&args),
         Command::Compare(args) => compare::run(&args),
         Command::Fit(args) => fit::run(&args),
