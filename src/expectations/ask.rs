@@ -11,6 +11,7 @@ use super::fields::{Fields, kind};
 use super::judge::{self, Amount, Difference, Item, Relation};
 use super::question::{self, EFFORT, KEYS, Models};
 use super::read::{Case, Expectations};
+use super::wanted;
 use super::why::{self, Reason};
 use crate::error::Error;
 use crate::files::read_text;
@@ -185,9 +186,9 @@ impl Expectations {
         let at = |error: Error| error.place(place.clone());
         let now = Now::of(&scenario, &scenario.problem().map_err(at)?, &options).map_err(at)?;
         let items = judge::items(&fields, &expect, &now)?;
-        let wanted = Some(Rewrite::Expect(judge::wanted(&expect, &items, &now)));
+        let rewrite = Some(Rewrite::Expect(wanted::wanted(&expect, &items, &now)));
         if expect.keys().all(|key| key == "facts") {
-            return Ok((Verdict::Empty, now, wanted));
+            return Ok((Verdict::Empty, now, rewrite));
         }
         let differences: Vec<Difference> = items.into_iter().filter_map(Item::difference).collect();
         let verdict = if differences.is_empty() {
@@ -197,7 +198,7 @@ impl Expectations {
             let reasons = why::reasons(recorded, &now, &differences);
             Verdict::Differs { differences, reasons }
         };
-        Ok((verdict, now, wanted))
+        Ok((verdict, now, rewrite))
     }
 
     /// A placement file: valid, and what solving its question gives now.
@@ -234,7 +235,9 @@ impl Expectations {
                 found: Amount::Text(format!("`{}`, which has other tensors", model.name)),
             });
         }
-        differences.extend(untrue(&record, &problem)?);
+        let wrong = untrue(&record, &problem)?;
+        let is_untrue = !wrong.is_empty();
+        differences.extend(wrong);
         let found = fields.at("placement", answer(&problem, &options))?;
         let (now, fresh) = Now::found(&record.scenario, &problem, &found);
         differences.extend(judge::against_record(&record, &now));
@@ -246,7 +249,7 @@ impl Expectations {
             return Ok((Verdict::Holds, now, wanted));
         }
         let recorded = facts::of_record(&record);
-        let reasons = why::reasons(Some(&recorded), &now, &differences);
+        let reasons = why::reasons_of_placement(&recorded, &now, is_untrue, &differences);
         Ok((Verdict::Differs { differences, reasons }, now, wanted))
     }
 }

@@ -5,12 +5,12 @@ use serde_json::{Map, Value, json};
 use super::ask::Now;
 use super::facts::exact;
 use super::fields::{Fields, short};
+use super::values::{bytes, gap, known, map, objective, read_value, word};
+use super::wanted::nodes_at_most;
 use crate::error::Error;
-use crate::nearest::did_you_mean;
-use crate::objective::{ALL, Unit, law};
 use crate::placement::{DeviceRecord, ObjectiveRecord, Record};
 use crate::problem::{ObjectiveKind, ObjectiveValue};
-use crate::units::{Ratio, parse_bytes, parse_decimal, parse_time};
+use crate::units::{Ratio, parse_decimal};
 
 /// The keys of `expect`.
 const KEYS: [&str; 7] =
@@ -20,7 +20,7 @@ const STATUSES: [&str; 4] = ["optimal", "feasible", "infeasible", "unknown"];
 const BOUNDS: [&str; 6] =
     ["value", "at_most", "at_least", "optimum", "bound_at_least", "gap_at_most"];
 /// Purposes of bytes, as the map of a device has them.
-const PURPOSES: [&str; 7] =
+pub(super) const PURPOSES: [&str; 7] =
     ["used", "weights", "rounding", "kv_cache", "workspace", "reserve", "staging"];
 
 /// One thing that is expected and not so.
@@ -64,11 +64,11 @@ pub enum Amount {
 #[derive(Debug)]
 pub(super) struct Item {
     /// The keys that lead to it.
-    path: Vec<String>,
-    holds: bool,
+    pub(super) path: Vec<String>,
+    pub(super) holds: bool,
     difference: Difference,
     /// What it would say if it held; `None` where there is nothing to expect any more.
-    wanted: Option<Value>,
+    pub(super) wanted: Option<Value>,
 }
 
 impl Item {
@@ -266,7 +266,7 @@ fn devices(
     Ok(items)
 }
 
-fn purpose_bytes(device: &DeviceRecord, purpose: &str) -> u64 {
+pub(super) fn purpose_bytes(device: &DeviceRecord, purpose: &str) -> u64 {
     match purpose {
         "weights" => device.weights_bytes,
         "rounding" => device.rounding_bytes,
@@ -275,94 +275,6 @@ fn purpose_bytes(device: &DeviceRecord, purpose: &str) -> u64 {
         "reserve" => device.reserve_bytes,
         "staging" => device.staging_bytes,
         _ => device.used_bytes,
-    }
-}
-
-/// `expect` as it holds now: what still holds stays as it is, facts are those of today.
-pub(super) fn wanted(expect: &Map<String, Value>, items: &[Item], now: &Now) -> Map<String, Value> {
-    let facts = Value::Object(now.facts.clone());
-    if expect.keys().all(|key| key == "facts") {
-        let mut all = everything(now);
-        all.insert("facts".to_owned(), facts);
-        return all;
-    }
-    let mut wanted = expect.clone();
-    for item in items.iter().filter(|item| !item.holds) {
-        put(&mut wanted, &item.path, item.wanted.clone());
-    }
-    add_new(&mut wanted, expect, now);
-    wanted.retain(|key, value| {
-        let emptied = value.as_object().is_some_and(Map::is_empty);
-        !emptied || expect.get(key).is_some_and(|old| old == value)
-    });
-    wanted.insert("facts".to_owned(), facts);
-    wanted
-}
-
-/// Objectives and devices that the facts did not know, where all that they knew was listed.
-fn add_new(wanted: &mut Map<String, Value>, expect: &Map<String, Value>, now: &Now) {
-    let all = everything(now);
-    for key in ["objectives", "devices"] {
-        let listed = expect.get(key).and_then(Value::as_object);
-        let known = expect.get("facts").and_then(|facts| match key {
-            "objectives" => facts.get("values"),
-            _ => facts.get(key),
-        });
-        let (Some(listed), Some(known)) = (listed, known.and_then(Value::as_object)) else {
-            continue;
-        };
-        if !known.keys().all(|name| listed.contains_key(name)) {
-            continue;
-        }
-        let new = all.get(key).and_then(Value::as_object).into_iter().flatten();
-        for (name, value) in new.filter(|(name, _)| !listed.contains_key(*name)) {
-            put(wanted, &[key.to_owned(), name.clone()], Some(value.clone()));
-        }
-    }
-}
-
-/// All that can be expected of an answer.
-fn everything(now: &Now) -> Map<String, Value> {
-    let mut all = Map::new();
-    all.insert("status".to_owned(), json!(now.status));
-    if !now.devices.is_empty() {
-        let value = |r: &ObjectiveRecord| (r.kind().name().to_owned(), exact(r.value));
-        let objectives = now.objectives.iter().map(value).collect();
-        let device = |device: &DeviceRecord| {
-            let bytes = PURPOSES.map(|purpose| (purpose, purpose_bytes(device, purpose)));
-            let said = bytes.into_iter().filter(|&(purpose, bytes)| bytes > 0 || purpose == "used");
-            let said = said.map(|(purpose, bytes)| (purpose.to_owned(), json!(bytes))).collect();
-            (device.id.clone(), Value::Object(said))
-        };
-        let devices = now.devices.iter().map(device).collect();
-        all.insert("objectives".to_owned(), Value::Object(objectives));
-        all.insert("devices".to_owned(), Value::Object(devices));
-        all.insert("map".to_owned(), json!(now.map_digest()));
-    }
-    all.insert("problem".to_owned(), json!(now.problem));
-    if !now.devices.is_empty() {
-        all.insert("nodes_at_most".to_owned(), json!(nodes_at_most(now.nodes)));
-    }
-    all
-}
-
-/// Room for what a small change elsewhere may cost.
-fn nodes_at_most(nodes: u64) -> u64 {
-    nodes.saturating_mul(2).max(100)
-}
-
-/// Sets, or takes away, what the path leads to.
-fn put(map: &mut Map<String, Value>, path: &[String], value: Option<Value>) {
-    let Some((first, rest)) = path.split_first() else { return };
-    match (map.get_mut(first), value) {
-        (Some(Value::Object(inner)), value) if !rest.is_empty() => put(inner, rest, value),
-        (_, None) => drop(map.shift_remove(first)),
-        (_, Some(value)) if rest.is_empty() => drop(map.insert(first.clone(), value)),
-        (_, Some(value)) => {
-            let mut inner = Map::new();
-            put(&mut inner, rest, Some(value));
-            map.insert(first.clone(), Value::Object(inner));
-        }
     }
 }
 
@@ -402,131 +314,4 @@ pub(super) fn against_record(record: &Record, now: &Now) -> Vec<Difference> {
         }
     }
     found
-}
-
-fn known(
-    fields: &Fields<'_>,
-    place: &str,
-    entries: &Map<String, Value>,
-    known: &[&str],
-) -> Result<(), Error> {
-    match entries.keys().find(|key| !known.contains(&key.as_str())) {
-        None => Ok(()),
-        Some(key) => {
-            let error = fields.refuse(place);
-            let error = error
-                .expected(format!("keys among {}", known.join(", ")))
-                .found(format!("`{key}`"));
-            Err(match did_you_mean(key, known.iter().copied()) {
-                Some(hint) => error.hint(hint),
-                None => error,
-            })
-        }
-    }
-}
-
-fn map<'a>(
-    fields: &Fields<'_>,
-    expect: &'a Map<String, Value>,
-    key: &str,
-) -> Result<Option<&'a Map<String, Value>>, Error> {
-    match expect.get(key) {
-        None | Some(Value::Null) => Ok(None),
-        Some(Value::Object(map)) => Ok(Some(map)),
-        Some(other) => Err(fields
-            .refuse(&format!("expect.{key}"))
-            .expected("a map of keys")
-            .found(short(other))),
-    }
-}
-
-fn word(fields: &Fields<'_>, key: &str, value: &Value, words: &[&str]) -> Result<String, Error> {
-    match value {
-        Value::String(text) if words.contains(&text.as_str()) => Ok(text.clone()),
-        other => Err(fields
-            .refuse(&format!("expect.{key}"))
-            .expected(format!("one of {}", words.join(", ")))
-            .found(short(other))),
-    }
-}
-
-fn objective(fields: &Fields<'_>, name: &str) -> Result<ObjectiveKind, Error> {
-    ObjectiveKind::named(name).ok_or_else(|| {
-        let names = ALL.iter().map(|kind| kind.name());
-        let error = fields
-            .refuse("expect.objectives")
-            .expected(format!("among {}", names.clone().collect::<Vec<_>>().join(", ")))
-            .found(format!("`{name}`"));
-        match did_you_mean(name, names) {
-            Some(hint) => error.hint(hint),
-            None => error,
-        }
-    })
-}
-
-/// A value in the unit of its objective: exact, as a size, a share or a time.
-fn read_value(
-    fields: &Fields<'_>,
-    place: &str,
-    kind: ObjectiveKind,
-    value: &Value,
-) -> Result<ObjectiveValue, Error> {
-    let unit = law(kind).unit();
-    let text = match value {
-        Value::Number(number) => number.to_string(),
-        Value::String(text) => text.clone(),
-        _ => String::new(),
-    };
-    let text = text.trim();
-    let whole = || text.parse::<u64>().ok();
-    let read = match unit {
-        Unit::Bytes => parse_bytes(text).ok().map(ObjectiveValue::Bytes),
-        Unit::Count => whole().map(ObjectiveValue::Count),
-        Unit::Time => whole().or_else(|| parse_time(text).ok()).map(ObjectiveValue::Time),
-        Unit::Share | Unit::Transfers => ratio(text).map(ObjectiveValue::Ratio),
-    };
-    read.ok_or_else(|| {
-        let expected = match unit {
-            Unit::Bytes => "bytes such as `1024` or `16GiB`",
-            Unit::Count => "a whole number",
-            Unit::Time => "picoseconds, or a time such as `16ms`",
-            Unit::Share | Unit::Transfers => "a fraction such as `3/4`, `75%` or `0.75`",
-        };
-        fields.refuse(place).expected(expected).found(short(value))
-    })
-}
-
-fn ratio(text: &str) -> Option<Ratio> {
-    let decimal = |text: &str, scale: u64| {
-        let (number, decimals) = parse_decimal(text.trim_end())?;
-        Some(Ratio::new(number, decimals.checked_mul(scale)?))
-    };
-    Ratio::from_fraction(text)
-        .or_else(|| text.strip_suffix('%').and_then(|percent| decimal(percent, 100)))
-        .or_else(|| decimal(text, 1))
-}
-
-/// A share: `0.0001`, `1e-4`, `0.01%`.
-fn gap(fields: &Fields<'_>, place: &str, value: &Value) -> Result<Ratio, Error> {
-    let text = match value {
-        // As digits: `1e-4` is a number too.
-        Value::Number(number) => format!("{:.9}", number.as_f64().unwrap_or(f64::NAN)),
-        Value::String(text) => text.clone(),
-        _ => String::new(),
-    };
-    ratio(text.trim()).ok_or_else(|| {
-        fields.refuse(place).expected("a share such as `0.0001` or `0.01%`").found(short(value))
-    })
-}
-
-fn bytes(fields: &Fields<'_>, place: &str, value: &Value) -> Result<u64, Error> {
-    let read = match value {
-        Value::Number(number) => number.as_u64(),
-        Value::String(text) => parse_bytes(text).ok(),
-        _ => None,
-    };
-    read.ok_or_else(|| {
-        let refusal = fields.refuse(place);
-        refusal.expected("bytes such as `1024` or `16GiB`").found(short(value))
-    })
 }

@@ -15,10 +15,13 @@ mod facts;
 mod fields;
 mod judge;
 mod lines;
+mod moves;
 mod question;
 mod read;
 mod spans;
 mod update;
+mod values;
+mod wanted;
 mod why;
 
 pub use ask::{Broken, Now, Outcome, Verdict};

@@ -4,18 +4,12 @@
 //! others. Only where all of them are the same is it the search that went another way: another bound, other
 //! effort, another of several equally good maps.
 
-use std::collections::BTreeMap;
-
 use serde_json::{Map, Value};
 
 use super::ask::Now;
 use super::judge::Difference;
-use crate::model::ComponentId;
-use crate::placement::{lines, named_by};
-use crate::units::{Ratio, format_bytes};
-
-/// No map of facts is taken to name more.
-const COMPONENTS_MAX: u64 = 1_000_000;
+use super::moves::moves;
+use crate::units::{Ratio, format_bytes, told};
 
 /// What kind of reason it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -77,7 +71,7 @@ pub(super) fn reasons(
         return vec![Reason { class: Class::Unrecorded, text: text.to_owned() }];
     };
     let sides = Sides { old: recorded, new: &now.facts };
-    let mut found = sides.estimate();
+    let mut found = sides.estimate(differences);
     found.extend(sides.constraints());
     found.extend(sides.objectives());
     if found.is_empty() && sides.differ("problem") {
@@ -88,6 +82,26 @@ pub(super) fn reasons(
         found = sides.search(differences);
     }
     found
+}
+
+/// Why a placement file is not what solving its question gives; `untrue` where it is not even valid.
+///
+/// The file holds its whole question, so a problem that became another one is the doing of the estimate.
+pub(super) fn reasons_of_placement(
+    recorded: &Map<String, Value>,
+    now: &Now,
+    untrue: bool,
+    differences: &[Difference],
+) -> Vec<Reason> {
+    let sides = Sides { old: recorded, new: &now.facts };
+    let (class, text) = if sides.differ("problem") {
+        (Class::Estimate, "the question of the file states another problem than it did")
+    } else if untrue {
+        (Class::Expectation, "the file says what is not so of its own map; it was edited since")
+    } else {
+        return sides.search(differences);
+    };
+    vec![Reason { class, text: text.to_owned() }]
 }
 
 /// Facts as recorded and as they are.
@@ -106,7 +120,7 @@ impl<'a> Sides<'a> {
     }
 
     /// Bytes and costs: what in the question made them others, of which kinds, on which devices.
-    fn estimate(&self) -> Vec<Reason> {
+    fn estimate(&self, differences: &[Difference]) -> Vec<Reason> {
         let mut texts = Vec::new();
         let (old, new) = self.maps("estimate");
         if old.is_empty() || old == new {
@@ -139,6 +153,11 @@ impl<'a> Sides<'a> {
         }
         let (devices, devices_now) = self.maps("devices");
         for (id, from, to) in changes(devices, devices_now) {
+            // Where the bytes of the device are expected, they are among the differences.
+            let key = format!("devices.{id}");
+            if differences.iter().any(|difference| difference.key.starts_with(&key)) {
+                continue;
+            }
             let used = |device: Option<&Value>| map(device).get("used").and_then(Value::as_u64);
             if let (Some(from), Some(to)) = (used(from), used(to)) {
                 texts.extend((from != to).then(|| format!("{id} now holds {}", moved(from, to))));
@@ -288,49 +307,6 @@ fn turned(name: &str, what: &str, from: &Map<String, Value>, to: &Map<String, Va
     format!("{word}{what} of {name} from {before} to {after}")
 }
 
-/// Which components moved from where to where, by lines of two maps.
-fn moves(old: &Map<String, Value>, new: &Map<String, Value>) -> String {
-    const SHOWN: usize = 6;
-    if old.is_empty() || new.is_empty() {
-        return "another map with the same values; it was too long to record".to_owned();
-    }
-    let (homes, homes_now) = (homes(old), homes(new));
-    let mut ways: BTreeMap<(&str, &str), Vec<ComponentId>> = BTreeMap::new();
-    for (id, from) in &homes {
-        match homes_now.get(id) {
-            Some(to) if to != from => ways.entry((*from, *to)).or_default().push(*id),
-            _ => {}
-        }
-    }
-    if ways.is_empty() {
-        return "another map is expected than the one that was recorded, which is still found"
-            .to_owned();
-    }
-    let mut texts = Vec::new();
-    for ((from, to), ids) in &ways {
-        let homes: Vec<(ComponentId, usize)> = ids.iter().map(|&id| (id, 0)).collect();
-        texts.extend(
-            lines(&homes).into_iter().map(|line| format!("{} from {from} to {to}", line.name)),
-        );
-    }
-    let more = texts.len().saturating_sub(SHOWN);
-    texts.truncate(SHOWN);
-    let more = if more > 0 { format!("; and {more} more") } else { String::new() };
-    format!("the same values, another map: {}{more}", texts.join("; "))
-}
-
-/// Each component's device by the lines of a map; what is no such line is passed over.
-fn homes(map: &Map<String, Value>) -> BTreeMap<ComponentId, &str> {
-    let mut homes = BTreeMap::new();
-    for (name, device) in map {
-        let Some(device) = device.as_str() else { continue };
-        // No model has as many components, whatever the file says.
-        let left = COMPONENTS_MAX.saturating_sub(u64::try_from(homes.len()).unwrap_or(u64::MAX));
-        homes.extend(named_by(name, left).unwrap_or_default().into_iter().map(|id| (id, device)));
-    }
-    homes
-}
-
 /// What changed about a kind of component, each and in all.
 fn of_kind(kind: &str, old: &Map<String, Value>, new: &Map<String, Value>) -> Vec<String> {
     let mut texts = Vec::new();
@@ -354,7 +330,7 @@ fn of_kind(kind: &str, old: &Map<String, Value>, new: &Map<String, Value>) -> Ve
             key != "staging" && before == after && after > 1 && each * after == from.abs_diff(to);
         let sign = if to > from { '+' } else { '-' };
         let each =
-            if sum { format!(", {sign}{} each of {after}", bytes(each)) } else { String::new() };
+            if sum { format!(", {sign}{} each of {after}", told(each)) } else { String::new() };
         texts.push(format!("{kind}: {} {}{each}", key.replace('_', " "), moved(from, to)));
     }
     texts
@@ -367,14 +343,8 @@ fn moved(from: u64, to: u64) -> String {
         "from {} to {} ({sign}{})",
         format_bytes(from),
         format_bytes(to),
-        bytes(from.abs_diff(to))
+        told(from.abs_diff(to))
     )
-}
-
-/// Few bytes to the byte, as it is they that moved.
-fn bytes(bytes: u64) -> String {
-    let text = format_bytes(bytes);
-    if bytes >= 1024 { format!("{text}, {bytes} bytes") } else { text }
 }
 
 fn all(class: Class, texts: Vec<String>) -> Vec<Reason> {

@@ -7,7 +7,7 @@ use crate::error::printable;
 use crate::expectations::{Amount, Difference, Now, Outcome, Relation, Verdict, Written};
 use crate::placement::ObjectiveRecord;
 use crate::problem::ObjectiveValue;
-use crate::units::format_bytes;
+use crate::units::{format_bytes, told};
 
 /// Said of a case without expectations.
 pub(super) const NOTHING: &str = "nothing is expected yet; `apportion ci --update` fills it";
@@ -192,13 +192,12 @@ pub(super) fn line(difference: &Difference) -> String {
 
 fn change(from: u64, to: u64) -> String {
     let sign = if to > from { '+' } else { '-' };
-    let by = from.abs_diff(to);
-    let human = format_bytes(by);
-    if by < 1024 { format!(" ({sign}{human})") } else { format!(" ({sign}{human}, {by} bytes)") }
+    format!(" ({sign}{})", told(from.abs_diff(to)))
 }
 
 fn eye(amount: &Amount) -> String {
     match amount {
+        Amount::Text(text) if is_digest(text) => cut(text, 15),
         Amount::Text(text) => printable(&cut(text, 200)),
         Amount::Bytes(bytes) => format_bytes(*bytes),
         Amount::Count(count) => count.to_string(),
@@ -206,8 +205,13 @@ fn eye(amount: &Amount) -> String {
     }
 }
 
+fn is_digest(text: &str) -> bool {
+    text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
 fn exact(amount: &Amount) -> String {
     match amount {
+        Amount::Text(text) => printable(text),
         Amount::Bytes(bytes) => format!("{bytes} bytes"),
         Amount::Value(_, ObjectiveValue::Ratio(ratio)) => ratio.to_string(),
         Amount::Value(_, ObjectiveValue::Bytes(bytes)) => format!("{bytes} bytes"),

@@ -20,6 +20,8 @@ mod cli;
 mod documentation;
 /// What placements are worth under circumstances they were not solved for.
 mod evaluates;
+/// What is held fixed, asked again.
+mod expectations;
 /// What `solve --explain` says is so.
 mod explained;
 mod facts;
