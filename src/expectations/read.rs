@@ -111,6 +111,11 @@ impl Expectations {
         self.cases.len()
     }
 
+    /// The names of the cases, in the order of the file.
+    pub fn names(&self) -> Vec<&str> {
+        self.cases.iter().map(|case| case.name.as_str()).collect()
+    }
+
     /// Keeps only the cases whose name one of the patterns matches; `*` stands for anything.
     ///
     /// # Errors
