@@ -1,5 +1,8 @@
 //! Pages to read: why things are as they are.
 
+#[doc = include_str!("ci.md")]
+pub mod ci {}
+
 #[doc = include_str!("formulation.md")]
 pub mod formulation {}
 

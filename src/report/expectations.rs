@@ -42,10 +42,11 @@ impl Counts {
 pub fn text(outcomes: &[Outcome], width: usize) -> String {
     let Counts { passed, failed, broken } = Counts::of(outcomes);
     let total = passed + failed + broken;
+    let hold = if total == 1 { "holds" } else { "hold" };
     let mut text = match (failed, broken) {
-        (0, 0) => format!("PASS: {} of {} hold\n\n", passed, plural(total, "case")),
+        (0, 0) => format!("PASS: {passed} of {} {hold}\n\n", plural(total, "case")),
         _ => {
-            let mut line = format!("FAIL: {passed} of {} hold", plural(total, "case"));
+            let mut line = format!("FAIL: {passed} of {} {hold}", plural(total, "case"));
             if failed > 0 {
                 line += &format!(", {failed} {}", if failed == 1 { "does not" } else { "do not" });
             }

@@ -25,6 +25,11 @@ fn every_block_of_the_page_on_memory_is_what_the_program_prints() {
     check("src/documentation/memory.md");
 }
 
+#[test]
+fn every_block_of_the_page_on_ci_is_what_the_program_prints() {
+    check("src/documentation/ci.md");
+}
+
 fn check(page: &str) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(page);
     let readme = std::fs::read_to_string(&path).unwrap();
