@@ -72,7 +72,8 @@ impl Rewriter<'_> {
                 Ok(())
             }
             (_, _, Value::Object(new)) if !new.is_empty() && self.ends_its_line(node) => {
-                self.fill(node, new, column)
+                self.fill(node, new, column);
+                Ok(())
             }
             _ => self.replace(node, new),
         }
@@ -112,13 +113,12 @@ impl Rewriter<'_> {
     }
 
     /// Puts a block in the place of `{}` or of nothing, below the line of its key.
-    fn fill(&mut self, node: &Node, new: &Map<String, Value>, column: usize) -> Result<(), Error> {
+    fn fill(&mut self, node: &Node, new: &Map<String, Value>, column: usize) {
         let before = self.text[..node.range.start].trim_end_matches(' ').len();
         self.edits.push((before..node.range.end, String::new()));
         let lines = new.iter().flat_map(|(key, value)| block(key, value, column + 2));
         let lines: Vec<String> = lines.collect();
         self.insert_below(node.range.end, &lines);
-        Ok(())
     }
 
     /// Whether only blanks and a comment follow in the line, and the value is an empty bracket or nothing.
@@ -178,7 +178,7 @@ impl Rewriter<'_> {
         }
         let next = self.next_line(at);
         let unended = !self.text[..next].ends_with('\n');
-        let mut block: String = lines.iter().map(|line| format!("{line}{}", self.eol)).collect();
+        let mut block = lines.join(self.eol) + self.eol;
         if unended {
             // The last line of the text has no end: it gets one, and the new last one has none.
             block.truncate(block.len() - self.eol.len());

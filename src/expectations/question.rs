@@ -143,6 +143,9 @@ pub(super) fn model(name: &str, folder: &Path) -> Result<Model, Error> {
     Model::resolve(&path.display().to_string())
 }
 
+const OVERRIDES: &str = "quantization_overrides";
+const PROFILE: &str = "runtime_profile";
+
 fn scheme(fields: &Fields<'_>, model: &Model) -> Result<Scheme, Error> {
     const KEY: &str = "quantization";
     let asked = fields.text(KEY)?.map(|name| fields.at(KEY, Scheme::parse(&name))).transpose()?;
@@ -159,7 +162,6 @@ fn scheme(fields: &Fields<'_>, model: &Model) -> Result<Scheme, Error> {
             })?
         }
     };
-    const OVERRIDES: &str = "quantization_overrides";
     let typed = fields.texts(OVERRIDES)?;
     let typed = typed.iter().map(|text| fields.at(OVERRIDES, Override::parse(text)));
     let mut overrides = scheme.overrides().to_vec();
@@ -184,7 +186,6 @@ fn load(fields: &Fields<'_>, folder: &Path) -> Result<Load, Error> {
 fn runtime(fields: &Fields<'_>, folder: &Path) -> Result<Arc<Profile>, Error> {
     let name = fields.text("runtime")?;
     let named = |name: &str| fields.at("runtime", Profile::shared(name));
-    const PROFILE: &str = "runtime_profile";
     let Some(path) = path(fields, PROFILE, folder)? else {
         return named(name.as_deref().unwrap_or(NAMES[0]));
     };
@@ -255,19 +256,15 @@ fn specified(fields: &Fields<'_>, reserve: u64) -> Result<Hardware, Error> {
 /// A hardware file, or what would be in one.
 fn described(fields: &Fields<'_>, folder: &Path) -> Result<Hardware, Error> {
     const KEY: &str = "hardware";
-    match fields.value(KEY) {
-        // JSON is YAML, so what stands here is read as a file with the same words is.
-        Some(inline @ Value::Object(_)) => {
-            fields.at(KEY, Hardware::from_yaml(&inline.to_string(), KEY))
-        }
-        _ => {
-            let Some(path) = path(fields, KEY, folder)? else {
-                return Err(fields.refuse(KEY).expected("a path, or the keys of a hardware file"));
-            };
-            let text = fields.at(KEY, read_text(&path, "read the hardware file"))?;
-            fields.at(KEY, Hardware::from_yaml(&text, &path.display().to_string()))
-        }
+    // JSON is YAML, so what stands here is read as a file with the same words is.
+    if let Some(inline @ Value::Object(_)) = fields.value(KEY) {
+        return fields.at(KEY, Hardware::from_yaml(&inline.to_string(), KEY));
     }
+    let Some(path) = path(fields, KEY, folder)? else {
+        return Err(fields.refuse(KEY).expected("a path, or the keys of a hardware file"));
+    };
+    let text = fields.at(KEY, read_text(&path, "read the hardware file"))?;
+    fields.at(KEY, Hardware::from_yaml(&text, &path.display().to_string()))
 }
 
 fn constraints(fields: &Fields<'_>) -> Result<Vec<Constraint>, Error> {

@@ -131,7 +131,7 @@ impl<'a> Sides<'a> {
             match key {
                 "tensors" => {}
                 "parameters" => {
-                    texts.push(format!("the model has {} parameters, not {}", say(to), say(from)))
+                    texts.push(format!("the model has {} parameters, not {}", say(to), say(from)));
                 }
                 _ => texts.push(format!("{key} from {} to {}", say(from), say(to))),
             }

@@ -43,19 +43,15 @@ pub fn text(outcomes: &[Outcome], width: usize) -> String {
     let Counts { passed, failed, broken } = Counts::of(outcomes);
     let total = passed + failed + broken;
     let hold = if total == 1 { "holds" } else { "hold" };
-    let mut text = match (failed, broken) {
-        (0, 0) => format!("PASS: {passed} of {} {hold}\n\n", plural(total, "case")),
-        _ => {
-            let mut line = format!("FAIL: {passed} of {} {hold}", plural(total, "case"));
-            if failed > 0 {
-                line += &format!(", {failed} {}", if failed == 1 { "does not" } else { "do not" });
-            }
-            if broken > 0 {
-                line += &format!(", {broken} could not be asked");
-            }
-            line + "\n\n"
-        }
-    };
+    let verdict = if failed + broken == 0 { "PASS" } else { "FAIL" };
+    let mut parts = vec![format!("{verdict}: {passed} of {} {hold}", plural(total, "case"))];
+    if failed > 0 {
+        parts.push(format!("{failed} {}", if failed == 1 { "does not" } else { "do not" }));
+    }
+    if broken > 0 {
+        parts.push(format!("{broken} could not be asked"));
+    }
+    let mut text = parts.join(", ") + "\n\n";
     text += &table(outcomes, width, |outcome| word(&outcome.verdict).to_owned());
     for outcome in outcomes {
         text += &details(outcome, "FAIL", width);
@@ -68,11 +64,11 @@ pub fn updated(outcomes: &[Outcome], written: &[Written], width: usize) -> Strin
     let changed = written.iter().filter(|written| **written == Written::Changed).count();
     let broken = Counts::of(outcomes).broken;
     let cases = u64::try_from(outcomes.len()).unwrap_or(u64::MAX);
-    let mut text = format!("updated: {changed} of {}", plural(cases, "case"));
+    let mut parts = vec![format!("updated: {changed} of {}", plural(cases, "case"))];
     if broken > 0 {
-        text += &format!(", {broken} could not be asked");
+        parts.push(format!("{broken} could not be asked"));
     }
-    text += "\n\n";
+    let mut text = parts.join(", ") + "\n\n";
     let mut words = written.iter().map(|written| match written {
         Written::Kept => "kept",
         Written::Changed => "WRITTEN",
@@ -113,7 +109,7 @@ fn table(outcomes: &[Outcome], width: usize, mut word: impl FnMut(&Outcome) -> S
         if let Some(now) = &outcome.now {
             let value = |name: &str| {
                 let found = now.objectives.iter().find(|record| record.kind().name() == name);
-                found.map_or_else(String::new, |record| said(record))
+                found.map_or_else(String::new, said)
             };
             let nodes = if now.devices.is_empty() { String::new() } else { now.nodes.to_string() };
             row.extend([now.status.to_owned(), value("peak_utilization"), value("traffic"), nodes]);
@@ -181,10 +177,9 @@ pub(super) fn line(difference: &Difference) -> String {
         other => other,
     };
     let change = match (expected, found) {
-        (Amount::Bytes(from), Amount::Bytes(to)) => change(*from, *to),
         (
-            Amount::Value(_, ObjectiveValue::Bytes(from)),
-            Amount::Value(_, ObjectiveValue::Bytes(to)),
+            Amount::Bytes(from) | Amount::Value(_, ObjectiveValue::Bytes(from)),
+            Amount::Bytes(to) | Amount::Value(_, ObjectiveValue::Bytes(to)),
         ) => change(*from, *to),
         _ => String::new(),
     };
@@ -213,9 +208,10 @@ fn is_digest(text: &str) -> bool {
 fn exact(amount: &Amount) -> String {
     match amount {
         Amount::Text(text) => printable(text),
-        Amount::Bytes(bytes) => format!("{bytes} bytes"),
+        Amount::Bytes(bytes) | Amount::Value(_, ObjectiveValue::Bytes(bytes)) => {
+            format!("{bytes} bytes")
+        }
         Amount::Value(_, ObjectiveValue::Ratio(ratio)) => ratio.to_string(),
-        Amount::Value(_, ObjectiveValue::Bytes(bytes)) => format!("{bytes} bytes"),
         Amount::Value(_, ObjectiveValue::Time(ps)) => format!("{ps} ps"),
         other => eye(other),
     }

@@ -11,122 +11,122 @@ fn beside_a_good_one(case: &str) -> Bench {
     bench
 }
 
+/// Cases, and what is said of them.
+const BROKEN: &[(&str, &[&str])] = &[
+    (
+        "{name: a, model: mixtral-8x7, gpus: 2GiB, expect: {}}",
+        &["`mixtral-8x7`", "key `model` of case `a`", "did you mean `mixtral-8x7b`"],
+    ),
+    (
+        "{name: a, model: none/config.json, gpus: 2GiB, expect: {}}",
+        &["none/config.json", "key `model`", "no such file"],
+    ),
+    (
+        "{name: a, modell: mixtral-8x7b, expect: {}}",
+        &["`modell`", "case `a`", "did you mean `model`"],
+    ),
+    (
+        "{name: a, model: mixtral-8x7b, quantization: q4_x, gpus: 2GiB, expect: {}}",
+        &["key `quantization`", "q4_x"],
+    ),
+    ("{name: a, model: mixtral-8x7b, gpus: 2GiB, expect: {}}", &["key `quantization`", "--quants"]),
+    (
+        "{name: a, model: mixtral-8x7b, quantization: q4_0, expect: {}}",
+        &["`gpus`, `machine` or `hardware`"],
+    ),
+    (
+        "{name: a, model: mixtral-8x7b, quantization: q4_0, gpus: 2GiB, machine: 2x2GiB, expect: {}}",
+        &["key `gpus`", "`machine` too"],
+    ),
+    (
+        "{name: a, model: mixtral-8x7b, quantization: q4_0, gpus: 99999999TiB, expect: {}}",
+        &["key `gpus`", "more than 1024 PiB"],
+    ),
+    (
+        "{name: a, model: mixtral-8x7b, quantization: q4_0, machine: 65x1GiB, expect: {}}",
+        &["key `machine`"],
+    ),
+    (
+        "{name: a, model: mixtral-8x7b, quantization: q4_0, gpus: 2GiB, context: 18446744073709551615, expect: {}}",
+        &["case `a`"],
+    ),
+    (
+        "{name: a, model: mixtral-8x7b, quantization: q4_0, gpus: 2GiB, context: -1, expect: {}}",
+        &["key `context`", "whole number"],
+    ),
+    (
+        "{name: a, model: mixtral-8x7b, quantization: q4_0, gpus: 2GiB, max_devices: 0, expect: {}}",
+        &["key `max_devices`"],
+    ),
+    (
+        "{name: a, model: mixtral-8x7b, quantization: q4_0, gpus: 2GiB, pins: [nothing], expect: {}}",
+        &["key `pins`", "no `=`"],
+    ),
+    (
+        "{name: a, model: mixtral-8x7b, quantization: q4_0, gpus: 2GiB, granularity: half, expect: {}}",
+        &["key `granularity`", "fused_matrix"],
+    ),
+    (
+        "{name: a, model: mixtral-8x7b, quantization: q4_0, gpus: 2GiB, objectives: [speed], expect: {}}",
+        &["key `objectives`", "traffic"],
+    ),
+    (
+        "{name: a, model: mixtral-8x7b, quantization: q4_0, gpus: 2GiB, time_limit: 3, expect: {}}",
+        &["`time_limit`"],
+    ),
+    (
+        "{name: a, model: mixtral-8x7b, quantization: q4_0, gpus: 2GiB}",
+        &["key `expect`", "expect: {}"],
+    ),
+    (
+        "{name: a, model: mixtral-8x7b, quantization: q4_0, gpus: 2GiB, expect: {stats: 1}}",
+        &["`stats`", "did you mean `status`"],
+    ),
+    (
+        "{name: a, model: mixtral-8x7b, quantization: q4_0, gpus: 2GiB, expect: {status: good}}",
+        &["expect.status", "infeasible"],
+    ),
+    (
+        "{name: a, model: mixtral-8x7b, quantization: q4_0, gpus: 2GiB, expect: {objectives: {trafic: 1}}}",
+        &["did you mean `traffic`"],
+    ),
+    (
+        "{name: a, model: mixtral-8x7b, quantization: q4_0, gpus: 2GiB, expect: {objectives: {traffic: much}}}",
+        &["expect.objectives.traffic", "`much`"],
+    ),
+    (
+        "{name: a, model: mixtral-8x7b, quantization: q4_0, gpus: 2GiB, expect: {objectives: {traffic: {under: 1}}}}",
+        &["`under`", "at_most"],
+    ),
+    (
+        "{name: a, model: mixtral-8x7b, quantization: q4_0, gpus: 2GiB, expect: {devices: {gpu0: {used: x}}}}",
+        &["expect.devices.gpu0"],
+    ),
+    (
+        "{name: a, model: mixtral-8x7b, quantization: q4_0, gpus: 2GiB, expect: {facts: 1}}",
+        &["expect.facts"],
+    ),
+    ("{name: a, placement: none.yaml}", &["key `placement`", "none.yaml"]),
+    ("{name: a, placement: none.yaml, gpus: 2GiB}", &["`gpus`"]),
+    ("{name: good, placement: x}", &["good"]),
+    ("{model: x}", &["`name` of case 1", "nothing"]),
+    ("{name: \"\", model: x}", &["`name` of case 1", "1 to 200"]),
+    ("{name: [a], model: x}", &["`name` of case 1", "a list"]),
+    ("only text", &["case 1", "text"]),
+];
+
 #[test]
 fn a_broken_case_is_named_and_the_others_are_still_asked() {
-    for (case, words) in [
-        (
-            "{name: a, model: mixtral-8x7, gpus: 2GiB, expect: {}}",
-            &["`mixtral-8x7`", "key `model` of case `a`", "did you mean `mixtral-8x7b`"][..],
-        ),
-        (
-            "{name: a, model: none/config.json, gpus: 2GiB, expect: {}}",
-            &["none/config.json", "key `model`", "no such file"],
-        ),
-        (
-            "{name: a, modell: mixtral-8x7b, expect: {}}",
-            &["`modell`", "case `a`", "did you mean `model`"],
-        ),
-        (
-            "{name: a, model: mixtral-8x7b, quantization: q4_x, gpus: 2GiB, expect: {}}",
-            &["key `quantization`", "q4_x"],
-        ),
-        (
-            "{name: a, model: mixtral-8x7b, gpus: 2GiB, expect: {}}",
-            &["key `quantization`", "--quants"],
-        ),
-        (
-            "{name: a, model: mixtral-8x7b, quantization: q4_0, expect: {}}",
-            &["`gpus`, `machine` or `hardware`"],
-        ),
-        (
-            "{name: a, model: mixtral-8x7b, quantization: q4_0, gpus: 2GiB, machine: 2x2GiB, expect: {}}",
-            &["key `gpus`", "`machine` too"],
-        ),
-        (
-            "{name: a, model: mixtral-8x7b, quantization: q4_0, gpus: 99999999TiB, expect: {}}",
-            &["key `gpus`", "more than 1024 PiB"],
-        ),
-        (
-            "{name: a, model: mixtral-8x7b, quantization: q4_0, machine: 65x1GiB, expect: {}}",
-            &["key `machine`"],
-        ),
-        (
-            "{name: a, model: mixtral-8x7b, quantization: q4_0, gpus: 2GiB, context: 18446744073709551615, expect: {}}",
-            &["case `a`"],
-        ),
-        (
-            "{name: a, model: mixtral-8x7b, quantization: q4_0, gpus: 2GiB, context: -1, expect: {}}",
-            &["key `context`", "whole number"],
-        ),
-        (
-            "{name: a, model: mixtral-8x7b, quantization: q4_0, gpus: 2GiB, max_devices: 0, expect: {}}",
-            &["key `max_devices`"],
-        ),
-        (
-            "{name: a, model: mixtral-8x7b, quantization: q4_0, gpus: 2GiB, pins: [nothing], expect: {}}",
-            &["key `pins`", "no `=`"],
-        ),
-        (
-            "{name: a, model: mixtral-8x7b, quantization: q4_0, gpus: 2GiB, granularity: half, expect: {}}",
-            &["key `granularity`", "fused_matrix"],
-        ),
-        (
-            "{name: a, model: mixtral-8x7b, quantization: q4_0, gpus: 2GiB, objectives: [speed], expect: {}}",
-            &["key `objectives`", "traffic"],
-        ),
-        (
-            "{name: a, model: mixtral-8x7b, quantization: q4_0, gpus: 2GiB, time_limit: 3, expect: {}}",
-            &["`time_limit`"],
-        ),
-        (
-            "{name: a, model: mixtral-8x7b, quantization: q4_0, gpus: 2GiB}",
-            &["key `expect`", "expect: {}"],
-        ),
-        (
-            "{name: a, model: mixtral-8x7b, quantization: q4_0, gpus: 2GiB, expect: {stats: 1}}",
-            &["`stats`", "did you mean `status`"],
-        ),
-        (
-            "{name: a, model: mixtral-8x7b, quantization: q4_0, gpus: 2GiB, expect: {status: good}}",
-            &["expect.status", "infeasible"],
-        ),
-        (
-            "{name: a, model: mixtral-8x7b, quantization: q4_0, gpus: 2GiB, expect: {objectives: {trafic: 1}}}",
-            &["did you mean `traffic`"],
-        ),
-        (
-            "{name: a, model: mixtral-8x7b, quantization: q4_0, gpus: 2GiB, expect: {objectives: {traffic: much}}}",
-            &["expect.objectives.traffic", "`much`"],
-        ),
-        (
-            "{name: a, model: mixtral-8x7b, quantization: q4_0, gpus: 2GiB, expect: {objectives: {traffic: {under: 1}}}}",
-            &["`under`", "at_most"],
-        ),
-        (
-            "{name: a, model: mixtral-8x7b, quantization: q4_0, gpus: 2GiB, expect: {devices: {gpu0: {used: x}}}}",
-            &["expect.devices.gpu0"],
-        ),
-        (
-            "{name: a, model: mixtral-8x7b, quantization: q4_0, gpus: 2GiB, expect: {facts: 1}}",
-            &["expect.facts"],
-        ),
-        ("{name: a, placement: none.yaml}", &["key `placement`", "none.yaml"]),
-        ("{name: a, placement: none.yaml, gpus: 2GiB}", &["`gpus`"]),
-        ("{name: good, placement: x}", &["good"]),
-        ("{model: x}", &["`name` of case 1", "nothing"]),
-        ("{name: \"\", model: x}", &["`name` of case 1", "1 to 200"]),
-        ("{name: [a], model: x}", &["`name` of case 1", "a list"]),
-        ("only text", &["case 1", "text"]),
-    ] {
+    for (case, words) in BROKEN {
         let bench = beside_a_good_one(case);
         let run = ci(&bench, &[]);
         assert_eq!((run.code, run.stderr.as_str()), (2, ""), "{case}: {run:?}");
         let text = run.stdout.replace("\n  ", " ");
         assert!(text.contains("could not be asked"), "{case}: {text}");
-        for word in words {
+        for word in *words {
             assert!(text.contains(word), "no `{word}` for {case}: {text}");
         }
-        let good = if case.contains("name: good") { 0 } else { 1 };
+        let good = usize::from(!case.contains("name: good"));
         assert_eq!(text.matches("\nPASS  ").count(), good, "{case}: {text}");
         assert_eq!(ci(&bench, &["--json"]).json()["errors"], 2 - good);
         let before = bench.read("expectations.yaml");

@@ -1,7 +1,8 @@
 //! `--update`: what holds now in place of what did, and everything else as it stands.
 
+use std::fmt::Write;
+
 use apportion::expectations::Expectations;
-use std::path::PathBuf;
 
 use super::super::support::Random;
 use super::{CASES, change, ci, filled};
@@ -107,7 +108,7 @@ fn what_there_is_no_longer_is_taken_away_and_what_is_new_added() {
 fn random_comments_survive() {
     let bench = filled();
     let text = bench.read("expectations.yaml");
-    let folder = PathBuf::from(bench.path(""));
+    let folder = bench.path("");
     for seed in 0..40 {
         let mut random = Random::new(seed);
         let mut commented = String::new();
@@ -124,15 +125,15 @@ fn random_comments_survive() {
             match random.below(5) {
                 0 if !line.is_empty() => {
                     comments += 1;
-                    commented += &format!("{line}  # behind: {comments} \"'{{\n");
+                    writeln!(commented, "{line}  # behind: {comments} \"'{{").unwrap();
                 }
                 1 => {
                     comments += 1;
                     let blanks = " ".repeat(usize::try_from(random.below(12)).unwrap());
-                    commented += &format!("{blanks}# above: {comments} [\n{line}\n");
+                    writeln!(commented, "{blanks}# above: {comments} [\n{line}").unwrap();
                 }
-                2 => commented += &format!("\n{line}\n"),
-                _ => commented += &format!("{line}\n"),
+                2 => writeln!(commented, "\n{line}").unwrap(),
+                _ => writeln!(commented, "{line}").unwrap(),
             }
         }
         let read = |text: &str| {
