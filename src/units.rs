@@ -105,6 +105,19 @@ pub fn format_bytes(bytes: u64) -> String {
     format!("{bytes} B")
 }
 
+/// The human form, and the bytes themselves where it rounds them.
+///
+/// ```
+/// use apportion::units::told;
+/// assert_eq!(told(512 << 20), "512.00 MiB");
+/// assert_eq!(told(5_046_272), "4.81 MiB, 5046272 bytes");
+/// ```
+pub fn told(bytes: u64) -> String {
+    let human = format_bytes(bytes);
+    let exact = parse_bytes(&human).is_ok_and(|read| read == bytes);
+    if exact { human } else { format!("{human}, {bytes} bytes") }
+}
+
 /// A spelling that [`parse_bytes`] reads back as exactly these bytes: `15.6GiB` where that is so, else
 /// in MiB or bytes.
 ///

@@ -7,6 +7,7 @@
 mod calibrate;
 mod check;
 mod diff;
+mod ci;
 mod evaluate;
 mod explain;
 mod export;
@@ -31,6 +32,7 @@ use super::color::ColorArg;
 pub use calibrate::CalibrateArgs;
 pub use check::CheckArgs;
 pub use diff::DiffArgs;
+pub use ci::CiArgs;
 pub use evaluate::EvaluateArgs;
 pub use explain::ExplainArgs;
 pub use export::ExportArgs;
@@ -88,6 +90,8 @@ pub enum Command {
     Solve(SolveArgs),
     /// Verify a placement file or a migration plan from scratch
     Check(CheckArgs),
+    /// Ask again what is held fixed, and say what moved and why
+    Ci(CiArgs),
     /// Price a placement under circumstances it was not solved for
     Evaluate(EvaluateArgs),
     /// Say a placement in the words of another runtime

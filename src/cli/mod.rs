@@ -11,6 +11,7 @@ mod bars;
 mod calibrate;
 mod check;
 mod color;
+mod ci;
 mod compare;
 mod completions;
 mod diff;
@@ -105,6 +106,7 @@ pub fn run() -> ExitCode {
         Command::Reconcile(args) => reconcile::run(&args),
         Command::Solve(args) => solve::run(&args),
         Command::Check(args) => check::run(&args),
+        Command::Ci(args) => ci::run(&args),
         Command::Evaluate(args) => evaluate::run(&args),
         Command::Export(args) => export::run(&args),
         Command::Compare(args) => compare::run(&args),

@@ -2,6 +2,8 @@
 
 #[doc = include_str!("cluster.md")]
 pub mod cluster {}
+#[doc = include_str!("ci.md")]
+pub mod ci {}
 
 #[doc = include_str!("formulation.md")]
 pub mod formulation {}

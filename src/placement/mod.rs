@@ -60,6 +60,7 @@ mod write;
 pub use certified::uncertified;
 pub use check::{Difference, differences};
 pub use diff::{Changed, Diff, Moved, Side};
+pub(crate) use ranges::named_by;
 pub use ranges::{Line, expand, lines};
 pub(crate) use record::limit_name;
 pub use record::{DeviceRecord, ObjectiveRecord, Record, Status, TrafficRecord};

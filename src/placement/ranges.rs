@@ -170,6 +170,12 @@ pub fn expand(lines: &[Line], components: &[ComponentId]) -> Result<Vec<usize>, 
     Ok(device_of.into_iter().flatten().map(|(device, _)| device).collect())
 }
 
+/// What the name of a line names, where that is no more than `most` components; `None` of what is no such name.
+pub(crate) fn named_by(name: &str, most: u64) -> Option<Vec<ComponentId>> {
+    let selection = Selection::parse(name).filter(|selection| selection.count() <= most)?;
+    Some(selection.ids().collect())
+}
+
 /// What a line names.
 enum Selection {
     One(ComponentId),

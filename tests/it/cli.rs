@@ -31,6 +31,7 @@ fn help_has_an_example_everywhere() {
         "inspect",
         "solve",
         "check",
+        "ci",
         "evaluate",
         "compare",
         "diff",

@@ -22,6 +22,8 @@ mod diffs;
 mod documentation;
 /// What placements are worth under circumstances they were not solved for.
 mod evaluates;
+/// What is held fixed, asked again.
+mod expectations;
 /// What `solve --explain` says is so.
 mod explained;
 /// Words of questions and answers, and where they come from.
