@@ -24,8 +24,8 @@
 //!    alone. Nothing is printed, written or used that it has not passed.
 //! 5. [`placement`] is the file format, [`report`] what people read, [`baseline`] what people do today,
 //!    [`remedy`] the ways out when nothing fits, [`sweep`] many questions at once and the most that fits,
-//!    [`simulate`] a load replayed before there is a device.
-//!    [`expectations`] asks again what is held fixed: [`documentation::ci`].
+//!    [`simulate`] a load replayed before there is a device, [`expectations`] what is held fixed and asked
+//!    again ([`documentation::ci`]), [`explain`] what the words mean, [`schema`] what the files look like.
 //! 6. [`migrate`] leads from one placement to the next: what changes, what moves, in which order.
 //! 7. [`export`] says a placement in the words of other runtimes, [`import`] reads theirs.
 //! 8. `load` (feature `candle`) makes a placement real: tensors on devices, a decoder across them, text.
@@ -99,9 +99,9 @@ pub mod plan;
 pub mod verify;
 
 pub mod baseline;
+pub mod expectations;
 pub mod explain;
 pub mod export;
-pub mod expectations;
 pub mod frontier;
 pub mod import;
 pub mod migrate;

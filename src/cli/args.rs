@@ -6,8 +6,8 @@
 #[cfg(feature = "candle")]
 mod calibrate;
 mod check;
-mod diff;
 mod ci;
+mod diff;
 mod evaluate;
 mod explain;
 mod export;
@@ -31,8 +31,8 @@ use super::color::ColorArg;
 #[cfg(feature = "candle")]
 pub use calibrate::CalibrateArgs;
 pub use check::CheckArgs;
-pub use diff::DiffArgs;
 pub use ci::CiArgs;
+pub use diff::DiffArgs;
 pub use evaluate::EvaluateArgs;
 pub use explain::ExplainArgs;
 pub use export::ExportArgs;

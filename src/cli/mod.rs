@@ -10,8 +10,8 @@ mod bars;
 #[cfg(feature = "candle")]
 mod calibrate;
 mod check;
-mod color;
 mod ci;
+mod color;
 mod compare;
 mod completions;
 mod diff;

@@ -28,6 +28,9 @@ fn every_block_of_the_page_on_memory_is_what_the_program_prints() {
 #[test]
 fn every_block_of_the_page_on_clusters_is_what_the_program_prints() {
     check("src/documentation/cluster.md");
+}
+
+#[test]
 fn every_block_of_the_page_on_ci_is_what_the_program_prints() {
     check("src/documentation/ci.md");
 }
