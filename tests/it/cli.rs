@@ -32,6 +32,7 @@ fn help_has_an_example_everywhere() {
         "solve",
         "check",
         "evaluate",
+        "export",
         "compare",
         "fit",
         "sweep",
