@@ -36,7 +36,7 @@ pub fn run(args: &CheckArgs, from: &str) -> Result<Answer, Error> {
     })?;
     let Asked { found, .. } =
         flow::on_threads(args.question.effort.threads, || flow::ask(&scenario, &options))?;
-    let imported = Imported {
+    let beside = Imported {
         source: &source,
         scenario: &scenario,
         problem: &problem,
@@ -46,10 +46,10 @@ pub fn run(args: &CheckArgs, from: &str) -> Result<Answer, Error> {
         violations: wrong.iter().map(ToString::to_string).collect(),
         found: &found,
     };
-    let valid = imported.violations.is_empty();
+    let valid = beside.violations.is_empty();
     Ok(if args.output.json {
-        Answer::json(&report::imported_json(&imported), valid)
+        Answer::json(&report::imported_json(&beside), valid)
     } else {
-        Answer::new(report::imported(&imported, width()), valid)
+        Answer::new(report::imported(&beside, width()), valid)
     })
 }

@@ -220,11 +220,11 @@ impl Map<'_> {
         );
         if !self.away.is_empty() {
             let paths: Vec<String> = self.away.iter().map(|path| quote::python(path)).collect();
-            text.push_str(&format!(
+            text.extend([format!(
                 "\n# Away from the attention of their layer: what they give has to go back there.\n\
                  away = [\n    {},\n]\n\n\n{RETURN_OUTPUTS}",
                 paths.join(",\n    ")
-            ));
+            )]);
         }
         text
     }

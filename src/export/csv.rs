@@ -50,6 +50,6 @@ fn line(
             .hint("name the device otherwise in the hardware file")
     })?;
     let [weights, kv_cache] = [demand.weights_bytes, demand.kv_cache_bytes];
-    text.push_str(&format!("{},{field},{weights},{kv_cache}\n", demand.id));
+    text.extend([format!("{},{field},{weights},{kv_cache}\n", demand.id)]);
     Ok(())
 }

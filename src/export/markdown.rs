@@ -44,19 +44,19 @@ impl Exporter for Markdown {
             let bytes =
                 [used.used_bytes, device.capacity_bytes, used.weights_bytes, used.kv_cache_bytes];
             let cells = bytes.map(format_bytes).join(" | ");
-            text.push_str(&format!("| {} | {cells} |\n", markdown(&device.id)));
+            text.extend([format!("| {} | {cells} |\n", markdown(&device.id))]);
         }
         text.push_str("\n| objective | value |\n|---|--:|\n");
         for objective in &plan.problem.objectives {
             let kind = objective.kind;
             let value = value(law(kind).unit(), plan.measured.value(kind));
-            text.push_str(&format!("| {} | {value} |\n", markdown(kind.name())));
+            text.extend([format!("| {} | {value} |\n", markdown(kind.name()))]);
         }
         text.push_str("\n| components | device |\n|---|---|\n");
         let homes: Vec<_> = plan.homes().collect();
         for line in lines(&homes) {
             let device = &plan.device(line.device).id;
-            text.push_str(&format!("| {} | {} |\n", markdown(&line.name), markdown(device)));
+            text.extend([format!("| {} | {} |\n", markdown(&line.name), markdown(device))]);
         }
         if plan.problem.is_replicated() {
             text.push_str("| everything else | every device |\n");

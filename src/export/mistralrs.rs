@@ -54,7 +54,7 @@ impl Exporter for MistralRs {
         for &(device, layers) in &runs {
             let end = first + layers;
             let name = ordinal(device).map_or("cpu".to_owned(), |n| format!("{backend}[{n}]"));
-            text.push_str(&format!("{first}-{end}:\n  device: {name}\n"));
+            text.extend([format!("{first}-{end}:\n  device: {name}\n")]);
             first = end;
         }
         let counts = counts(plan, &runs, ordinal);

@@ -58,14 +58,13 @@ impl Tree {
         let mut at = 0;
         self.see(at, device);
         for part in name.split('.') {
-            at = match self.0[at].children.get(part) {
-                Some(&child) => child,
-                None => {
-                    let child = self.add(device, component);
-                    self.0[at].children.insert(part.to_owned(), child);
-                    self.0[at].order.push((part.to_owned(), child));
-                    child
-                }
+            at = if let Some(&child) = self.0[at].children.get(part) {
+                child
+            } else {
+                let child = self.add(device, component);
+                self.0[at].children.insert(part.to_owned(), child);
+                self.0[at].order.push((part.to_owned(), child));
+                child
             };
             self.see(at, device);
         }

@@ -33,7 +33,7 @@ pub fn python(text: &str) -> String {
         match c {
             '"' | '\\' => literal.extend(['\\', c]),
             ' '..='~' => literal.push(c),
-            _ => literal.push_str(&format!("\\U{:08x}", u32::from(c))),
+            _ => literal.extend([format!("\\U{:08x}", u32::from(c))]),
         }
     }
     literal.push('"');

@@ -116,7 +116,6 @@ fn prefixes(path: &str) -> impl Iterator<Item = &str> {
     std::iter::successors(Some(path), above)
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "as `successors` hands it on")]
 fn above<'a>(path: &&'a str) -> Option<&'a str> {
     (!path.is_empty()).then(|| path.rsplit_once('.').map_or("", |(above, _)| above))
 }

@@ -33,6 +33,7 @@ fn help_has_an_example_everywhere() {
         "check",
         "ci",
         "evaluate",
+        "export",
         "compare",
         "diff",
         "fit",

@@ -15,7 +15,7 @@ Examples:
   apportion export placement.yaml --to accelerate --layout v5 --project --snippet
   apportion export --list
 
-A map that the consumer cannot hold as it is is refused with the first component it cannot hold and the
+A map that the consumer cannot hold is refused with the first component it cannot hold and the
 command that solves again for it.
 
 Exit status: 0 written, 1 the placement is wrong or the consumer cannot hold it, 2 bad input.")]

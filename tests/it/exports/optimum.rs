@@ -183,16 +183,16 @@ fn no_map_of_accelerates_spills_less_or_peaks_lower_at_the_same_spill() {
             "{what}: we spill {spill} and peak at {peak}, accelerate {their_spill} and {their_peak}"
         );
         if (spill, peak) == (their_spill, their_peak) {
-            equal += 1
+            equal += 1;
         } else {
-            better += 1
+            better += 1;
         }
         if their_spill > 0 && spill == 0 {
             let their_spill = format_bytes(their_spill);
-            listed.push_str(&format!(
+            listed.extend([format!(
                 "{what}: spills {their_spill}; ours nothing, peak {}\n",
                 percent(peak)
-            ));
+            )]);
         }
     }
     assert_eq!(equal + better, 440);
