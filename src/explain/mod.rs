@@ -194,7 +194,7 @@ fn ruled(rule: &str) -> Vec<Ruled> {
         let value = profile.value(rule)?.to_owned();
         Some(Ruled { runtime: name, value, source: profile.source(rule).to_owned() })
     };
-    NAMES.iter().filter_map(|name| profile(&name)).collect()
+    NAMES.iter().filter_map(profile).collect()
 }
 
 #[cfg(test)]

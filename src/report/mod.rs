@@ -160,7 +160,8 @@ pub fn wrap(line: &str, width: usize) -> String {
 
 /// As `wrap`, all of it two columns to the right.
 pub(crate) fn indented(line: &str, width: usize) -> String {
-    wrap(line, width.saturating_sub(2)).lines().map(|line| format!("  {line}\n")).collect()
+    let wrapped = wrap(line, width.saturating_sub(2));
+    wrapped.lines().flat_map(|line| ["  ", line, "\n"]).collect()
 }
 
 #[cfg(test)]

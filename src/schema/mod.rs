@@ -28,13 +28,14 @@ const fn lines(name: &'static str, about: &'static str, schema: &'static str) ->
 }
 
 /// All of them, by name.
-pub const FORMATS: [Format; 11] = [
+pub const FORMATS: [Format; 12] = [
     whole("catalogue", "known models: models/catalogue.yaml", include_str!("catalogue.json")),
     whole(
         "certificate",
         "proofs of bounds: `solve --certificate`",
         include_str!("certificate.json"),
     ),
+    whole("expectations", "placements held fixed: `ci`", include_str!("expectations.json")),
     whole("family", "tensors of a model family: models/*.yaml", include_str!("family.json")),
     whole("hardware", "a machine: `--hardware`, `calibrate -o`", include_str!("hardware.json")),
     lines("journal", "how far a migration is: `generate --journal`", include_str!("journal.json")),

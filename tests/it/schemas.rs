@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use apportion::expectations::Expectations;
 use apportion::hardware::Hardware;
 use apportion::placement::Record;
 use apportion::runtime::Profile;
@@ -70,6 +71,9 @@ fn every_file_in_the_repository_holds() {
     for path in files("tests/data/ground-truth/mixtral-routing", "json") {
         let value = serde_json::from_str(&fs::read_to_string(&path).unwrap()).unwrap();
         holds("routing", &value, &path.display().to_string());
+    }
+    for path in ["tests/expectations/catalogue.yaml", "tests/data/expectations/example.yaml"] {
+        holds("expectations", &yaml(&text(path)), path);
     }
     let plan = text("tests/golden/plan.yaml");
     let parts: Vec<&str> = plan.split("\n--- #").collect();
@@ -178,6 +182,19 @@ fn schemas_and_readers_agree() {
     agrees("hardware", &machine, |text| {
         Hardware::from_yaml(text, "test").map(drop).map_err(message)
     });
+    // Only the keys of the file itself: what is wrong within a case is said when it is asked.
+    let expectations = json!({"version": 1, "defaults": {"quantization": "q4_k_m", "gpus": ["8GiB"]},
+        "cases": [{"name": "one", "model": "llama-3.2-1b", "expect": {}}]});
+    let validator = validator("expectations");
+    assert!(validator.is_valid(&expectations));
+    for (what, varied) in variations(&expectations) {
+        let read = Expectations::from_yaml(varied.to_string(), "test", PathBuf::new());
+        assert!(
+            validator.is_valid(&varied) || read.is_err() || what.contains("/cases/0"),
+            "{what}"
+        );
+        assert!(!validator.is_valid(&varied) || read.is_ok(), "{what}: {read:?}");
+    }
     let profile = yaml(&text("src/runtime/profiles/llama.cpp.yaml"));
     agrees("runtime-profile", &profile, |text| {
         Profile::from_yaml(text, "test").map(drop).map_err(message)
