@@ -26,8 +26,8 @@ pub fn run(args: &CheckArgs, from: &str) -> Result<Answer, Error> {
     let options = flow::options(&args.question.effort)?;
     let problem = scenario.problem()?;
     let source = args.placement.display().to_string();
-    let names = args.llama_cpp.add(Options::default());
-    let question = Question { scenario: &scenario, problem: &problem, options: &names };
+    let called = args.llama_cpp.add(Options::default());
+    let question = Question { scenario: &scenario, problem: &problem, options: &called };
     let map = import(importer, &text, &question).map_err(|error| error.object(&source))?;
     let wrong = verify(&problem, &map.placement).err().unwrap_or_default();
     let measured = measure(&problem, &map.placement).map_err(|wrong| {

@@ -14,23 +14,22 @@
 //!   being copied to a device that has no room planned for it.
 
 mod patterns;
+mod refusals;
 mod split;
 pub(crate) mod targets;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::again::order;
 use super::{Beside, Export, Exporter, Options, Plan, Refusal, Stop, quote};
 use crate::checkpoint;
 use crate::error::Error;
 use crate::memory::KvType;
 use crate::model::ComponentId;
-use crate::problem::{Objective, ObjectiveKind, Problem};
+use crate::problem::Problem;
 use crate::quant::Storage;
 use crate::runtime::{Rules, Sequences};
 use crate::scenario::{Granularity, Scenario};
-use crate::units::Ratio;
-use split::{Broken, Split, Why};
+use split::Split;
 use targets::Targets;
 
 pub use targets::{Assignment, Naming, Place};
@@ -138,58 +137,7 @@ fn split(plan: &Plan<'_>, targets: &Targets) -> Result<Split, Stop> {
     let homes: Vec<Place> = (0..layers).filter_map(|l| home(ComponentId::Attention(l))).collect();
     let further = plan.scenario.model.gguf_counts.layers.saturating_sub(layers);
     Ok(Split::of(&homes, further, home(ComponentId::OutputHead))
-        .map_err(|broken| broken_by(plan, targets, &broken))?)
-}
-
-fn broken_by(plan: &Plan<'_>, targets: &Targets, broken: &Broken) -> Refusal {
-    let attention = |layer: usize| ComponentId::Attention(u32::try_from(layer).unwrap_or(u32::MAX));
-    let component = attention(broken.layer);
-    if broken.why == Why::HostBehind {
-        let mut devices = 0..plan.problem.devices.len();
-        let host = devices.find(|&device| targets.place(device) == Place::Host);
-        let forbid = format!("layers.*.attention={}", plan.device(host.unwrap_or_default()).id);
-        // A chain that begins on the host, as the embedding does, stays there for its first layers, where they are
-        // whole and no pin holds one of these elsewhere. That is what a dense model has to leave there.
-        let limits = &plan.scenario.limits;
-        let pinned = plan.scenario.default_pins || limits.granularity != Granularity::Layer;
-        let whole = pinned && plan.scenario.model.geometry.experts == 0;
-        let reason = "there all layers on the host come before those on devices, and a cache goes with its layer";
-        if whole {
-            let wishes = ["--granularity", "layer", "--free-default-pins"];
-            return Refusal::new(plan, component, reason, wishes);
-        }
-        return Refusal::new(plan, component, reason, ["--forbid", &forbid]);
-    }
-    let home = |layer: usize| plan.home(attention(layer));
-    let before = (0..broken.layer).rev().find(|&layer| home(layer) != home(broken.layer));
-    let before = before.unwrap_or(broken.layer);
-    let elsewhere = plan.device(home(before).unwrap_or_default());
-    let reason = format!(
-        "there a device has one run of layers and a cache goes with its layer, but `{}` is between them on {}",
-        attention(before),
-        elsewhere.id
-    );
-    match wider(&plan.problem.objectives) {
-        Some(order) => Refusal::new(plan, component, reason, ["--objective", &order]),
-        None => {
-            let pin = format!("{component}={}", elsewhere.id);
-            Refusal::new(plan, component, reason, ["--pin", &pin])
-        }
-    }
-}
-
-/// The objectives with more room behind a peak, in which fewer hand-overs make runs whole; `None` where there is no
-/// such objective, or it has a tenth already.
-fn wider(objectives: &[Objective]) -> Option<String> {
-    const STEPS: [u64; 4] = [100, 50, 20, 10];
-    let mut wider = objectives.to_vec();
-    let peak = wider.iter_mut().find(|o| o.kind == ObjectiveKind::PeakUtilization)?;
-    let next = STEPS.map(|step| Ratio::new(1, step)).into_iter().find(|r| *r > peak.tolerance)?;
-    peak.tolerance = next;
-    if wider.iter().all(|objective| objective.kind != ObjectiveKind::Traffic) {
-        wider.push(Objective { kind: ObjectiveKind::Traffic, tolerance: Ratio::ZERO });
-    }
-    Some(order(&wider))
+        .map_err(|broken| refusals::broken(plan, targets, &broken))?)
 }
 
 /// A tied head has the name of the embedding, so no pattern moves it alone.

@@ -107,7 +107,7 @@ fn class(bits: u16) -> String {
         _ => format!("{first}-{last}"),
     };
     let inner: String = runs.iter().map(run).collect();
-    if bits.count_ones() == 1 { inner } else { format!("[{inner}]") }
+    if bits.is_power_of_two() { inner } else { format!("[{inner}]") }
 }
 
 #[cfg(test)]

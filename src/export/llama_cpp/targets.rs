@@ -163,9 +163,9 @@ impl Targets {
     }
 
     fn check(&self, hardware: &Hardware, named: &[Option<String>]) -> Result<(), Error> {
-        let mut names = BTreeSet::new();
+        let mut seen = BTreeSet::new();
         for target in self.devices.iter().flatten() {
-            if !names.insert(&target.name) {
+            if !seen.insert(&target.name) {
                 return Err(refuse()
                     .object(&target.name)
                     .expected("one device of that name")

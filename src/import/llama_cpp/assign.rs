@@ -16,7 +16,7 @@ pub(super) struct Layers {
     /// Layers, those of multi-token prediction included.
     pub(super) count: u32,
     /// `-ngl`; `None` for all.
-    pub(super) gpu_layers: Option<u32>,
+    pub(super) on_gpus: Option<u32>,
     /// Devices of this machine, in the order of llama.cpp.
     pub(super) devices: Vec<usize>,
     /// The share of each, all zero for none: then of free memory.
@@ -29,7 +29,7 @@ impl Layers {
     /// The place of every layer, and of the output behind them.
     pub(super) fn places(&self) -> Vec<Place> {
         let units = self.count.saturating_add(1);
-        let asked = self.gpu_layers.unwrap_or(units);
+        let asked = self.on_gpus.unwrap_or(units);
         let start = units.saturating_sub(asked);
         let on_devices = if self.devices.is_empty() { 0 } else { asked.min(units) };
         let sums = self.sums();
@@ -80,10 +80,10 @@ pub(super) fn tensor(name: &str, belongs: Place, overrides: &[(Regex, Place)]) -
 mod tests {
     use super::*;
 
-    fn layers(count: u32, gpu_layers: Option<u32>, shares: &[f32], free: &[u64]) -> Vec<usize> {
+    fn layers(count: u32, on_gpus: Option<u32>, shares: &[f32], free: &[u64]) -> Vec<usize> {
         let layers = Layers {
             count,
-            gpu_layers,
+            on_gpus,
             devices: (0..free.len()).collect(),
             shares: shares.to_vec(),
             free_bytes: free.to_vec(),

@@ -108,30 +108,18 @@ fn named(targets: &Targets, name: &str, of: fn(&Target) -> &str) -> Option<usize
 
 fn layers(line: &Line, targets: &Targets, question: &Question<'_>) -> Result<Layers, Error> {
     let names = || targets.devices.iter().flatten().map(|t| t.name.as_str()).collect::<Vec<_>>();
-    let mut devices = match &line.devices {
-        Some(listed_names) => listed_names
-            .iter()
-            .map(|name| {
-                named(targets, name, |target| &target.name).ok_or_else(|| {
-                    refuse()
-                        .place("-dev")
-                        .expected(format!("devices of this question: {}", listed(&names())))
-                        .found(format!("`{}`", printable(name)))
-                })
+    let mut devices = if let Some(asked) = &line.devices {
+        let one = |name: &String| {
+            named(targets, name, |target| &target.name).ok_or_else(|| {
+                refuse()
+                    .place("-dev")
+                    .expected(format!("devices of this question: {}", listed(&names())))
+                    .found(format!("`{}`", printable(name)))
             })
-            .collect::<Result<Vec<_>, _>>()?,
-        None => {
-            let mut all: Vec<usize> = (0..targets.devices.len()).collect();
-            all.retain(|&device| targets.place(device) != Place::Host);
-            // Those behind servers come first, in the order of their numbers.
-            let behind = |device: &usize| {
-                let target = targets.devices[*device].as_ref();
-                let number = target.and_then(|t| t.name.strip_prefix("RPC")?.parse().ok());
-                (number.is_none(), number.unwrap_or(0_usize), *device)
-            };
-            all.sort_by_key(behind);
-            all
-        }
+        };
+        asked.iter().map(one).collect::<Result<Vec<_>, _>>()?
+    } else {
+        in_order(targets)
     };
     if let Some(only) = line.only {
         let only = usize::try_from(only).ok().and_then(|only| devices.get(only).copied());
@@ -141,11 +129,24 @@ fn layers(line: &Line, targets: &Targets, question: &Question<'_>) -> Result<Lay
     let free = |&device: &usize| hardware[device].capacity_bytes;
     Ok(Layers {
         count: question.scenario.model.gguf_counts.layers,
-        gpu_layers: line.gpu_layers,
+        on_gpus: line.gpu_layers,
         shares: line.tensor_split.clone(),
         free_bytes: devices.iter().map(free).collect(),
         devices,
     })
+}
+
+/// Without `-dev`: those behind servers come first, in the order of their numbers.
+fn in_order(targets: &Targets) -> Vec<usize> {
+    let mut all: Vec<usize> = (0..targets.devices.len()).collect();
+    all.retain(|&device| targets.place(device) != Place::Host);
+    let behind = |device: &usize| {
+        let target = targets.devices[*device].as_ref();
+        let number = target.and_then(|t| t.name.strip_prefix("RPC")?.parse().ok());
+        (number.is_none(), number.unwrap_or(0_usize), *device)
+    };
+    all.sort_by_key(behind);
+    all
 }
 
 /// Patterns with the places of their buffers.

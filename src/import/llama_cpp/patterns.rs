@@ -132,7 +132,7 @@ fn named_class(chars: &mut Peekable<Chars<'_>>, out: &mut String) -> Result<(), 
     let Some(name) = name.filter(|name| NAMES.contains(name)) else {
         return Err("an unknown class of characters".to_owned());
     };
-    out.push_str(&format!("[:{name}:]"));
+    out.extend(["[:", name, ":]"]);
     for _ in 0..name.len() + 3 {
         chars.next();
     }

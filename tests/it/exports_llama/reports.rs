@@ -150,5 +150,6 @@ fn plans_are_what_llama_cpp_reports_and_no_worse_than_its_own() {
         }
         seen.insert((model, level, machine));
     }
+    assert_eq!(seen.len(), cases.len(), "each case once");
     assert_eq!(seen.len(), 60, "five models, four machines, three quantizations");
 }
