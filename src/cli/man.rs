@@ -35,7 +35,7 @@ pub fn run(args: &ManArgs) -> Result<Answer, Error> {
         write_atomically(&folder.join(&name), &page(command)?)?;
         names.push(name);
     }
-    Ok(Answer::new(names.iter().map(|name| format!("{name}\n")).collect(), true))
+    Ok(Answer::new(names.join("\n") + "\n", true))
 }
 
 /// `apportion-solve`.

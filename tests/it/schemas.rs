@@ -114,8 +114,8 @@ fn what_commands_write_holds() {
     ));
     assert_eq!(run.code, 0, "{run:?}");
     holds("placement", &yaml(&bench.read("b.yaml")), "b.yaml");
-    let plain = bench.line("solve mixtral-8x7b --quant nf4-dq --gpu 16GiB --gpu 16GiB -o d.yaml");
-    assert_eq!(plain.code, 0, "{plain:?}");
+    let before = bench.line("solve mixtral-8x7b --quant nf4-dq --gpu 16GiB --gpu 16GiB -o d.yaml");
+    assert_eq!(before.code, 0, "{before:?}");
     let run = bench.line("rebalance d.yaml --usable gpu0=11GiB --plan plan.yaml -o e.yaml");
     assert_eq!(run.code, 0, "{run:?}");
     let plan = bench.read("plan.yaml");
