@@ -14,7 +14,7 @@ use apportion::verify::{Measured, Violation, verify};
 use serde_json::{Value, json};
 
 use super::args::ExportArgs;
-use super::{Answer, say};
+use super::{Answer, say, width};
 
 /// Verifies, projects where that is asked for, writes.
 pub fn run(args: &ExportArgs) -> Result<Answer, Error> {
@@ -22,7 +22,7 @@ pub fn run(args: &ExportArgs) -> Result<Answer, Error> {
         return Ok(if args.output.json {
             Answer::json(&report::consumers_json(), true)
         } else {
-            Answer::new(report::consumers(), true)
+            Answer::new(report::consumers(width()), true)
         });
     }
     let (Some(path), Some(to)) = (&args.placement, &args.to) else {

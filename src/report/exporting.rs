@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Align, Table, decimal, objective_value, plural};
+use super::{Align, Table, decimal, objective_value, plural, wrap};
 use crate::export::{Exporter, Options, all};
 use crate::problem::{ObjectiveKind, Problem};
 use crate::units::format_bytes;
@@ -30,12 +30,18 @@ fn unit(exporter: &dyn Exporter) -> &'static str {
 }
 
 /// A line per consumer.
-pub fn consumers() -> String {
+pub fn consumers(width: usize) -> String {
     let columns = [("consumer", Align::Left), ("unit", Align::Left), ("writes", Align::Left)];
     let mut table = Table::new(&columns);
+    let named: usize = all().iter().map(|e| e.name().len()).max().unwrap_or(0);
+    let units = all().iter().map(|&e| unit(e).len()).max().unwrap_or(0);
+    let room = width.saturating_sub(named + units + 4).max(20);
     for exporter in all() {
-        let unit = unit(exporter).replace('_', "-");
-        table.row([exporter.name().to_owned(), unit, exporter.about().to_owned()]);
+        let mut cells = [exporter.name().to_owned(), unit(exporter).replace('_', "-")];
+        for line in wrap(exporter.about(), room).lines() {
+            table.row(cells.iter().cloned().chain([line.trim_start().to_owned()]));
+            cells = [String::new(), String::new()];
+        }
     }
     table.render()
 }

@@ -52,7 +52,7 @@ fn consumers_are_told_in_their_own_words() {
     }
     golden("export/list.txt", &bench.line("export --list").stdout);
     let listed = bench.line("export --list --json").json();
-    assert_eq!(listed["consumers"].as_array().unwrap().len(), 8);
+    assert_eq!(listed["consumers"].as_array().unwrap().len(), 9);
 }
 
 #[test]
