@@ -16,7 +16,17 @@ pub fn run(args: &DiffArgs) -> Result<Answer, Error> {
     let model = args.model.as_deref().map(Model::resolve).transpose()?;
     let read = |path: &Path| {
         let text = read_text(path, "read the placement")?;
-        let record = Record::from_yaml(&text, &path.display().to_string(), model.as_ref())?;
+        let source = path.display().to_string();
+        let record = Record::from_yaml(&text, &source, model.as_ref())?;
+        // The option says what the files are about; it is not only for those that need it.
+        if let Some(model) =
+            model.as_ref().filter(|m| m.fingerprint != record.scenario.model.fingerprint)
+        {
+            return Err(Error::new("compare the placements")
+                .object(source)
+                .expected(format!("a placement of `{}`, as --model says", model.name))
+                .found(format!("one of `{}`", record.scenario.model.name)));
+        }
         let problem = record.scenario.problem()?;
         Ok::<_, Error>((record, problem))
     };

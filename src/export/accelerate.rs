@@ -24,8 +24,10 @@ pub(super) struct Accelerate;
 
 const LAYOUTS: [&str; 2] = ["v4", "v5"];
 
-/// Families without rotary embeddings beside the layers: none at all, or in every layer.
-const WITHOUT_ROTARY: [&str; 2] = ["dbrx", "jamba"];
+/// Whether a family has no rotary embeddings beside its layers: none at all, or in every layer.
+fn without_rotary(family: &str, layout: Layout) -> bool {
+    family == "jamba" || family == "dbrx" && layout == Layout::Published
+}
 
 impl Exporter for Accelerate {
     fn name(&self) -> &'static str {
@@ -139,7 +141,7 @@ fn all(plan: &Plan<'_>, tensors: &[Tensor], layout: Layout) -> Vec<Module> {
     // The decoder's path, unless it is a module of the map itself.
     let decoder = tensors.first().and_then(|tensor| tensor.name.split('.').next()).unwrap_or("");
     let apart = modules.iter().all(|module| module.path != decoder);
-    if apart && !WITHOUT_ROTARY.contains(&family) {
+    if apart && !without_rotary(family, layout) {
         let local = family == "gemma3_text" && layout == Layout::Published;
         let names = ["rotary_emb"].into_iter().chain(local.then_some("rotary_emb_local"));
         let at = modules.iter().position(|m| m.component.layer().is_some()).unwrap_or(0);

@@ -13,6 +13,7 @@ use crate::error::Error;
 use crate::model::ComponentId;
 use crate::objective::ALL;
 use crate::problem::{ObjectiveKind, ObjectiveValue, Placement, Problem};
+use crate::units::format_bytes;
 use crate::verify::{Measured, Violation, measure, verify};
 use crate::yaml;
 
@@ -101,7 +102,7 @@ pub struct Diff {
     pub question_more: usize,
     /// Components that are elsewhere, in canonical order.
     pub moved: Vec<Moved>,
-    /// How many components the second map has.
+    /// How many components there are in one of the maps or both.
     pub components: usize,
     /// The first.
     pub before: Side,
@@ -124,7 +125,7 @@ impl Diff {
             question,
             question_more,
             moved: moved(before, after),
-            components: after.0.homes.len(),
+            components: all(before.0, after.0).len(),
             before: side(before)?,
             after: side(after)?,
         })
@@ -161,6 +162,11 @@ impl Diff {
     }
 }
 
+/// The components of two maps.
+fn all(before: &Record, after: &Record) -> BTreeSet<ComponentId> {
+    before.homes.iter().chain(&after.homes).map(|&(id, _)| id).collect()
+}
+
 fn moved(before: (&Record, &Problem), after: (&Record, &Problem)) -> Vec<Moved> {
     let homes = |record: &Record| -> BTreeMap<ComponentId, String> {
         let devices = &record.scenario.hardware.devices;
@@ -168,8 +174,7 @@ fn moved(before: (&Record, &Problem), after: (&Record, &Problem)) -> Vec<Moved> 
         record.homes.iter().map(|&(id, device)| (id, name(device))).collect()
     };
     let (from, to) = (homes(before.0), homes(after.0));
-    let all: BTreeSet<ComponentId> = from.keys().chain(to.keys()).copied().collect();
-    let elsewhere = all.into_iter().filter(|id| from.get(id) != to.get(id));
+    let elsewhere = all(before.0, after.0).into_iter().filter(|id| from.get(id) != to.get(id));
     elsewhere
         .map(|component| {
             let of = |problem: &Problem| {
@@ -269,6 +274,12 @@ fn said(value: &Value) -> String {
     const CHARS_MAX: usize = 60;
     let text = match value {
         Value::String(text) => text.clone(),
+        // A device by what it is; all else of it is in the file.
+        Value::Object(map) if map.contains_key("capacity_bytes") => {
+            let kind = map.get("kind").and_then(Value::as_str).unwrap_or_default();
+            let bytes = map.get("capacity_bytes").and_then(Value::as_u64).unwrap_or(0);
+            format!("a {kind} of {}", format_bytes(bytes))
+        }
         other => other.to_string(),
     };
     match text.char_indices().nth(CHARS_MAX) {

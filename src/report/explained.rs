@@ -80,7 +80,8 @@ fn cut(text: &str, room: usize) -> String {
     }
     let mut kept = String::new();
     for word in text.split(' ') {
-        if kept.chars().count() + word.chars().count() + 4 > room {
+        // A blank before the word, and the dots behind it.
+        if kept.chars().count() + word.chars().count() + 5 > room {
             break;
         }
         if !kept.is_empty() {

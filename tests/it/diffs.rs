@@ -84,6 +84,7 @@ fn other_machines_and_other_models_are_named() {
         .map(|changed| changed["place"].as_str().unwrap())
         .collect();
     assert!(places.contains(&"model.name") && places.contains(&"quantization"), "{places:?}");
+    assert!(bench.line("diff a.yaml d.yaml").stdout.contains("of 339"), "16 dense mlps more");
     let gone = json["moved"].as_array().unwrap();
     let gone = gone.iter().filter(|one| one["to"].is_null()).count();
     // Experts and routers of 32 layers, attention of the 16 layers that Llama has not, and its tied head.
@@ -101,6 +102,11 @@ fn what_does_not_hold_is_said_first() {
     assert_eq!(run.code, 1);
     let first = "`old.yaml` does not hold:\n  gpu1: expected at most 15.60 GiB";
     assert!(run.stdout.starts_with(first), "{}", run.stdout);
+    bench.line("diff a.yaml a.yaml --model llama-3.2-1b").refuses(&[
+        "compare the placements `a.yaml`",
+        "`llama-3.2-1b`",
+        "`mixtral-8x7b`",
+    ]);
     bench.line("diff a.yaml missing.yaml").refuses(&["missing.yaml", "no such file"]);
     bench.write("bad.yaml", "version: 7\n");
     bench.line("diff bad.yaml a.yaml").refuses(&["bad.yaml"]);

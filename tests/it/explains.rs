@@ -7,6 +7,8 @@ fn every_word_has_a_line_and_a_page_of_its_own() {
     let bench = Bench::new();
     let list = bench.line("explain");
     assert_eq!((list.code, list.stderr.as_str()), (0, ""));
+    let widest = list.stdout.lines().map(|line| line.chars().count()).max().unwrap();
+    assert!(widest <= 80, "{widest} columns");
     golden("explain-list.txt", &list.stdout);
     let names: Vec<String> = bench.line("explain --json").json()["terms"]
         .as_array()
