@@ -279,3 +279,20 @@ fn cut(digest: &str) -> String {
 fn short(digest: &str) -> Value {
     Value::from(cut(digest))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Both what a file recorded and what is so go through this, so that a long map equals itself.
+    #[test]
+    fn a_long_map_is_its_digest() {
+        let lines = |count: usize| -> Vec<(String, String)> {
+            (0..count).map(|line| (format!("layers.{line}"), "gpu0".to_owned())).collect()
+        };
+        assert!(map(&lines(MAP_LINES_MAX)).is_object());
+        let long = lines(MAP_LINES_MAX + 1);
+        assert_eq!(map(&long), short(&digest_of_map(&long)));
+        assert_ne!(map(&long), map(&lines(MAP_LINES_MAX + 2)));
+    }
+}
