@@ -227,6 +227,21 @@ pub fn check_target(path: &Path) -> Result<(), Error> {
     }
 }
 
+/// Refuses to write an output over the file that it is made from, by whatever paths the two are named.
+///
+/// # Errors
+/// The same file at both paths.
+pub fn check_not_input(output: &Path, input: &Path) -> Result<(), Error> {
+    match (fs::canonicalize(output), fs::canonicalize(input)) {
+        (Ok(to), Ok(from)) if to == from => Err(Error::new("write")
+            .object(output.display().to_string())
+            .expected("another file than the one that is read")
+            .found("the same")),
+        // What is not there yet is no input.
+        _ => Ok(()),
+    }
+}
+
 /// Makes sure that there is a folder at `path`, for before a long computation whose results go there.
 ///
 /// # Errors
@@ -296,6 +311,17 @@ mod tests {
         assert!(write_atomically(folder.path(), "x").is_err());
         assert!(write_atomically(&folder.path().join("none/map.yaml"), "x").is_err());
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn an_output_is_not_its_input() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("map.yaml");
+        let same = folder.path().join("./map.yaml");
+        check_not_input(&same, &path).unwrap();
+        write_atomically(&path, "one\n").unwrap();
+        assert!(check_not_input(&same, &path).is_err());
+        check_not_input(&folder.path().join("other"), &path).unwrap();
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! `apportion ci`: what is held fixed, asked again.
 
 use apportion::error::Error;
-use apportion::expectations::{Expectations, Outcome};
-use apportion::files::{check_target, write_atomically};
+use apportion::expectations::{Expectations, Outcome, Written};
+use apportion::files::{check_not_input, check_target, write_atomically};
 use apportion::report;
 use apportion::report::expectations::{self as print, Counts};
 
@@ -12,7 +12,10 @@ use super::{Answer, width};
 
 /// Asks every case; writes what holds now where that is asked for.
 pub fn run(args: &CiArgs) -> Result<Answer, Error> {
-    args.junit.as_deref().map(check_target).transpose()?;
+    if let Some(path) = &args.junit {
+        check_target(path)?;
+        check_not_input(path, &args.expectations)?;
+    }
     let mut expectations = Expectations::read(&args.expectations)?;
     if !args.only.is_empty() {
         expectations.only(&args.only)?;
@@ -40,7 +43,8 @@ fn update(
 ) -> Result<Answer, Error> {
     let updated = expectations.update(outcomes)?;
     updated.write(&args.expectations)?;
-    let status = if Counts::of(outcomes).broken > 0 { 2 } else { 0 };
+    let unwritable = updated.written.contains(&Written::Unwritable);
+    let status = if Counts::of(outcomes).broken > 0 { 2 } else { u8::from(unwritable) };
     let text = print::updated(outcomes, &updated.written, width());
     Ok(answer(args, status, text, || print::json(outcomes, Some(&updated.written))))
 }

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use apportion::baseline;
 use apportion::error::Error;
-use apportion::files::{check_target, read_text, write_atomically};
+use apportion::files::{check_not_input, check_target, read_text, write_atomically};
 use apportion::migrate::Plan;
 use apportion::model::Model;
 use apportion::placement::{Difference, Placement, Record, differences};
@@ -20,7 +20,10 @@ use super::{Answer, check, say};
 /// Verifies the file, then draws it; what is refused is not drawn.
 pub fn run(args: &ReportArgs) -> Result<Answer, Error> {
     let kind = kind(args)?;
-    args.output_file.as_deref().map(check_target).transpose()?;
+    if let Some(path) = &args.output_file {
+        check_target(path)?;
+        check_not_input(path, &args.placement)?;
+    }
     let source = args.placement.display().to_string();
     let text = read_text(&args.placement, "read the placement")?;
     if Plan::is_one(&text) {

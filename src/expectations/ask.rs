@@ -11,6 +11,7 @@ use super::fields::{Fields, kind};
 use super::judge::{self, Amount, Difference, Item, Relation};
 use super::question::{self, EFFORT, KEYS, Models};
 use super::read::{Case, Expectations};
+use super::stated;
 use super::wanted;
 use super::why::{self, Reason};
 use crate::error::Error;
@@ -135,7 +136,7 @@ impl Now {
 
     /// SHA-256 over the lines of the map, `name: device`, each ended; in hex.
     pub fn map_digest(&self) -> String {
-        facts::digest(self.map.iter().map(|(name, device)| format!("{name}: {device}\n")))
+        facts::digest_of_map(&self.map)
     }
 }
 
@@ -187,7 +188,7 @@ impl Expectations {
         let now = Now::of(&scenario, &scenario.problem().map_err(at)?, &options).map_err(at)?;
         let items = judge::items(&fields, &expect, &now)?;
         let rewrite = Some(Rewrite::Expect(wanted::wanted(&expect, &items, &now)));
-        if expect.keys().all(|key| key == "facts") {
+        if items.is_empty() {
             return Ok((Verdict::Empty, now, rewrite));
         }
         let differences: Vec<Difference> = items.into_iter().filter_map(Item::difference).collect();
@@ -226,8 +227,11 @@ impl Expectations {
         let record = fields.at("placement", read)?;
         let problem = fields.at("placement", record.scenario.problem())?;
         let mut differences = Vec::new();
+        // Whatever is written, the file is still of another model than the one demanded.
+        let mut is_other_model = false;
         if let Some(model) = demanded.filter(|m| m.fingerprint != record.scenario.model.fingerprint)
         {
+            is_other_model = true;
             differences.push(Difference {
                 key: "model".to_owned(),
                 relation: Relation::Is,
@@ -237,11 +241,18 @@ impl Expectations {
         }
         let wrong = untrue(&record, &problem)?;
         let is_untrue = !wrong.is_empty();
-        differences.extend(wrong);
         let found = fields.at("placement", answer(&problem, &options))?;
         let (now, fresh) = Now::found(&record.scenario, &problem, &found);
-        differences.extend(judge::against_record(&record, &now));
+        let other = judge::against_record(&record, &now);
+        // What is said of a word of the file beside what solving gives is not said of its own map too.
+        let is_said = |one: &Difference| {
+            let key = one.key.trim_end_matches("_bytes").trim_end_matches(".value");
+            one.relation == Relation::Is && other.iter().any(|other| other.key == key)
+        };
+        differences.extend(wrong.into_iter().filter(|one| !is_said(one)));
+        differences.extend(other);
         let wanted = fresh
+            .filter(|_| !is_other_model)
             .map(|fresh| fresh.to_yaml())
             .filter(|fresh| *fresh != text && !differences.is_empty())
             .map(|fresh| Rewrite::Placement(path, fresh));
@@ -249,18 +260,33 @@ impl Expectations {
             return Ok((Verdict::Holds, now, wanted));
         }
         let recorded = facts::of_record(&record);
-        let reasons = why::reasons_of_placement(&recorded, &now, is_untrue, &differences);
+        let other_problem = if record.problem == now.problem {
+            Vec::new()
+        } else {
+            stated::reasons(&record, &problem)?
+        };
+        let reasons = (other_problem, is_untrue);
+        let reasons = why::reasons_of_placement(&recorded, &now, reasons, &differences);
         Ok((Verdict::Differs { differences, reasons }, now, wanted))
     }
 }
 
 /// What `apportion check` finds wrong in a file.
 fn untrue(record: &Record, problem: &Problem) -> Result<Vec<Difference>, Error> {
-    let said = |key: String, expected: String, found: String| Difference {
-        key,
-        relation: Relation::Is,
-        expected: Amount::Text(expected),
-        found: Amount::Text(found),
+    let said = |key: String, expected: String, found: String| match found.strip_prefix("at most ") {
+        None => Difference {
+            key,
+            relation: Relation::Is,
+            expected: Amount::Text(expected),
+            found: Amount::Text(found),
+        },
+        // What it should be is a limit that what it is goes beyond.
+        Some(most) => Difference {
+            key,
+            relation: Relation::AtMost,
+            expected: Amount::Text(most.to_owned()),
+            found: Amount::Text(expected),
+        },
     };
     Ok(match verify(problem, &record.placement(problem)?) {
         Ok(measured) => placement::differences(record, problem, &measured)

@@ -43,7 +43,7 @@ pub(super) fn of(scenario: &Scenario, problem: &Problem, now: &Now) -> Map<Strin
     if !now.devices.is_empty() {
         facts.insert("values".to_owned(), values(&now.objectives));
         facts.insert("nodes".to_owned(), json!(now.nodes));
-        facts.insert("map".to_owned(), map(now));
+        facts.insert("map".to_owned(), map(&now.map));
     }
     facts
 }
@@ -54,13 +54,14 @@ pub(super) fn of_record(record: &Record) -> Map<String, Value> {
     let used = devices.map(|device| (device.id.clone(), json!({"used": device.used_bytes})));
     let ids = &record.scenario.hardware.devices;
     let lines = lines(&record.homes).into_iter();
-    let lines = lines.map(|line| (line.name, Value::from(ids[line.device].id.clone())));
+    let lines: Vec<(String, String)> =
+        lines.map(|line| (line.name, ids[line.device].id.clone())).collect();
     let mut facts = Map::new();
     facts.insert("devices".to_owned(), Value::Object(used.collect()));
     facts.insert("problem".to_owned(), short(&record.problem));
     facts.insert("values".to_owned(), values(&record.objectives));
     facts.insert("nodes".to_owned(), json!(record.nodes));
-    facts.insert("map".to_owned(), Value::Object(lines.collect()));
+    facts.insert("map".to_owned(), map(&lines));
     facts
 }
 
@@ -237,12 +238,18 @@ fn values(records: &[ObjectiveRecord]) -> Value {
     Value::Object(records.iter().map(one).collect())
 }
 
-fn map(now: &Now) -> Value {
-    if now.map.len() > MAP_LINES_MAX {
-        return short(&now.map_digest());
+/// The lines of a map, or their digest where there are many.
+fn map(lines: &[(String, String)]) -> Value {
+    if lines.len() > MAP_LINES_MAX {
+        return short(&digest_of_map(lines));
     }
     let one = |(name, device): &(String, String)| (name.clone(), Value::from(device.clone()));
-    Value::Object(now.map.iter().map(one).collect())
+    Value::Object(lines.iter().map(one).collect())
+}
+
+/// SHA-256 over the lines of a map, `name: device`, each ended; in hex.
+pub(super) fn digest_of_map(lines: &[(String, String)]) -> String {
+    digest(lines.iter().map(|(name, device)| format!("{name}: {device}\n")))
 }
 
 /// An exact value as files have it: a whole number, or a fraction.
@@ -271,4 +278,21 @@ fn cut(digest: &str) -> String {
 
 fn short(digest: &str) -> Value {
     Value::from(cut(digest))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Both what a file recorded and what is so go through this, so that a long map equals itself.
+    #[test]
+    fn a_long_map_is_its_digest() {
+        let lines = |count: usize| -> Vec<(String, String)> {
+            (0..count).map(|line| (format!("layers.{line}"), "gpu0".to_owned())).collect()
+        };
+        assert!(map(&lines(MAP_LINES_MAX)).is_object());
+        let long = lines(MAP_LINES_MAX + 1);
+        assert_eq!(map(&long), short(&digest_of_map(&long)));
+        assert_ne!(map(&long), map(&lines(MAP_LINES_MAX + 2)));
+    }
 }

@@ -194,7 +194,15 @@ fn objectives(
         let entry = Entry { path: vec!["objectives", name] };
         let Some(record) = now.objectives.iter().find(|record| record.kind() == kind) else {
             let why = if now.devices.is_empty() { "no placement" } else { "no objective" };
-            items.push(entry.gone(Amount::Text(short(value)), why));
+            let exact = value.get("value").unwrap_or(value);
+            let expected = match exact {
+                Value::Object(_) => Amount::Text(short(exact)),
+                exact => {
+                    let place = format!("expect.objectives.{name}");
+                    Amount::Value(kind, read_value(fields, &place, kind, exact)?)
+                }
+            };
+            items.push(entry.gone(expected, why));
             continue;
         };
         let Value::Object(bounds) = value else {
@@ -247,7 +255,11 @@ fn devices(
         let entry = Entry { path: vec!["devices", id] };
         let Some(device) = now.devices.iter().find(|device| device.id == *id) else {
             let why = if now.devices.is_empty() { "no placement" } else { "no such device" };
-            items.push(entry.gone(Amount::Text("a device".to_owned()), why));
+            let expected = match value.get("used").unwrap_or(value) {
+                Value::Object(_) => Amount::Text("a device".to_owned()),
+                used => Amount::Bytes(bytes(fields, &format!("expect.devices.{id}"), used)?),
+            };
+            items.push(entry.gone(expected, why));
             continue;
         };
         let one = |purpose: &str, entry: &Entry<'_>, value: &Value| {

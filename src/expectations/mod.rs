@@ -19,6 +19,7 @@ mod moves;
 mod question;
 mod read;
 mod spans;
+mod stated;
 mod update;
 mod values;
 mod wanted;

@@ -58,7 +58,7 @@ impl Expectations {
     ///
     /// # Errors
     /// Text that is not plain YAML, another version, keys that are not those of the format, defaults that no
-    /// case could have, and more than [`CASES_MAX`] cases.
+    /// case could have, no cases, and more than [`CASES_MAX`].
     pub fn from_yaml(text: String, source: &str, folder: PathBuf) -> Result<Self, Error> {
         let refuse = || Error::new(OPERATION).object(source);
         let root: Value = yaml::from_str(&text, OPERATION, source)?;
@@ -91,6 +91,10 @@ impl Expectations {
         };
         Fields::new(&format!("the defaults of `{source}`"), &defaults, &KEYS)?;
         let cases = match keys.get("cases") {
+            // A check of nothing would always pass.
+            Some(Value::Array(cases)) if cases.is_empty() => {
+                return Err(refuse().place("cases").expected("at least one").found("none"));
+            }
             Some(Value::Array(cases)) if cases.len() <= CASES_MAX => read_cases(cases, source),
             Some(Value::Array(cases)) => {
                 return Err(refuse()
@@ -116,13 +120,19 @@ impl Expectations {
         self.cases.iter().map(|case| case.name.as_str()).collect()
     }
 
-    /// Keeps only the cases whose name one of the patterns matches; `*` stands for anything.
+    /// Keeps only the cases whose name one of the patterns is or matches; `*` stands for anything.
     ///
     /// # Errors
     /// What is no pattern, and one that matches no case.
     pub fn only<S: AsRef<str>>(&mut self, patterns: &[S]) -> Result<(), Error> {
         let mut chosen: BTreeSet<usize> = BTreeSet::new();
         for pattern in patterns.iter().map(AsRef::as_ref) {
+            // A name may have characters that mean something else in a pattern.
+            let exact = self.cases.iter().find(|case| case.name == pattern);
+            if let Some(case) = exact {
+                chosen.insert(case.index);
+                continue;
+            }
             let matcher = matcher(pattern)?;
             let before = chosen.len();
             let cases = self.cases.iter().filter(|case| matcher.is_match(&case.name));

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use super::ask::{Outcome, Rewrite};
+use super::ask::{Outcome, Rewrite, Verdict};
 use super::edit::rewrite;
 use super::read::Expectations;
 use crate::error::Error;
@@ -30,6 +30,9 @@ pub enum Written {
     Changed,
     /// It could not be asked, so there is nothing to write.
     Left,
+    /// It does not hold, and nothing that could be written would make it hold: a placement file whose question
+    /// has no answer any more, or whose case demands another model.
+    Unwritable,
 }
 
 impl Expectations {
@@ -46,7 +49,8 @@ impl Expectations {
         for outcome in outcomes {
             written.push(match &outcome.wanted {
                 None if outcome.now.is_none() => Written::Left,
-                None => Written::Kept,
+                None if matches!(outcome.verdict, Verdict::Holds) => Written::Kept,
+                None => Written::Unwritable,
                 Some(Rewrite::Placement(path, text)) => {
                     placements.push((path.clone(), text.clone()));
                     Written::Changed

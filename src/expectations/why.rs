@@ -86,22 +86,21 @@ pub(super) fn reasons(
 
 /// Why a placement file is not what solving its question gives; `untrue` where it is not even valid.
 ///
-/// The file holds its whole question, so a problem that became another one is the doing of the estimate.
+/// `other_problem` says why the file states another problem than it did, and is empty where it does not.
 pub(super) fn reasons_of_placement(
     recorded: &Map<String, Value>,
     now: &Now,
-    untrue: bool,
+    (other_problem, untrue): (Vec<Reason>, bool),
     differences: &[Difference],
 ) -> Vec<Reason> {
-    let sides = Sides { old: recorded, new: &now.facts };
-    let (class, text) = if sides.differ("problem") {
-        (Class::Estimate, "the question of the file states another problem than it did")
-    } else if untrue {
-        (Class::Expectation, "the file says what is not so of its own map; it was edited since")
-    } else {
-        return sides.search(differences);
-    };
-    vec![Reason { class, text: text.to_owned() }]
+    if !other_problem.is_empty() {
+        return other_problem;
+    }
+    if untrue {
+        let text = "the file says what is not so of its own map; it was edited since";
+        return vec![Reason { class: Class::Expectation, text: text.to_owned() }];
+    }
+    Sides { old: recorded, new: &now.facts }.search(differences)
 }
 
 /// Facts as recorded and as they are.
@@ -155,7 +154,11 @@ impl<'a> Sides<'a> {
         for (id, from, to) in changes(devices, devices_now) {
             // Where the bytes of the device are expected, they are among the differences.
             let key = format!("devices.{id}");
-            if differences.iter().any(|difference| difference.key.starts_with(&key)) {
+            let of_device = |difference: &Difference| {
+                let rest = difference.key.strip_prefix(&key);
+                rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+            };
+            if differences.iter().any(of_device) {
                 continue;
             }
             let used = |device: Option<&Value>| map(device).get("used").and_then(Value::as_u64);
@@ -170,6 +173,7 @@ impl<'a> Sides<'a> {
     fn constraints(&self) -> Vec<Reason> {
         let mut texts = Vec::new();
         let (old, new) = self.maps("devices");
+        let same_devices = old.is_empty() || old.keys().eq(new.keys());
         for (id, from, to) in changes(old, new) {
             match (from, to) {
                 (None, _) => texts.push(format!("device {id} is new")),
@@ -190,8 +194,7 @@ impl<'a> Sides<'a> {
                 }
             }
         }
-        let order = |devices: &Map<String, Value>| devices.keys().cloned().collect::<Vec<_>>();
-        if texts.is_empty() && !old.is_empty() && order(old) != order(new) {
+        if texts.is_empty() && !same_devices {
             texts.push("the devices are in another order".to_owned());
         }
         let (rules, rules_now) = self.maps("rules");
@@ -205,9 +208,9 @@ impl<'a> Sides<'a> {
                 old.iter().filter(|rule| !new.contains(rule)).map(|r| format!("gone: {r}")),
             );
         }
-        // Other components are other places where one may be.
-        if texts.len() == named && differs(rules, rules_now, "allowed") && !self.components_differ()
-        {
+        // Other components, or other devices, are other places where one may be.
+        let same_places = same_devices && !self.components_differ();
+        if texts.len() == named && same_places && differs(rules, rules_now, "allowed") {
             texts.push("which components may be where, under the same rules".to_owned());
         }
         all(Class::Constraint, texts)

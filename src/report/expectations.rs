@@ -68,19 +68,28 @@ pub fn updated(outcomes: &[Outcome], written: &[Written], width: usize) -> Strin
     if broken > 0 {
         parts.push(format!("{broken} could not be asked"));
     }
+    let unwritable = written.iter().filter(|one| **one == Written::Unwritable).count();
+    if unwritable > 0 {
+        parts.push(format!("{unwritable} cannot be made to hold by writing"));
+    }
     let mut text = parts.join(", ") + "\n\n";
-    let mut words = written.iter().map(|written| match written {
+    let mut words = written.iter().map(|written| word_written(*written));
+    text += &table(outcomes, width, |_| words.next().unwrap_or_default().to_owned());
+    for (outcome, written) in
+        outcomes.iter().zip(written).filter(|(o, _)| !matches!(o.verdict, Verdict::Empty))
+    {
+        text += &details(outcome, word_written(*written), width);
+    }
+    text
+}
+
+fn word_written(written: Written) -> &'static str {
+    match written {
         Written::Kept => "kept",
         Written::Changed => "WRITTEN",
         Written::Left => "ERROR",
-    });
-    text += &table(outcomes, width, |_| words.next().unwrap_or_default().to_owned());
-    for (outcome, _) in
-        outcomes.iter().zip(written).filter(|(o, _)| !matches!(o.verdict, Verdict::Empty))
-    {
-        text += &details(outcome, "WRITTEN", width);
+        Written::Unwritable => "FAIL",
     }
-    text
 }
 
 fn word(verdict: &Verdict) -> &'static str {

@@ -14,11 +14,12 @@ Examples:
   apportion ci expectations.yaml --update
   apportion ci expectations.yaml --junit report.xml
 
-Cases run side by side, on as many threads as RAYON_NUM_THREADS says [default: one per core]; what is
-printed does not depend on it.
+Cases run side by side, on as many threads as RAYON_NUM_THREADS says
+[default: one per core]; what is printed does not depend on it.
 
-Exit status: 0 everything holds (with --update: is written), 1 something does not, 2 a case or the file
-could not be read or asked; the other cases are still asked.")]
+Exit status: 0 everything holds (with --update: is written), 1 something does
+not (with --update: cannot be written), 2 a case or the file could not be read
+or asked; the other cases are still asked.")]
 pub struct CiArgs {
     /// What is held fixed: cases with their questions and what must hold of the answers
     pub expectations: PathBuf,

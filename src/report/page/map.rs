@@ -44,7 +44,7 @@ pub(super) fn rules(view: &View<'_>) -> String {
     format!(
         ".map{{width:{}px}}.c-expert{{width:{narrow}px}}\n\
          @media (min-width:1500px){{.map{{width:{}px}}.c-expert{{width:{wide}px}}}}\n\
-         @media (max-width:760px){{.map{{width:{}px}}}}\n",
+         @media screen and (max-width:760px){{.map{{width:{}px}}}}\n",
         screen + narrow * experts,
         screen + wide * experts,
         phone + narrow * experts,

@@ -29,6 +29,13 @@ const BASE: &str = include_str!("page.css");
 mod tests {
     use super::*;
 
+    /// A sheet of paper within its margins is narrower than many a window; what is for phones is not for it.
+    #[test]
+    fn what_is_for_phones_is_for_screens_only() {
+        assert!(BASE.contains("@media screen and (max-width:760px){"));
+        assert!(!BASE.contains("@media (max-width"));
+    }
+
     #[test]
     fn the_sheet_has_the_colours_that_are_checked() {
         for colour in

@@ -1,7 +1,7 @@
 //! Red, with the right reason.
 
 use super::super::binary::{Bench, Run};
-use super::{change, ci, filled};
+use super::{change, ci, filled, solved};
 
 /// What is said to be the reason, class by class.
 #[track_caller]
@@ -100,7 +100,7 @@ fn a_changed_capacity_a_new_pin_and_a_device_that_is_gone() {
     let (run, reasons) = red(&bench);
     only(&reasons, "constraint changed");
     says(&reasons, "device gpu1 is gone");
-    assert!(run.stdout.contains("devices.gpu1: expected a device, is no such device"), "{run:?}");
+    assert!(run.stdout.contains("devices.gpu1: expected 8"), "{run:?}");
 }
 
 #[test]
@@ -216,4 +216,78 @@ fn bounds_hold_and_do_not() {
     ] {
         assert_eq!(expect(wrong), 1, "{wrong}");
     }
+}
+
+/// A placement file states its question once; what it says of its map tells which part of it was changed.
+#[test]
+fn a_changed_question_of_a_placement_file() {
+    let text = solved().read("map.yaml");
+    for (from, to, class, words) in [
+        (
+            "reserve_bytes: 0",
+            "reserve_bytes: 1048576",
+            "constraint changed",
+            "reserve of gpu0 from 0 to",
+        ),
+        (
+            "capacity_bytes: 16750372454",
+            "capacity_bytes: 17179869184",
+            "constraint changed",
+            "capacity",
+        ),
+        (
+            "tolerance: 1/100",
+            "tolerance: 1/50",
+            "objective changed",
+            "the cap of peak_utilization from",
+        ),
+        ("context: 4096", "context: 8192", "estimate changed", "another problem"),
+    ] {
+        let bench = solved();
+        assert!(text.contains(from), "{from} in {text}");
+        // Both cards get the capacity; the reserve is said once more of the map, and stays there.
+        let times = if from.starts_with("capacity") { 2 } else { 1 };
+        bench.write("map.yaml", text.replacen(from, to, times));
+        let (run, reasons) = red(&bench);
+        only(&reasons, class);
+        says(&reasons, words);
+        // No line says the same thing twice.
+        for id in ["gpu0", "gpu1"] {
+            let twice = |key: &str| run.stdout.contains(&format!("  devices.{id}.{key}: "));
+            assert!(!(twice("used") && twice("used_bytes")), "{run:?}");
+        }
+        assert!(run.stdout.matches("\n  status: ").count() <= 1, "{run:?}");
+    }
+}
+
+#[test]
+fn a_value_above_its_cap_and_a_bound_above_the_value() {
+    let bench = solved();
+    let text = bench.read("map.yaml");
+    // A lower optimum than that of the map, its bound as it was.
+    let line = text.lines().find(|line| line.contains("optimum: 12644154304/")).unwrap();
+    let forged = line.split_once(':').unwrap().0.to_owned() + ": 1/2";
+    bench.write("map.yaml", text.replacen(line, &forged, 1));
+    let (run, reasons) = red(&bench);
+    only(&reasons, "expectation edited");
+    let said = run.stdout.replace("\n  ", " ");
+    for key in ["value", "bound"] {
+        let words = format!("objectives.peak_utilization.{key}: expected at most ");
+        assert!(said.contains(&words), "{run:?}");
+    }
+    assert!(!said.contains("is at most"), "{run:?}");
+}
+
+#[test]
+fn another_device_is_one_reason() {
+    let bench = filled();
+    change(
+        &bench,
+        "expectations.yaml",
+        "    gpus: [1GiB, 1GiB]\n",
+        "    gpus: [1GiB, 1GiB, 1GiB]\n",
+    );
+    let (_, reasons) = red(&bench);
+    says(&reasons, "device gpu2 is new");
+    assert!(!reasons.iter().any(|(_, text)| text.contains("may be where")), "{reasons:?}");
 }

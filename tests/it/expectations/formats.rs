@@ -1,7 +1,7 @@
 //! What is written for other programs.
 
 use super::super::binary::golden;
-use super::{change, ci, filled};
+use super::{change, ci, filled, solved};
 
 #[test]
 fn junit_counts_names_and_explains() {
@@ -52,4 +52,15 @@ fn texts_for_people() {
     assert!(fail.stdout.lines().all(|line| line.chars().count() <= 80), "{}", fail.stdout);
     golden("ci-fail.txt", &fail.stdout);
     golden("ci-update.txt", &ci(&bench, &["--update"]).stdout);
+}
+
+#[test]
+fn an_output_is_never_the_input() {
+    let bench = solved();
+    let (text, map) = (bench.read("expectations.yaml"), bench.read("map.yaml"));
+    ci(&bench, &["--junit", "./expectations.yaml"]).refuses(&["another file", "the same"]);
+    assert_eq!(bench.read("expectations.yaml"), text);
+    let run = bench.line("report map.yaml --format html -o ./map.yaml");
+    run.refuses(&["another file", "the same"]);
+    assert_eq!(bench.read("map.yaml"), map);
 }

@@ -149,6 +149,7 @@ fn what_is_no_file_of_expectations_is_refused() {
         ("cases: []", &["version", "none"]),
         ("version: 1", &["cases", "nothing"]),
         ("version: 1\ncases: 3", &["cases", "a number"]),
+        ("version: 1\ncases: []", &["cases", "at least one", "none"]),
         ("version: 1\ncases: []\nextra: 1", &["`extra`"]),
         ("version: 1\ndefaults: {quantisation: x}\ncases: []", &["defaults", "`quantization`"]),
         ("version: 1\ndefaults: {name: x}\ncases: []", &["defaults", "`name`"]),

@@ -52,6 +52,15 @@ fn filled() -> Bench {
     bench
 }
 
+/// A folder with a placement file as its only case.
+fn solved() -> Bench {
+    let bench = Bench::new();
+    let line = "solve mixtral-8x7b --quant nf4-dq --gpu 15.60GiB --gpu 15.60GiB -o map.yaml";
+    assert_eq!(bench.line(line).code, 0);
+    bench.write("expectations.yaml", "version: 1\ncases: [{name: map, placement: map.yaml}]\n");
+    bench
+}
+
 /// Replaces what must be there once.
 fn change(bench: &Bench, file: &str, from: &str, to: &str) {
     let text = bench.read(file);
@@ -103,15 +112,16 @@ fn only_what_was_chosen_is_asked_and_rewritten() {
     assert!(text.ends_with("    expect: {}\n"), "{text}");
     assert_eq!(ci(&bench, &["--only", "mixtral"]).code, 0);
     assert_eq!(ci(&bench, &["--only", "small"]).code, 1);
-    ci(&bench, &["--only", "mixtrall"]).refuses(&["mixtrall", "did you mean `mixtral`"]);
+    // A name that is a pattern of other names.
+    change(&bench, "expectations.yaml", "name: mixtral\n", "name: mixtral[1]\n");
+    let run = ci(&bench, &["--only", "mixtral[1]"]);
+    assert!(run.stdout.contains("  mixtral[1]  "), "{run:?}");
+    ci(&bench, &["--only", "mixtrall"]).refuses(&["mixtrall", "did you mean `mixtral[1]`"]);
 }
 
 #[test]
 fn a_placement_file_is_a_case_too() {
-    let bench = Bench::new();
-    let line = "solve mixtral-8x7b --quant nf4-dq --gpu 15.60GiB --gpu 15.60GiB -o map.yaml";
-    assert_eq!(bench.line(line).code, 0);
-    bench.write("expectations.yaml", "version: 1\ncases: [{name: map, placement: map.yaml}]\n");
+    let bench = solved();
     let run = ci(&bench, &[]);
     assert_eq!(run.code, 0, "{run:?}");
     // Two components exchange their places: as good, and not what solving gives.

@@ -4,8 +4,9 @@ use std::fmt::Write;
 
 use apportion::expectations::Expectations;
 
+use super::super::binary::Bench;
 use super::super::support::Random;
-use super::{CASES, change, ci, filled};
+use super::{CASES, change, ci, filled, solved};
 
 #[test]
 fn an_update_after_an_update_changes_nothing() {
@@ -158,5 +159,56 @@ fn random_comments_survive() {
                 .iter()
                 .all(|outcome| matches!(outcome.verdict, apportion::expectations::Verdict::Holds))
         );
+    }
+}
+
+/// A placement file that nothing written would make right: its question has no answer any more, or the case
+/// demands another model.
+#[test]
+fn what_cannot_be_written_is_no_success() {
+    let bench = solved();
+    let text = bench.read("map.yaml");
+    bench.write(
+        "map.yaml",
+        text.replace("capacity_bytes: 16750372454", "capacity_bytes: 1000000000"),
+    );
+    let edited = bench.read("map.yaml");
+    assert_ne!(edited, text);
+    let unwritable = |bench: &Bench| {
+        let before = bench.read("map.yaml");
+        let run = ci(bench, &["--update"]);
+        assert_eq!(run.code, 1, "{run:?}");
+        let head = "updated: 0 of 1 case, 1 cannot be made to hold by writing\n";
+        assert!(run.stdout.starts_with(head), "{run:?}");
+        assert!(run.stdout.contains("\nFAIL    map"), "{run:?}");
+        assert!(run.stdout.contains("\nFAIL map\n"), "{run:?}");
+        assert!(!run.stdout.contains("WRITTEN"), "{run:?}");
+        assert_eq!(bench.read("map.yaml"), before);
+        assert_eq!(ci(bench, &[]).code, 1);
+    };
+    unwritable(&bench);
+    bench.write("map.yaml", text);
+    bench.write(
+        "expectations.yaml",
+        "version: 1\ncases: [{name: map, placement: map.yaml, model: llama-3.1-8b}]\n",
+    );
+    unwritable(&bench);
+}
+
+#[test]
+fn what_holds_nothing_is_filled() {
+    for empty in
+        ["{objectives: {}}", "{objectives: {peak_utilization: {}}}", "{devices: {}, facts: {}}"]
+    {
+        let bench = Bench::new();
+        let case = "{name: x, model: mixtral-8x7b, quantization: nf4-dq, machine: 2x15.60GiB}";
+        let case = case.replace('}', &format!(", expect: {empty}}}"));
+        bench.write("expectations.yaml", format!("version: 1\ncases:\n  - {case}\n"));
+        let run = ci(&bench, &[]);
+        assert_eq!(run.code, 1, "{run:?}");
+        assert!(run.stdout.contains("nothing is expected yet"), "{run:?}");
+        assert_eq!(ci(&bench, &["--update"]).code, 0);
+        assert_eq!(ci(&bench, &[]).code, 0);
+        assert!(bench.read("expectations.yaml").contains("status: optimal"));
     }
 }

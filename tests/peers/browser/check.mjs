@@ -221,7 +221,8 @@ for (const placement of placements) {
     await page.setViewportSize({ width, height: 900 });
     (await page.evaluate(measure)).wrong.forEach((what) => expect(`${name} at ${width}`, false, what));
   }
-  const pdf = await page.pdf({ preferCSSPageSize: true, printBackground: true });
+  const margin = { top: "10mm", right: "10mm", bottom: "10mm", left: "10mm" };
+  const pdf = await page.pdf({ preferCSSPageSize: true, printBackground: true, margin });
   writeFileSync(join(out, `${name}.pdf`), pdf);
   const sheets = (pdf.toString("latin1").match(/\/Type\s*\/Page\b(?!s)/g) ?? []).length;
   expect(name, sheets === 1, `prints on ${sheets} pages`);
