@@ -11,7 +11,8 @@ pub(super) fn cache_type(plan: &Plan<'_>) -> Result<&'static str, Refusal> {
         KvType::F16 | KvType::Bf16 => Ok(""),
         KvType::Fp8E4m3 => Ok(" --kv-cache-dtype fp8_e4m3"),
         other => {
-            let id = plan.homes().map(|(id, _)| id).find(|id| matches!(id, ComponentId::Attention(_)));
+            let id =
+                plan.homes().map(|(id, _)| id).find(|id| matches!(id, ComponentId::Attention(_)));
             let reason = format!(
                 "its cache is of 16-bit floats or fp8_e4m3, and room was planned for one of {}",
                 other.name()

@@ -76,10 +76,7 @@ impl Exporter for Sglang {
 fn used(plan: &Plan<'_>) -> Result<String, Refusal> {
     let load = &plan.scenario.load;
     let kv_type = engines::cache_type(plan)?;
-    Ok(format!(
-        "--context-length {} --max-running-requests {}{kv_type}",
-        load.context, load.batch
-    ))
+    Ok(format!("--context-length {} --max-running-requests {}{kv_type}", load.context, load.batch))
 }
 
 /// There is no profile of its own: that of vLLM is the nearest.
