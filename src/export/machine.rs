@@ -24,6 +24,7 @@ pub(super) fn one(plan: &Plan<'_>) -> Result<(), Refusal> {
     match found.or_else(on_any) {
         None => Ok(()),
         Some((id, other)) => {
+            let (first, other) = if first < other { (first, other) } else { (other, first) };
             let reason = format!(
                 "it is told of one machine, and the map is on the nodes `{first}` and `{other}`"
             );

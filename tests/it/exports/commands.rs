@@ -132,6 +132,9 @@ fn projection_is_verified_and_its_cost_is_said() {
         "{run:?}"
     );
     assert!(run.stderr.contains(": expected at most "), "{run:?}");
+    let json = export(&bench, "mistral.rs --project --json").json();
+    let again = json["solve_again"].as_str().unwrap();
+    assert!(run.stderr.contains(&format!("  {again} -o placement.yaml\n")), "{run:?}");
 }
 
 #[test]
@@ -302,7 +305,8 @@ fn on_nodes(question: &str) -> Bench {
 fn a_map_over_two_nodes_is_not_told_as_one_machine() {
     let question = "olmoe-1b-7b-0924 --quant q4_k_m --granularity layer --node-limit 20 \
                     --free-default-pins";
-    let both = on_nodes(&format!("{question} --pin layers.0.attention=a0 --pin layers.3.attention=b0"));
+    let both =
+        on_nodes(&format!("{question} --pin layers.0.attention=a0 --pin layers.3.attention=b0"));
     for words in ["accelerate", "mistral.rs", "ktransformers"] {
         let run = export(&both, words);
         assert_eq!((run.code, run.stdout.as_str()), (1, ""), "{run:?}");
@@ -373,8 +377,25 @@ fn options_that_would_be_ignored_are_refused() {
     bench.line(line).refuses(&["--device-name", "it with --from llama.cpp"]);
     let value = format!("{{\"{}\": 0}}", "a".repeat(1025));
     bench.write("map.json", value);
-    let line = "check --from accelerate map.json --model mixtral-8x7b --gpu 15GiB";
+    let line = "check --from accelerate map.json --model mixtral-8x7b --quant nf4-dq --gpu 40GiB";
     bench.line(line).refuses(&["at most 1024 bytes"]);
     bench.write("map.json", "{\"\": \"+0\"}");
     bench.line(line).refuses(&["a GPU of this machine"]);
+}
+
+#[test]
+fn copies_that_llama_cpp_makes_for_prompts_are_mentioned() {
+    let question = "--quant q4_k_m --runtime llama.cpp --gpu 3GiB --cpu 64GiB --node-limit 20 \
+                    --granularity fused-matrix --pin layers.*.attention=gpu0 --pin output_head=gpu0";
+    let bench = solved(&format!("olmoe-1b-7b-0924 {question}"));
+    let line = export(&bench, "llama.cpp").stdout;
+    let check = |text: &str| {
+        bench.write("flags.txt", text);
+        let words = "check --from llama.cpp flags.txt --model olmoe-1b-7b-0924";
+        bench.line(&format!("{words} {question} --json")).json()["notes"].to_string()
+    };
+    assert!(line.contains(" --no-op-offload"), "{line}");
+    assert!(!check(&line).contains("without --no-op-offload"));
+    let without = check(&line.replace(" --no-op-offload", ""));
+    assert!(without.contains("without --no-op-offload llama.cpp copies"), "{without}");
 }
