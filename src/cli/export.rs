@@ -14,6 +14,7 @@ use apportion::verify::{Measured, Violation, verify};
 use serde_json::{Value, json};
 
 use super::args::ExportArgs;
+use super::check::other_model;
 use super::{Answer, say, width};
 
 /// Verifies, projects where that is asked for, writes.
@@ -34,11 +35,15 @@ pub fn run(args: &ExportArgs) -> Result<Answer, Error> {
     let text = read_text(path, "read the placement")?;
     let model = args.model.as_deref().map(Model::resolve).transpose()?;
     let record = Record::from_yaml(&text, &path.display().to_string(), model.as_ref())?;
+    let other = other_model(model.as_ref(), &record);
+    if !other.is_empty() {
+        return Ok(refused(args, "", &other, None));
+    }
     let problem = record.scenario.problem()?;
     let placement = record.placement(&problem)?;
     let measured = match checked(&record, &problem, &placement) {
         Ok(measured) => measured,
-        Err(wrong) => return Ok(refused(args, "", &wrong)),
+        Err(wrong) => return Ok(refused(args, "", &wrong, None)),
     };
     let plan = Plan {
         scenario: &record.scenario,
@@ -81,9 +86,12 @@ fn projected(
         Ok(measured) => measured,
         Err(wrong) => {
             let lines: Vec<String> = wrong.iter().map(ToString::to_string).collect();
-            let answer = refused(args, &format!(", projected for {}", exporter.name()), &lines);
+            let wishes = again(exporter, plan, options, &wrong);
+            let again = (!wishes.is_empty()).then(|| command(plan.scenario, &wishes));
+            let what = format!(", projected for {}", exporter.name());
+            let answer = refused(args, &what, &lines, again);
             if !args.output.json {
-                solve_again(plan, &again(exporter, plan, options, &wrong));
+                solve_again(plan, &wishes);
             }
             return Ok(answer);
         }
@@ -187,11 +195,15 @@ fn solve_again(plan: &Plan<'_>, wishes: &[String]) {
     }
 }
 
-/// The placement is not what it says, or its projection is none.
-fn refused(args: &ExportArgs, what: &str, wrong: &[String]) -> Answer {
+/// The placement is not what it says, or its projection is none: then with the command that needs no projection.
+fn refused(args: &ExportArgs, what: &str, wrong: &[String], again: Option<String>) -> Answer {
     const LISTED_MAX: usize = 8;
     if args.output.json {
-        return Answer::json(&json!({ "status": "refused", "differences": wrong }), false);
+        let mut value = json!({ "status": "refused", "differences": wrong });
+        if let Some(again) = again {
+            value["solve_again"] = again.into();
+        }
+        return Answer::json(&value, false);
     }
     let source = args.placement.as_ref().map(|path| path.display().to_string());
     say(&format!("refused: `{}`{what}", printable(&source.unwrap_or_default())));

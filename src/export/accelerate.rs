@@ -15,8 +15,9 @@
 //! The Python form sets it.
 
 use super::modules::{Module, modules};
-use super::{Beside, Export, Exporter, Options, Plan, Refusal, Stop, quote};
+use super::{Beside, Export, Exporter, Options, Plan, Refusal, Stop, engines, machine, quote};
 use crate::error::Error;
+use crate::hardware::DeviceKind;
 use crate::model::{ComponentId, ComponentKind, Layout, Tensor};
 use crate::scenario::Granularity;
 
@@ -55,6 +56,14 @@ impl Exporter for Accelerate {
             tensor.component.kind() == ComponentKind::Expert && tensor.merged.is_some()
         });
         if merged { Ok(Some(Granularity::Experts)) } else { self.unit(options) }
+    }
+
+    fn one_machine(&self) -> bool {
+        true
+    }
+
+    fn runtime(&self) -> Option<&'static str> {
+        Some("transformers")
     }
 
     fn fixed(
@@ -101,17 +110,18 @@ fn layout(options: &Options) -> Result<Layout, Error> {
 
 /// What each device is called: the place of a GPU among the GPUs, or `cpu`.
 fn devices(plan: &Plan<'_>) -> Result<Vec<Name>, Refusal> {
-    let mut cpus = plan.problem.cpus();
-    let (cpu, other) = (cpus.next(), cpus.next());
+    let cpus = machine::local(plan, DeviceKind::Cpu);
+    let (cpu, other) = (cpus.first().copied(), cpus.get(1).copied());
     let second = plan.homes().find(|&(_, device)| Some(device) == other && other.is_some());
     if let Some((id, _)) = second {
         let reason = "it knows one host memory, and the map has a second one";
         return Err(Refusal::new(plan, id, reason, []));
     }
-    let gpus: Vec<usize> = plan.problem.gpus().collect();
+    let gpus = machine::local(plan, DeviceKind::Gpu);
     let name = |device: usize| match gpus.iter().position(|&gpu| gpu == device) {
-        Some(ordinal) if cpu != Some(device) => Name::Gpu(ordinal),
-        _ => Name::Cpu,
+        Some(ordinal) => Name::Gpu(ordinal),
+        None if cpu == Some(device) => Name::Cpu,
+        None => Name::Elsewhere,
     };
     Ok((0..plan.problem.devices.len()).map(name).collect())
 }
@@ -121,6 +131,8 @@ fn devices(plan: &Plan<'_>) -> Result<Vec<Name>, Refusal> {
 enum Name {
     Gpu(usize),
     Cpu,
+    /// On another node, or a host memory that holds nothing.
+    Elsewhere,
 }
 
 impl std::fmt::Display for Name {
@@ -128,6 +140,7 @@ impl std::fmt::Display for Name {
         match self {
             Self::Gpu(ordinal) => write!(f, "{ordinal}"),
             Self::Cpu => f.write_str("\"cpu\""),
+            Self::Elsewhere => f.write_str("null"),
         }
     }
 }
@@ -191,7 +204,8 @@ impl Map<'_> {
     /// What the plan may use of each device, in bytes.
     fn limits(&self) -> impl Iterator<Item = (Name, u64)> {
         let devices = self.plan.problem.devices.iter().enumerate();
-        devices.map(|(index, device)| {
+        let here = devices.filter(|(index, _)| self.devices[*index] != Name::Elsewhere);
+        here.map(|(index, device)| {
             let limit = self.plan.problem.limit_bytes(index);
             (self.devices[index], limit.saturating_sub(device.reserve_bytes))
         })
@@ -200,7 +214,7 @@ impl Map<'_> {
     fn max_memory(&self) -> String {
         let entry = |(name, bytes): (Name, u64)| match name {
             Name::Gpu(ordinal) => format!("\"{ordinal}\": {bytes}"),
-            Name::Cpu => format!("\"cpu\": {bytes}"),
+            name => format!("{name}: {bytes}"),
         };
         let entries: Vec<String> = self.limits().map(entry).collect();
         format!("{{\n  {}\n}}\n", entries.join(",\n  "))
@@ -208,7 +222,7 @@ impl Map<'_> {
 
     fn python(&self, layout: Layout) -> String {
         let version = if layout == Layout::Transformers5 { "5" } else { "4" };
-        let gpus = self.plan.problem.gpus().enumerate();
+        let gpus = machine::local(self.plan, DeviceKind::Gpu).into_iter().enumerate();
         let gpus: Vec<String> =
             gpus.map(|(n, gpu)| format!("{n} is {}", self.plan.device(gpu).id)).collect();
         let entries = self.entries(quote::python);
@@ -232,13 +246,12 @@ impl Map<'_> {
     }
 
     fn notes(&self, options: &Options) -> Vec<String> {
-        let mut notes = Vec::new();
-        let runtime = self.plan.scenario.load.runtime.name();
-        if runtime != "transformers" {
-            notes.push(format!(
-                "memory was planned by the rules of {runtime}; --runtime transformers plans by those of transformers"
-            ));
-        }
+        let planned = engines::planned_by_another(self.plan, "transformers", "transformers");
+        let mut notes: Vec<String> = planned.into_iter().collect();
+        notes.extend(engines::of_gguf(
+            self.plan,
+            "which transformers dequantizes while loading: it holds more than was planned",
+        ));
         if !self.away.is_empty() && !options.is_set("snippet") {
             notes.push(format!(
                 "{} are away from the attention of their layer; accelerate sends back what they give only \

@@ -5,7 +5,7 @@ use crate::hardware::{Device, DeviceKind, Hardware};
 use crate::memory::Load;
 use crate::problem::Objective;
 use crate::scenario::{
-    Attention, ConstraintKind, Granularity, Scenario, default_objectives,
+    Attention, Constraint, ConstraintKind, Granularity, Scenario, default_objectives,
     default_objectives_replicated, with_spill_first,
 };
 use crate::units::exact_size;
@@ -19,13 +19,53 @@ pub fn command(scenario: &Scenario, wishes: &[String]) -> String {
     words.extend(used(scenario));
     words.extend(machine(&scenario.hardware));
     words.extend(rules(scenario, wishes));
-    words.extend(limits(scenario, wishes));
-    if !wishes.iter().any(|wish| wish == "--objective") {
-        words.extend(objectives(scenario));
-    }
+    words.extend(limits(scenario));
+    words.extend(objectives(scenario));
+    let mut words = without(words, wishes);
     words.extend_from_slice(wishes);
     let placeholder = |word: &String| quote::shell(word).unwrap_or_else(|| "NAME".to_owned());
     words.iter().map(placeholder).collect::<Vec<_>>().join(" ")
+}
+
+/// Options that are typed once, all with a value: a wish for one stands instead of the scenario's.
+const ONCE: [&str; 7] = [
+    "--attention",
+    "--granularity",
+    "--kv-type",
+    "--max-devices",
+    "--objective",
+    "--runtime",
+    "--runtime-profile",
+];
+
+/// The words without those options that a wish replaces.
+fn without(words: Vec<String>, wishes: &[String]) -> Vec<String> {
+    let replaced = |word: &String| {
+        // A profile is of a runtime.
+        let by = if word == "--runtime-profile" { "--runtime" } else { word };
+        ONCE.contains(&word.as_str()) && wishes.iter().any(|wish| wish == by)
+    };
+    let mut kept = Vec::new();
+    let mut words = words.into_iter();
+    while let Some(word) = words.next() {
+        if replaced(&word) {
+            words.next();
+        } else {
+            kept.push(word);
+        }
+    }
+    kept
+}
+
+/// Whether a wished pin puts what a constraint speaks of elsewhere.
+fn contradicted(constraint: &Constraint, wishes: &[String]) -> bool {
+    let assignment = constraint.assignment();
+    let split = |text: &str| text.split_once('=').map(|(p, d)| (p.to_owned(), d.to_owned()));
+    let pins = wishes.windows(2).filter(|pair| pair[0] == "--pin");
+    pins.filter_map(|pair| split(&pair[1])).any(|(pattern, device)| match constraint.kind {
+        ConstraintKind::Pin => split(&assignment).is_some_and(|(p, d)| p == pattern && d != device),
+        ConstraintKind::Forbid => assignment == format!("{pattern}={device}"),
+    })
 }
 
 fn option(name: &str, value: impl Into<String>) -> [String; 2] {
@@ -92,7 +132,7 @@ fn machine(hardware: &Hardware) -> Vec<String> {
 
 fn rules(scenario: &Scenario, wishes: &[String]) -> Vec<String> {
     let mut words = Vec::new();
-    for constraint in &scenario.constraints {
+    for constraint in scenario.constraints.iter().filter(|one| !contradicted(one, wishes)) {
         let name = match constraint.kind {
             ConstraintKind::Pin => "--pin",
             ConstraintKind::Forbid => "--forbid",
@@ -106,9 +146,8 @@ fn rules(scenario: &Scenario, wishes: &[String]) -> Vec<String> {
     words
 }
 
-fn limits(scenario: &Scenario, wishes: &[String]) -> Vec<String> {
+fn limits(scenario: &Scenario) -> Vec<String> {
     let limits = &scenario.limits;
-    let asked = |name: &str| wishes.iter().any(|wish| wish == name);
     let mut words = Vec::new();
     words.extend(limits.headrooms.iter().flat_map(|h| option("--headroom", h.to_string())));
     words.extend(
@@ -122,10 +161,10 @@ fn limits(scenario: &Scenario, wishes: &[String]) -> Vec<String> {
     if limits.routing.len() > 1 {
         words.push("--robust".to_owned());
     }
-    if limits.granularity != Granularity::default() && !asked("--granularity") {
+    if limits.granularity != Granularity::default() {
         words.extend(option("--granularity", hyphens(limits.granularity.name())));
     }
-    if limits.attention != Attention::default() && !asked("--attention") {
+    if limits.attention != Attention::default() {
         words.extend(option("--attention", limits.attention.name()));
         words.extend(limits.affinity.iter().flat_map(|_| option("--routing", "ROUTING.json")));
     }

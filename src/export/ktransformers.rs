@@ -7,8 +7,11 @@
 //! `random` is nobody's plan. A map is sayable when one of them gives exactly it. The rule files of
 //! `--optimize_rule_path` are those of an archived version and not written.
 
-use super::{Beside, Export, Exporter, Options, Plan, Refusal, Stop, visible_gpu};
+use super::{
+    Beside, Export, Exporter, Options, Plan, Refusal, Stop, engines, machine, visible_gpu,
+};
 use crate::error::Error;
+use crate::hardware::DeviceKind;
 use crate::model::{ComponentId, ComponentKind};
 use crate::problem::Placement;
 use crate::scenario::Granularity;
@@ -29,13 +32,21 @@ impl Exporter for Ktransformers {
         Ok(Some(Granularity::Expert))
     }
 
+    fn one_machine(&self) -> bool {
+        true
+    }
+
+    fn runtime(&self) -> Option<&'static str> {
+        Some("candle")
+    }
+
     fn fixed(
         &self,
         plan: &Plan<'_>,
         _: &Options,
         id: ComponentId,
     ) -> Option<(usize, &'static str)> {
-        let gpu = plan.problem.gpus().next()?;
+        let gpu = *machine::local(plan, DeviceKind::Gpu).first()?;
         (id.kind() != ComponentKind::Expert)
             .then_some((gpu, "because only experts can be elsewhere"))
     }
@@ -85,12 +96,13 @@ impl Exporter for Ktransformers {
         let text = format!(
             "{}python -m sglang.launch_server --model-path MODEL --kt-weight-path WEIGHTS \
              --kt-num-gpu-experts {} --kt-expert-placement-strategy {}{location} \
-             --context-length {} --max-running-requests {}\n",
+             --context-length {} --max-running-requests {}{}\n",
             visible_gpu(plan, gpu),
             strategy.each,
             strategy.name,
             load.context,
             load.batch,
+            engines::cache_type(plan)?,
         );
         let beside = (strategy.name == "frequency")
             .then(|| Beside { suffix: "expert_counts.py", text: counts(plan) });
@@ -100,8 +112,8 @@ impl Exporter for Ktransformers {
 
 /// The GPU and the CPU; everything else must be empty.
 fn devices(plan: &Plan<'_>) -> Result<[usize; 2], Refusal> {
-    let (gpu, cpu) = (plan.problem.gpus().next(), plan.problem.cpus().next());
-    let [Some(gpu), Some(cpu)] = [gpu, cpu] else {
+    let first = |kind| machine::local(plan, kind).first().copied();
+    let [Some(gpu), Some(cpu)] = [first(DeviceKind::Gpu), first(DeviceKind::Cpu)] else {
         let reason = "it divides experts between a GPU and the CPU, and the machine has no CPU";
         return Err(Refusal::new(plan, ComponentId::Embedding, reason, ["--cpu", "SIZE"]));
     };
@@ -110,7 +122,10 @@ fn devices(plan: &Plan<'_>) -> Result<[usize; 2], Refusal> {
         None => Ok([gpu, cpu]),
         Some((id, _)) => {
             let reason = "it knows one GPU and the CPU (several GPUs share every tensor there)";
-            Err(Refusal::new(plan, id, reason, ["--max-devices", "2"]))
+            let others = (0..plan.problem.devices.len()).filter(|d| ![gpu, cpu].contains(d));
+            let forbid = |d: usize| ["--forbid".to_owned(), format!("*={}", plan.device(d).id)];
+            let wishes = others.flat_map(forbid).collect();
+            Err(Refusal { wishes, ..Refusal::new(plan, id, reason, []) })
         }
     }
 }

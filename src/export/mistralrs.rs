@@ -7,8 +7,9 @@
 //! to the CPU. Both are ignored where it was built with NCCL and runs on several GPUs, unless
 //! `MISTRALRS_NO_NCCL=1`.
 
-use super::{Beside, Export, Exporter, Options, Plan, Stop};
+use super::{Beside, Export, Exporter, Options, Plan, Stop, machine};
 use crate::error::Error;
+use crate::hardware::DeviceKind;
 use crate::model::ComponentId;
 use crate::scenario::Granularity;
 
@@ -34,19 +35,27 @@ impl Exporter for MistralRs {
         Ok(Some(Granularity::Layer))
     }
 
+    fn one_machine(&self) -> bool {
+        true
+    }
+
+    fn runtime(&self) -> Option<&'static str> {
+        Some("candle")
+    }
+
     fn fixed(
         &self,
         plan: &Plan<'_>,
         _: &Options,
         id: ComponentId,
     ) -> Option<(usize, &'static str)> {
-        let first = plan.problem.gpus().next()?;
+        let first = *machine::local(plan, DeviceKind::Gpu).first()?;
         id.layer().is_none().then_some((first, "the default device, whatever it is told"))
     }
 
     fn write(&self, plan: &Plan<'_>, options: &Options) -> Result<Export, Stop> {
         let backend = options.choice("backend", &BACKENDS)?;
-        let gpus: Vec<usize> = plan.problem.gpus().collect();
+        let gpus = machine::local(plan, DeviceKind::Gpu);
         let ordinal = |device: usize| gpus.iter().position(|&gpu| gpu == device);
         let runs = runs(plan);
         let mut text = String::from("# the end of a range is excluded\n");

@@ -25,9 +25,11 @@
 mod accelerate;
 mod again;
 mod csv;
+mod engines;
 mod json;
 mod ktransformers;
 pub mod llama_cpp;
+mod machine;
 mod markdown;
 mod mistralrs;
 mod modules;
@@ -81,6 +83,25 @@ pub trait Exporter: Sync {
     /// Whether it can say a map whose attention is on every device and whose experts are divided.
     fn replicated(&self) -> bool {
         false
+    }
+
+    /// Whether it is told of one machine only, so that a map over several nodes cannot be said.
+    fn one_machine(&self) -> bool {
+        false
+    }
+
+    /// The runtime by whose rules memory is planned for it, where a profile fits.
+    fn runtime(&self) -> Option<&'static str> {
+        None
+    }
+
+    /// Looks at what comes before any map: of which files and by which rules the bytes are.
+    ///
+    /// # Errors
+    /// Bytes that say nothing of this consumer.
+    fn check(&self, plan: &Plan<'_>) -> Result<(), Error> {
+        let _ = plan;
+        Ok(())
     }
 
     /// The device where it puts the component whatever it is told, with the reason as a clause; `None` for what it
@@ -279,6 +300,10 @@ pub fn named(name: &str) -> Result<&'static dyn Exporter, Error> {
 /// A map it cannot say, and options that are not its own or make no sense.
 pub fn export(exporter: &dyn Exporter, plan: &Plan<'_>, options: &Options) -> Result<Export, Stop> {
     options.check(exporter)?;
+    exporter.check(plan)?;
+    if exporter.one_machine() {
+        machine::one(plan)?;
+    }
     if let Some(refusal) = units::first_split(exporter, plan, options)? {
         return Err(refusal.into());
     }

@@ -47,12 +47,16 @@ impl Options {
         })
     }
 
+    /// The first option that was typed and is none of those that are read.
+    pub(crate) fn unread(&self, read: &[&str]) -> Option<&'static str> {
+        self.0.keys().copied().find(|name| !read.contains(name))
+    }
+
     /// Refuses options that the consumer does not read.
     pub(super) fn check(&self, exporter: &dyn Exporter) -> Result<(), Error> {
-        let read = exporter.options();
-        let Some(other) = self.0.keys().find(|name| !read.contains(name)) else { return Ok(()) };
+        let Some(other) = self.unread(exporter.options()) else { return Ok(()) };
         let whose =
-            super::all().into_iter().filter(|other_one| other_one.options().contains(other));
+            super::all().into_iter().filter(|other_one| other_one.options().contains(&other));
         let whose = whose.map(|one| format!("--to {}", one.name())).collect::<Vec<_>>();
         Err(Error::new("use the option")
             .object(format!("--{other}"))

@@ -4,7 +4,7 @@
 //! is the embedding's matrix is held twice. A stage is one stretch of layers. Which GPU runs which stage is free:
 //! `CUDA_VISIBLE_DEVICES` puts them in order.
 
-use super::{Plan, Refusal};
+use super::{Plan, Refusal, machine};
 use crate::model::ComponentId;
 
 /// The home of the embedding or of the head, by that of the first or last layer.
@@ -77,10 +77,9 @@ pub(super) fn gpus_in_order(plan: &Plan<'_>, stages: &[Stage]) -> String {
     format!("{comment}{}", visible(plan, stages.iter().map(|stage| stage.device)))
 }
 
-/// The variable with the places of these GPUs among all of them.
+/// The variable with the places of these GPUs among those of their node.
 pub(super) fn visible(plan: &Plan<'_>, devices: impl Iterator<Item = usize>) -> String {
-    let gpus: Vec<usize> = plan.problem.gpus().collect();
-    let ordinals = devices.filter_map(|device| gpus.iter().position(|&gpu| gpu == device));
+    let ordinals = devices.filter_map(|device| machine::ordinal(plan, device));
     let ordinals: Vec<String> = ordinals.map(|ordinal| ordinal.to_string()).collect();
     format!("export CUDA_VISIBLE_DEVICES={}\n", ordinals.join(","))
 }

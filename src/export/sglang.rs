@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 
 use super::pipeline::{end_of_chain, gpus_in_order, partition, stages};
-use super::{Export, Exporter, Options, Plan, Refusal, Stop};
+use super::{Export, Exporter, Options, Plan, Refusal, Stop, engines, machine};
 use crate::error::Error;
 use crate::model::ComponentId;
 use crate::problem::ExpertLayer;
@@ -37,6 +37,10 @@ impl Exporter for Sglang {
         true
     }
 
+    fn runtime(&self) -> Option<&'static str> {
+        Some("vllm")
+    }
+
     fn follows(&self) -> bool {
         true
     }
@@ -55,22 +59,38 @@ impl Exporter for Sglang {
             return locations(plan).map_err(Stop::from);
         }
         let stages = stages(plan)?;
-        let load = &plan.scenario.load;
         let text = format!(
             "{}export SGLANG_PP_LAYER_PARTITION={}\n\
              python -m sglang.launch_server --model-path MODEL --pp-size {} --tp-size 1 \
-             --context-length {} --max-running-requests {}\n",
+             {}\n",
             gpus_in_order(plan, &stages),
             partition(&stages),
             stages.len(),
-            load.context,
-            load.batch,
+            used(plan)?,
         );
-        Ok(Export::of(text))
+        Ok(Export { text, beside: Vec::new(), notes: notes(plan) })
     }
 }
 
+/// Context, sequences and cache as solved.
+fn used(plan: &Plan<'_>) -> Result<String, Refusal> {
+    let load = &plan.scenario.load;
+    let kv_type = engines::cache_type(plan)?;
+    Ok(format!("--context-length {} --max-running-requests {}{kv_type}", load.context, load.batch))
+}
+
+/// There is no profile of its own: that of vLLM is the nearest.
+fn notes(plan: &Plan<'_>) -> Vec<String> {
+    let planned = engines::planned_by_another(plan, "vllm", "vLLM, the nearest to SGLang's");
+    let gguf = engines::of_gguf(
+        plan,
+        "which SGLang reads from one file and of some families only; other weights take other room",
+    );
+    planned.into_iter().chain(gguf).collect()
+}
+
 fn locations(plan: &Plan<'_>) -> Result<Export, Refusal> {
+    machine::one(plan)?;
     let devices = plan.problem.devices.len();
     let mut rows: BTreeMap<u32, Vec<usize>> = BTreeMap::new();
     let layers = plan.problem.expert_layers();
@@ -90,9 +110,11 @@ fn locations(plan: &Plan<'_>) -> Result<Export, Refusal> {
     let text = format!("{{\n  \"physical_to_logical_map\": [\n{}\n  ]\n}}\n", rows.join(",\n"));
     let note = format!(
         "serve with --init-expert-location FILE.json --tp-size {devices} --ep-size {devices} \
-         --dp-size {devices} --enable-dp-attention, GPUs in the order of the machine"
+         --dp-size {devices} --enable-dp-attention {}, GPUs in the order of the machine",
+        used(plan)?
     );
-    Ok(Export { text, beside: Vec::new(), notes: vec![note] })
+    let notes = std::iter::once(note).chain(notes(plan)).collect();
+    Ok(Export { text, beside: Vec::new(), notes })
 }
 
 /// The experts of a layer in the order of their devices.

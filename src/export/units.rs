@@ -105,6 +105,20 @@ fn wishes(
     if let Some(unit) = unit.filter(|unit| *unit < plan.scenario.limits.granularity) {
         wishes.extend(["--granularity".to_owned(), unit.name().replace('_', "-")]);
     }
+    let fixed_of = |id| exporter.fixed(plan, options, id).map(|(device, _)| device);
+    // Where only experts can be told, a layer must not be one unit.
+    let apart = unit == Some(Granularity::Expert)
+        && plan.scenario.limits.granularity == Granularity::Layer
+        && fixed_of(ComponentId::Attention(0)).is_some();
+    if apart {
+        wishes.extend(["--granularity".to_owned(), Granularity::Expert.name().to_owned()]);
+    }
+    // No pin moves an embedding that the planned runtime keeps on the host.
+    let on_gpu = fixed_of(ComponentId::Embedding).is_some_and(|device| plan.is_gpu(device));
+    if on_gpu && plan.scenario.load.runtime.rules().embedding_on_host {
+        let runtime = exporter.runtime().map(|name| ["--runtime".to_owned(), name.to_owned()]);
+        wishes.extend(runtime.into_iter().flatten());
+    }
     if exporter.follows() {
         return wishes;
     }
@@ -155,7 +169,7 @@ fn replicated(plan: &Plan<'_>) -> Option<Refusal> {
 /// It may not fit, or break a rule of the question: verify it again.
 ///
 /// # Errors
-/// An option with a value that the consumer does not know.
+/// An option with a value that the consumer does not know, and bytes that say nothing of it.
 pub fn project(
     exporter: &dyn Exporter,
     plan: &Plan<'_>,
@@ -164,6 +178,7 @@ pub fn project(
     /// What goes with the first layer is known only when that has moved, and so on.
     const ROUNDS_MAX: usize = 4;
     options.check(exporter)?;
+    exporter.check(plan)?;
     if plan.problem.is_replicated() && !exporter.replicated() {
         return Ok(None);
     }

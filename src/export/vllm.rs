@@ -10,9 +10,8 @@
 //! on every GPU with `--data-parallel-size D`.
 
 use super::pipeline::{end_of_chain, gpus_in_order, partition, stages, visible};
-use super::{Export, Exporter, Options, Plan, Refusal, Stop};
+use super::{Export, Exporter, Options, Plan, Refusal, Stop, engines, machine};
 use crate::error::Error;
-use crate::memory::KvType;
 use crate::model::ComponentId;
 use crate::problem::{ExpertLayer, Placement};
 use crate::scenario::Granularity;
@@ -34,6 +33,10 @@ impl Exporter for Vllm {
 
     fn replicated(&self) -> bool {
         true
+    }
+
+    fn runtime(&self) -> Option<&'static str> {
+        Some("vllm")
     }
 
     fn follows(&self) -> bool {
@@ -59,10 +62,7 @@ impl Exporter for Vllm {
 
     fn write(&self, plan: &Plan<'_>, _: &Options) -> Result<Export, Stop> {
         let load = &plan.scenario.load;
-        let kv_type = match load.kv_type {
-            KvType::Fp8E4m3 => " --kv-cache-dtype fp8_e4m3",
-            _ => "",
-        };
+        let kv_type = engines::cache_type(plan)?;
         let used =
             format!("--max-model-len {} --max-num-seqs {}{kv_type}", load.context, load.batch);
         if plan.problem.is_replicated() {
@@ -81,11 +81,12 @@ impl Exporter for Vllm {
 }
 
 fn notes(plan: &Plan<'_>) -> Vec<String> {
-    let runtime = plan.scenario.load.runtime.name();
-    let planned = format!(
-        "memory was planned by the rules of {runtime}; --runtime vllm plans by those of vLLM"
+    let planned = engines::planned_by_another(plan, "vllm", "vLLM");
+    let gguf = engines::of_gguf(
+        plan,
+        "which vLLM reads from one file and of some families only; other weights take other room",
     );
-    (runtime != "vllm").then_some(planned).into_iter().collect()
+    planned.into_iter().chain(gguf).collect()
 }
 
 /// The device of an expert: by its number, how many there are, and how many devices.
@@ -123,6 +124,7 @@ fn in_groups(plan: &Plan<'_>) -> bool {
 }
 
 fn experts(plan: &Plan<'_>, used: &str) -> Result<Export, Refusal> {
+    machine::one(plan)?;
     let layers = plan.problem.expert_layers();
     let strategy = match differs(plan, &layers, in_blocks) {
         None => "linear",

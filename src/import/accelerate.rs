@@ -17,6 +17,8 @@ use crate::yaml::StrictMap;
 
 pub(super) struct Accelerate;
 
+/// Longer paths are refused: there is no module of such a name, and what they are compared with is long enough.
+const KEY_BYTES_MAX: usize = 1024;
 /// How many names a message lists.
 const LISTED_MAX: usize = 3;
 
@@ -38,6 +40,13 @@ impl Importer for Accelerate {
         })?;
         let mut devices = BTreeMap::new();
         for (path, value) in &entries.0 {
+            if path.len() > KEY_BYTES_MAX {
+                let start: String = path.chars().take(32).collect();
+                return Err(refuse()
+                    .place(format!("`{}...`", printable(&start)))
+                    .expected(format!("module paths of at most {KEY_BYTES_MAX} bytes"))
+                    .found(format!("{}", path.len())));
+            }
             devices.insert(path.as_str(), device(path, value, question)?);
         }
         contained(&devices)?;
@@ -61,7 +70,9 @@ fn refuse() -> Error {
 fn device(path: &str, value: &Value, question: &Question<'_>) -> Result<usize, Error> {
     let refuse = || refuse().place(format!("`{path}`"));
     let problem = question.problem;
-    let number = |text: &str| text.parse::<usize>().ok();
+    // Rust reads `+1` too, which is no device.
+    let digits = |text: &str| text.bytes().all(|b| b.is_ascii_digit());
+    let number = |text: &str| text.parse::<usize>().ok().filter(|_| digits(text));
     let ordinal = match value {
         Value::Number(number) => number.as_u64().and_then(|n| usize::try_from(n).ok()),
         Value::String(text) => match text.as_str() {

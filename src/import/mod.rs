@@ -31,6 +31,11 @@ pub trait Importer: Sync {
     /// What is read, in a line.
     fn about(&self) -> &'static str;
 
+    /// The names of the options it reads, without hyphens; see [`Options`].
+    fn options(&self) -> &'static [&'static str] {
+        &[]
+    }
+
     /// Where the map puts the components of the question.
     ///
     /// # Errors
@@ -82,12 +87,19 @@ pub fn named(name: &str) -> Result<&'static dyn Importer, Error> {
 /// Reads a map of that format.
 ///
 /// # Errors
-/// As [`Importer::read`], and a question with attention on every device: no format here says such a map.
+/// As [`Importer::read`], options that the format does not read, and a question with attention on every device: no format here says such a map.
 pub fn import(
     importer: &dyn Importer,
     text: &str,
     question: &Question<'_>,
 ) -> Result<Import, Error> {
+    if let Some(other) = question.options.unread(importer.options()) {
+        let whose = all().into_iter().filter(|one| one.options().contains(&other));
+        let whose: Vec<String> = whose.map(|one| format!("--from {}", one.name())).collect();
+        return Err(Error::new(format!("read a map from {}", importer.name()))
+            .place(format!("--{other}"))
+            .expected(format!("it with {} only", whose.join(" or "))));
+    }
     if question.scenario.limits.attention == Attention::Replicated {
         return Err(Error::new(format!("read a map from {}", importer.name()))
             .expected("a question with one home for each layer's attention")

@@ -1,6 +1,6 @@
 //! Speeds and links in a placement file: written where something is known of them, read as hostile.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Deserialize;
 
@@ -129,10 +129,12 @@ fn to_device(entry: &DeviceEntry) -> Device {
     }
 }
 
-/// The machine; a network of which nothing is known leaves no trace, as before there were any.
+/// The machine; a network of which nothing is known leaves no trace, as before there were any. Several nodes are
+/// known something: what is exported for one machine depends on them.
 pub(super) fn write(out: &mut Emitter, hardware: &Hardware) {
     let network = &hardware.network;
-    let known = !network.is_empty();
+    let nodes: BTreeSet<&String> = network.nodes.values().collect();
+    let known = !network.is_empty() || nodes.len() > 1;
     out.list("hardware", &hardware.devices, |out, device| {
         out.entry("id", text(&device.id));
         out.entry("kind", device.kind.name());

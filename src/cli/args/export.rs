@@ -27,7 +27,9 @@ pub struct ExportArgs {
     #[arg(long, value_name = "NAME", required_unless_present = "list")]
     pub to: Option<String>,
     /// List the consumers with the finest unit each can place on its own and what is written
-    #[arg(long, conflicts_with_all = ["placement", "to"])]
+    #[arg(long, conflicts_with_all = [
+        "placement", "to", "project", "model", "layout", "snippet", "backend", "rpc", "device_name", "output_file",
+    ])]
     pub list: bool,
     /// Move what the consumer must have together to the device that holds most of it, and say what that costs
     #[arg(long)]

@@ -56,6 +56,10 @@ impl Exporter for LlamaCpp {
         Ok(Some(Granularity::FusedMatrix))
     }
 
+    fn check(&self, plan: &Plan<'_>) -> Result<(), Error> {
+        check_kind(plan.scenario, "write flags of llama.cpp")
+    }
+
     fn fixed(
         &self,
         plan: &Plan<'_>,
@@ -73,7 +77,6 @@ impl Exporter for LlamaCpp {
 
     fn write(&self, plan: &Plan<'_>, options: &Options) -> Result<Export, Stop> {
         let scenario = plan.scenario;
-        check_kind(scenario, "write flags of llama.cpp")?;
         let targets = targets(scenario, options)?;
         let storage = scenario.demand()?.storage;
         let split = split(plan, &targets)?;

@@ -43,7 +43,13 @@ impl Assignment {
     /// ```
     pub fn name(text: &str) -> Result<Self, Error> {
         let plain = |c: char| c.is_ascii_alphanumeric() || "_.-:".contains(c);
-        let valid = |name: &str| name.len() <= 64 && name.chars().all(plain) && name != "CPU";
+        // `none` ends a list of devices, and `RPC<n>` is what only a server's device is called, by --rpc.
+        let served = |name: &str| {
+            let number = name.strip_prefix("RPC");
+            number.is_some_and(|n| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()))
+        };
+        let taken = |name: &str| name == "CPU" || name == "none" || served(name);
+        let valid = |name: &str| name.len() <= 64 && name.chars().all(plain) && !taken(name);
         Self::read(
             text,
             "--device-name",
@@ -332,7 +338,17 @@ mod tests {
         ] {
             assert!(Assignment::server(text).is_err(), "{text}");
         }
-        for text in ["gpu0", "gpu0=", "gpu0=a,b", "gpu0=a=b", "gpu0=a b", "gpu0=CPU", "gpu0=a'b"] {
+        for text in [
+            "gpu0",
+            "gpu0=",
+            "gpu0=a,b",
+            "gpu0=a=b",
+            "gpu0=a b",
+            "gpu0=CPU",
+            "gpu0=a'b",
+            "gpu0=none",
+            "gpu0=RPC0",
+        ] {
             assert!(Assignment::name(text).is_err(), "{text}");
         }
     }

@@ -69,6 +69,16 @@ pub(super) fn check(line: &Line, question: &Question<'_>) -> Result<(), Error> {
     Ok(())
 }
 
+/// What is not counted where something is on the host and prompts may be computed on a device.
+pub(super) fn offloads(line: &Line) -> Option<String> {
+    let last = line.ignored.iter().rev().find(|flag| flag.ends_with("op-offload"));
+    (last.map(String::as_str) != Some("--no-op-offload")).then(|| {
+        "without --no-op-offload llama.cpp copies what is on the host to a device for long prompts, and that \
+         device holds the largest matrix of it on top of what is counted here"
+            .to_owned()
+    })
+}
+
 /// What a user should know of flags that are not followed.
 pub(super) fn notes(line: &Line) -> Vec<String> {
     let mut notes = Vec::new();

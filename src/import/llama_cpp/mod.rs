@@ -47,6 +47,10 @@ impl Importer for LlamaCpp {
         "a command line, with or without the program's name"
     }
 
+    fn options(&self) -> &'static [&'static str] {
+        &["rpc", "device-name"]
+    }
+
     fn read(&self, text: &str, question: &Question<'_>) -> Result<Import, Error> {
         check_kind(question.scenario, OPERATION)?;
         let line = flags::read(&words::split(text)?)?;
@@ -56,6 +60,12 @@ impl Importer for LlamaCpp {
         let overrides = overrides(&line, &targets, &layers)?;
         let mut homes = Homes { of: BTreeMap::new(), notes: asked::notes(&line) };
         assign(question, &layers.places(), &overrides, &mut homes)?;
+        let gpu = |&device: &usize| question.problem.devices[device].kind == DeviceKind::Gpu;
+        let on_host =
+            |(id, device): (&ComponentId, &usize)| *id != ComponentId::Embedding && !gpu(device);
+        if !layers.devices.is_empty() && homes.of.iter().any(on_host) {
+            homes.notes.extend(asked::offloads(&line));
+        }
         homes.placement(question.problem)
     }
 }
@@ -178,6 +188,7 @@ fn overrides(
             .found(format!("`{}`", printable(buffer)))
             .hint("llama.cpp stops at tensors whose device it does not use"))
     };
+    patterns::check_all(line.overrides.iter().map(|(pattern, _)| pattern.as_str()))?;
     let one =
         |(pattern, buffer): &(String, String)| Ok((patterns::compile(pattern)?, place(buffer)?));
     line.overrides.iter().map(one).collect()

@@ -12,9 +12,34 @@ use regex::bytes::{Regex, RegexBuilder};
 use crate::error::Error;
 
 /// Compiled patterns may take this much memory each.
-const SIZE_MAX: usize = 1 << 20;
+const SIZE_MAX: usize = 1 << 17;
+/// What a search may keep for each beside that; with less than it would like it is slower.
+const SEARCH_SIZE_MAX: usize = 1 << 16;
+/// So many patterns, and so long all together: each is compiled, and searched for in every tensor's name.
+const PATTERNS_MAX: usize = 1024;
+const ALL_CHARS_MAX: usize = 1 << 16;
 /// Longer patterns are refused.
 const CHARS_MAX: usize = 4096;
+
+/// Holds all patterns of a line to what they may cost together.
+///
+/// # Errors
+/// More than 1024 of them, or more than 64 KiB of text.
+pub(super) fn check_all<'a>(patterns: impl Iterator<Item = &'a str>) -> Result<(), Error> {
+    let refuse = || Error::new("read the flags").place("-ot");
+    let (count, chars) = patterns.fold((0_usize, 0_usize), |(count, chars), pattern| {
+        (count + 1, chars.saturating_add(pattern.len()))
+    });
+    if count > PATTERNS_MAX {
+        let expected = format!("at most {PATTERNS_MAX} patterns");
+        return Err(refuse().expected(expected).found(count.to_string()));
+    }
+    if chars > ALL_CHARS_MAX {
+        let expected = format!("patterns of at most {ALL_CHARS_MAX} characters in all");
+        return Err(refuse().expected(expected).found(chars.to_string()));
+    }
+    Ok(())
+}
 
 /// Compiles a pattern.
 ///
@@ -29,7 +54,7 @@ pub(super) fn compile(pattern: &str) -> Result<Regex, Error> {
         refuse().expected("what ECMAScript and this program mean alike").found(found)
     })?;
     let mut builder = RegexBuilder::new(&shared);
-    builder.unicode(false).size_limit(SIZE_MAX);
+    builder.unicode(false).size_limit(SIZE_MAX).dfa_size_limit(SEARCH_SIZE_MAX);
     // Of several lines the last says what is wrong.
     let why = |text: String| text.lines().last().unwrap_or("").trim().to_owned();
     builder.build().map_err(|error| refuse().found(why(error.to_string())))
@@ -180,6 +205,12 @@ mod tests {
             assert!(message.contains(named), "{pattern}: {message}");
         }
         assert!(compile(&"a".repeat(5000)).is_err());
+        assert!(compile("(ab?){2000}").is_err());
+        let count = |n: usize, text: &'static str| check_all(std::iter::repeat_n(text, n));
+        assert!(count(1024, "a").is_ok() && count(1025, "a").is_err());
+        let long: &'static str = "0123456789012345678901234567890123456789012345678901234567890123";
+        assert!(count(1024, long).is_ok());
+        assert!(check_all(["0123456789".repeat(10).as_str(); 656].into_iter()).is_err());
         assert!(compile("[[:é:]]").is_err());
     }
 }

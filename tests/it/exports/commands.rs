@@ -9,19 +9,19 @@ use serde_json::Value;
 use crate::binary::{Bench, Run, golden};
 use crate::support::Random;
 
-const LAYERS: &str = "mixtral-8x7b --quant nf4-dq --gpu 15.60GiB --gpu 15.60GiB";
+pub(super) const LAYERS: &str = "mixtral-8x7b --quant nf4-dq --gpu 15.60GiB --gpu 15.60GiB";
 /// Of the experts of one layer some are on a GPU and some are not.
-const DIVIDED: &str = "mixtral-8x7b --quant q4_k_m --gpu 12GiB --gpu 8GiB --cpu 64GiB";
+pub(super) const DIVIDED: &str = "mixtral-8x7b --quant q4_k_m --gpu 12GiB --gpu 8GiB --cpu 64GiB";
 
 /// A bench with the answer to the question in `p.yaml`.
-fn solved(question: &str) -> Bench {
+pub(super) fn solved(question: &str) -> Bench {
     let bench = Bench::new();
     let run = bench.line(&format!("solve {question} -o p.yaml"));
     assert_eq!(run.code, 0, "{run:?}");
     bench
 }
 
-fn export(bench: &Bench, words: &str) -> Run {
+pub(super) fn export(bench: &Bench, words: &str) -> Run {
     bench.line(&format!("export p.yaml --to {words}"))
 }
 
@@ -132,6 +132,9 @@ fn projection_is_verified_and_its_cost_is_said() {
         "{run:?}"
     );
     assert!(run.stderr.contains(": expected at most "), "{run:?}");
+    let json = export(&bench, "mistral.rs --project --json").json();
+    let again = json["solve_again"].as_str().unwrap();
+    assert!(run.stderr.contains(&format!("  {again} -o placement.yaml\n")), "{run:?}");
 }
 
 #[test]

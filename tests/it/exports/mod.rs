@@ -2,4 +2,5 @@
 
 mod commands;
 mod foreign;
+mod honest;
 mod optimum;
