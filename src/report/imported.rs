@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Align, Table, decimal, holdings, objective_value, question};
+use super::{Align, Table, decimal, holdings, objective_value, question, wrap};
 use crate::error::printable;
 use crate::objective::{Unit, law};
 use crate::placement::{Placement, Status};
@@ -57,7 +57,7 @@ pub fn imported(imported: &Imported<'_>, width: usize) -> String {
         let lines = violations.iter().map(|line| format!("  {}\n", printable(line)));
         format!("refused: `{name}`\n{}", lines.collect::<String>())
     };
-    text.extend(notes.iter().map(|note| format!("note: {}\n", printable(note))));
+    text.extend(notes.iter().map(|note| wrap(&format!("note: {}", printable(note)), width)));
     text.push_str(&question(scenario));
     text.push('\n');
     text.push_str(&holdings(problem, placement, measured, width));

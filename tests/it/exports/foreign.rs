@@ -89,7 +89,9 @@ fn what_accelerate_overlooks_is_noted() {
         "\"model.layers.3\": 0, \"model.rotary_emb\": 0, \"modle.norm\": 1, \"\\u001b[2J\": 0";
     let (_, run) = check(&by_hand().replace("\"model.layers.3\": 0", surplus));
     assert_eq!(run.code, 0, "{run:?}");
-    let notes: Vec<&str> = run.stdout.lines().filter(|line| line.starts_with("note: ")).collect();
+    // Long notes go on in the next line, two columns to the right.
+    let text = run.stdout.replace("\n  ", " ");
+    let notes: Vec<&str> = text.lines().filter(|line| line.starts_with("note: ")).collect();
     assert_eq!(
         notes,
         [
