@@ -1,7 +1,7 @@
 //! From components to the modules of a model in transformers: the shortest list of paths that puts every tensor on
 //! its device.
 //!
-//! Paths are those of tensors in a layout ([`Model::layout`]), and a module stands for all tensors below it, so
+//! Paths are those of tensors in a layout ([`crate::model::Model::layout`]), and a module stands for all tensors below it, so
 //! every tensor is at or below exactly one of the paths. A list of modules (layers, experts) is never one of them:
 //! nothing calls it, so hooks on it would move no activations.
 

@@ -8,7 +8,7 @@
 //! # Adding a format
 //!
 //! One file with a unit struct that implements [`Importer`], added to [`all`]. It reads hostile input: bounded
-//! before it is expanded, no panics, every message with the place. [`Homes::placement`] finishes what all of them
+//! before it is expanded, no panics, every message with the place. `Homes::placement` finishes what all of them
 //! share: which components must follow others, and which have no place.
 
 mod accelerate;

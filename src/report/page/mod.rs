@@ -2,7 +2,7 @@
 //!
 //! The page shows the question and how far its answer is proven, memory per device by purpose, the map with what
 //! each layer sends, the objectives with their bounds, today's habits beside it, and memory over the load. It makes
-//! no request, and its content security policy allows none; names in it are text and nothing more ([`super::markup`]).
+//! no request, and its content security policy allows none; names in it are text and nothing more (`report::markup`).
 //! Without scripts everything is still there; with them arrow keys move over maps and bars.
 //!
 //! Colour never says anything alone: devices have letters (and beyond eight of them patterns), purposes patterns and
