@@ -9,7 +9,7 @@ use apportion::error::{Error, printable};
 use apportion::files::read_text;
 use apportion::hardware::{DeviceKind, Hardware, Link, Spec};
 use apportion::memory::{KvType, Load, Staging};
-use apportion::model::{ComponentId, Model};
+use apportion::model::Model;
 use apportion::placement::Record;
 use apportion::plan::solver::SolverKind;
 use apportion::plan::{self, Formulation, Options};
@@ -272,16 +272,7 @@ pub fn single_only(args: &WishArgs, given: &[(&str, bool)]) -> Result<(), Error>
 fn current(path: &Path, model: &Model) -> Result<Current, Error> {
     let source = path.display().to_string();
     let text = read_text(path, "read the placement")?;
-    let record = Record::from_yaml(&text, &source, Some(model))?;
-    if record.scenario.model.fingerprint != model.fingerprint {
-        return Err(Error::new("move from the placement")
-            .object(source)
-            .expected(format!("one of `{}`", model.name))
-            .found(format!("one of `{}`", record.scenario.model.name)));
-    }
-    let devices = &record.scenario.hardware.devices;
-    let home = |&(id, device): &(ComponentId, usize)| (id, Some(devices[device].id.clone()));
-    Ok(Current { homes: record.homes.iter().map(home).collect() })
+    Record::from_yaml(&text, &source, Some(model))?.current_of(model, &source)
 }
 
 /// Reads how hard to try.

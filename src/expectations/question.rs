@@ -11,7 +11,7 @@ use crate::error::Error;
 use crate::files::{is_missing, read_text};
 use crate::hardware::{DeviceKind, Hardware, Link, Spec};
 use crate::memory::{KvType, Load, Staging};
-use crate::model::{ComponentId, Model, catalogue};
+use crate::model::{Model, catalogue};
 use crate::placement::Record;
 use crate::plan::solver::SolverKind;
 use crate::plan::{Formulation, Options};
@@ -318,16 +318,7 @@ fn limits(fields: &Fields<'_>, folder: &Path, model: &Model) -> Result<Limits, E
 fn current(path: &Path, model: &Model) -> Result<Current, Error> {
     let source = path.display().to_string();
     let text = read_text(path, "read the placement")?;
-    let record = Record::from_yaml(&text, &source, Some(model))?;
-    if record.scenario.model.fingerprint != model.fingerprint {
-        return Err(Error::new("move from the placement")
-            .object(source)
-            .expected(format!("one of `{}`", model.name))
-            .found(format!("one of `{}`", record.scenario.model.name)));
-    }
-    let devices = &record.scenario.hardware.devices;
-    let home = |&(id, device): &(ComponentId, usize)| (id, Some(devices[device].id.clone()));
-    Ok(Current { homes: record.homes.iter().map(home).collect() })
+    Record::from_yaml(&text, &source, Some(model))?.current_of(model, &source)
 }
 
 fn objectives(fields: &Fields<'_>, limits: &Limits) -> Result<Vec<Objective>, Error> {

@@ -4,11 +4,12 @@
 //! wire facts only, apart from the types the planner works with, so that the file format has one home.
 
 use super::check::cap;
+use super::wishes::named;
 use crate::error::Error;
-use crate::model::ComponentId;
+use crate::model::{ComponentId, Model};
 use crate::plan::{LimitReached, Solved, StageReport};
 use crate::problem::{Objective, ObjectiveKind, ObjectiveValue, Placement, Problem};
-use crate::scenario::{Scenario, fingerprint};
+use crate::scenario::{Current, Scenario, fingerprint};
 use crate::units::Ratio;
 use crate::verify::{DeviceUse, Measured};
 
@@ -213,6 +214,20 @@ impl Record {
             devices: devices.map(|(device, used)| DeviceRecord::of(&device.id, used)).collect(),
             homes: ids.zip(placement.device_of.iter().copied()).collect(),
         }
+    }
+
+    /// The map as what is where now, for a question about `model`; `source` names the file in messages.
+    ///
+    /// # Errors
+    /// A placement of another model.
+    pub fn current_of(&self, model: &Model, source: &str) -> Result<Current, Error> {
+        if self.scenario.model.fingerprint != model.fingerprint {
+            return Err(Error::new("move from the placement")
+                .object(source)
+                .expected(format!("one of `{}`", model.name))
+                .found(format!("one of `{}`", self.scenario.model.name)));
+        }
+        Ok(named(&self.homes, &self.scenario.hardware))
     }
 
     /// The map as the verifier wants it; refuses one for other components than the problem's.

@@ -102,7 +102,7 @@ fn note(view: &View<'_>) -> String {
         ),
         Some(_) => text.push_str(
             " On the right, expected transfers per token: to the layer\u{2019}s home if the one before is \
-             elsewhere (dark), and there and back to its remote experts.",
+             elsewhere (as dark or light as text), and there and back to its remote experts.",
         ),
     }
     if view.grid.is_sorted {
